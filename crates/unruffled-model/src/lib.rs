@@ -1,1 +1,57 @@
-//! Being written.
+//! The synchronous ground of Unruffled: what a model is, before anything asynchronous is said about it.
+//!
+//! A [`Model`] takes a [`Batch`] and answers it row by row, on a thread of its own, watching a [`RunContext`]. A
+//! [`LoadedModel`] is what its instances share. A [`Backend`] makes one out of a file; an [`FnModel`] out of any function.
+//! [`Tensors`] are what most models take and give, described by a [`Signature`].
+//!
+//! ```
+//! use unruffled_model::{Batch, CancelToken, FnModel, LoadedModel, RunContext};
+//!
+//! let double = FnModel::new(|x: u32| 2 * x);
+//! let mut batch = Batch::new([1, 2, 3]);
+//! let cancel = CancelToken::new();
+//! double.with_instance(&mut |instance| {
+//!     instance.run(&mut batch, &RunContext::new(&cancel, None, &[])).unwrap();
+//! })?;
+//! let answers: Vec<u32> = batch.into_rows().into_iter().map(|row| row.into_answer().unwrap().unwrap()).collect();
+//! assert_eq!(answers, [2, 4, 6]);
+//! # Ok::<(), unruffled_model::ModelError>(())
+//! ```
+//!
+//! There is no async here, no serialization and no input or output: a crate that runs models needs none of them.
+
+mod sync;
+
+mod buffer;
+mod dtype;
+mod error;
+mod tensor;
+mod tensors;
+
+mod signature;
+
+mod cancel;
+mod context;
+mod model;
+
+mod loaded;
+
+mod closure;
+mod joint;
+
+mod backend;
+
+pub use backend::{Backend, BackendOptions, LoadContext, ModelSource, Support};
+pub use buffer::Buffer;
+pub use bytes::Bytes;
+pub use cancel::{CancelToken, HookGuard};
+pub use closure::{FnModel, RowFn};
+pub use context::{RequestContext, RequestId, RunContext};
+pub use dtype::{DType, Data, Element};
+pub use error::{ModelError, ModelErrorKind};
+pub use joint::{JointModel, TensorRun, admit_tensors};
+pub use loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Serve, SharedModel, TensorModel};
+pub use model::{Batch, Model, Row};
+pub use signature::{Dim, Signature, TensorSpec};
+pub use tensor::{Tensor, element_count};
+pub use tensors::{Name, Tensors};

@@ -1,0 +1,98 @@
+//! [`Backend`]: what turns a file into a [`TensorModel`].
+
+use std::fmt;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::cancel::CancelToken;
+use crate::error::ModelError;
+use crate::loaded::TensorModel;
+
+/// Where a model's bytes are.
+#[derive(Clone)]
+pub enum ModelSource {
+    /// In a file, which the backend may map into memory.
+    File(PathBuf),
+    /// In memory.
+    Memory(Bytes),
+}
+
+impl fmt::Debug for ModelSource {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ModelSource::File(path) => f.debug_tuple("File").field(path).finish(),
+            ModelSource::Memory(bytes) => write!(f, "Memory({} bytes)", bytes.len()),
+        }
+    }
+}
+
+/// Whether a backend can run a model.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Support {
+    /// It can.
+    Yes,
+    /// It cannot, for these reasons, one a line: operators that it lacks, say.
+    No(Vec<String>),
+}
+
+/// What is decided when a model is loaded.
+#[derive(Clone, Copy, Debug)]
+pub struct BackendOptions {
+    /// Threads that one run of one instance uses.
+    pub threads: usize,
+}
+
+impl Default for BackendOptions {
+    fn default() -> Self {
+        Self { threads: 1 }
+    }
+}
+
+/// What loading may ask and tell while it goes on.
+pub struct LoadContext<'a> {
+    cancel: &'a CancelToken,
+    progress: &'a (dyn Fn(f32) + Sync),
+}
+
+impl<'a> LoadContext<'a> {
+    /// The context of one load; `progress` hears the part that is done, from 0 to 1.
+    pub fn new(cancel: &'a CancelToken, progress: &'a (dyn Fn(f32) + Sync)) -> Self {
+        Self { cancel, progress }
+    }
+
+    /// Whether nobody waits for the model any more.
+    pub fn is_cancelled(&self) -> bool {
+        self.cancel.is_cancelled()
+    }
+
+    /// Says which part of the load is done, from 0 to 1.
+    pub fn progress(&self, done: f32) {
+        (self.progress)(done.clamp(0.0, 1.0));
+    }
+}
+
+/// One way to run models that come as files.
+pub trait Backend: Send + Sync {
+    /// What it is called in settings and replies: `rten`, `ort`, ...
+    fn name(&self) -> &'static str;
+
+    /// Whether it can run this model, found without loading it fully.
+    ///
+    /// # Errors
+    ///
+    /// If the model cannot be read at all.
+    fn supports(&self, source: &ModelSource) -> Result<Support, ModelError>;
+
+    /// Loads a model. Blocks: the engine calls it on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be loaded: unreadable, malformed, unsupported, cancelled.
+    fn load(
+        &self,
+        source: &ModelSource,
+        options: &BackendOptions,
+        ctx: &LoadContext<'_>,
+    ) -> Result<TensorModel, ModelError>;
+}
