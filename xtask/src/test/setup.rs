@@ -1,0 +1,65 @@
+//! What the steps need of the system. As root on Debian it is installed; elsewhere it is named.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Context, Result, bail};
+
+use crate::models::python::{self, Python};
+use crate::{command, terminal, workspace};
+
+/// Programs, how to ask whether they run, and the package that brings each, as Debian names it.
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("cc", "--version", "gcc"),
+    ("curl", "--version", "curl"),
+    ("git", "--version", "git"),
+];
+
+pub(crate) fn run() -> Result<()> {
+    let missing = missing_packages();
+    if !missing.is_empty() {
+        install(&missing)?;
+        let still = missing_packages();
+        if !still.is_empty() {
+            bail!("{} still missing after the installation", still.join(", "));
+        }
+    }
+    Python::ready(&workspace::root())?;
+    Ok(())
+}
+
+fn missing_packages() -> Vec<&'static str> {
+    let absent = PROGRAMS
+        .iter()
+        .filter(|(program, probe, _)| !command::exists(program, probe));
+    let mut packages: Vec<&str> = absent.map(|(_, _, package)| *package).collect();
+    packages.extend(
+        python::missing()
+            .iter()
+            .flat_map(super::super::models::python::Missing::packages),
+    );
+    packages
+}
+
+fn install(packages: &[&str]) -> Result<()> {
+    let list = packages.join(" ");
+    if !may_install() {
+        bail!("not installed: {list} (Debian's names); remedy: sudo apt-get install {list}");
+    }
+    terminal::note(&format!("installing {list}"));
+    apt_get(&["update"])?;
+    apt_get(&[&["install", "--yes", "--no-install-recommends"], packages].concat())
+}
+
+fn may_install() -> bool {
+    let user = command::capture(Command::new("id").arg("-u"));
+    Path::new("/etc/debian_version").exists() && user.is_ok_and(|id| id.trim() == "0")
+}
+
+fn apt_get(arguments: &[&str]) -> Result<()> {
+    let mut apt = Command::new("apt-get");
+    apt.arg("--quiet")
+        .args(arguments)
+        .env("DEBIAN_FRONTEND", "noninteractive");
+    command::run(&mut apt).context("failed to install what the tests need")
+}
