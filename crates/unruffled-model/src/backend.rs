@@ -8,6 +8,7 @@ use bytes::Bytes;
 use crate::cancel::CancelToken;
 use crate::error::ModelError;
 use crate::loaded::TensorModel;
+use crate::signature::InputDefault;
 
 /// Where a model's bytes are.
 #[derive(Clone)]
@@ -37,15 +38,20 @@ pub enum Support {
 }
 
 /// What is decided when a model is loaded.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct BackendOptions {
     /// Threads that one run of one instance uses.
     pub threads: usize,
+    /// Inputs that callers may leave out, for [`Signature::set_default`](crate::Signature::set_default).
+    pub defaults: Vec<InputDefault>,
 }
 
 impl Default for BackendOptions {
     fn default() -> Self {
-        Self { threads: 1 }
+        Self {
+            threads: 1,
+            defaults: Vec::new(),
+        }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Batches of tensors: rows are gathered into one run and its outputs scattered again.
 
+use std::borrow::Cow;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
 use crate::context::RunContext;
@@ -63,17 +64,10 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
     }
 
     fn run_one(&mut self, inputs: &Tensors, ctx: &RunContext<'_>) -> Result<Tensors, ModelError> {
-        let missing = |inputs: &Tensors| inputs.len() < self.info.signature.inputs.len();
-        if !missing(inputs) {
-            return self.run.run(inputs, ctx);
+        match self.info.signature.fill(inputs)? {
+            Some(filled) => self.run.run(&filled, ctx),
+            None => self.run.run(inputs, ctx),
         }
-        let mut filled = inputs.clone();
-        for spec in &self.info.signature.inputs {
-            if let (None, Some(default)) = (inputs.get(&spec.name), &spec.default) {
-                filled.insert(spec.name.clone(), default.clone());
-            }
-        }
-        self.run.run(&filled, ctx)
     }
 
     fn run_joint(
@@ -86,7 +80,7 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
             .map(|row| input(row).map(row_count))
             .collect::<Result<_, _>>()?;
         let inputs = self.gather(rows)?;
-        let outputs = self.run_one(&inputs, ctx)?;
+        let outputs = self.run.run(&inputs, ctx)?;
         let total = counts.iter().sum::<usize>();
         for (name, output) in outputs.iter() {
             if output.shape().first() != Some(&total) {
@@ -107,13 +101,22 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
     }
 
     fn gather(&self, rows: &[Row<Tensors, Tensors>]) -> Result<Tensors, ModelError> {
-        let first = input(&rows[0])?;
-        let joined = first.iter().map(|(name, _)| {
-            let parts: Vec<&Tensor> = rows
+        let filled: Vec<Cow<'_, Tensors>> = rows
+            .iter()
+            .map(|row| {
+                let given = input(row)?;
+                Ok(self
+                    .info
+                    .signature
+                    .fill(given)?
+                    .map_or(Cow::Borrowed(given), Cow::Owned))
+            })
+            .collect::<Result<_, ModelError>>()?;
+        let joined = filled[0].iter().map(|(name, _)| {
+            let parts: Vec<&Tensor> = filled
                 .iter()
                 .map(|row| {
-                    input(row)?
-                        .get(name)
+                    row.get(name)
                         .ok_or_else(|| ModelError::failed("rows differ").at(name))
                 })
                 .collect::<Result<_, _>>()?;

@@ -52,6 +52,6 @@ pub use error::{ModelError, ModelErrorKind};
 pub use joint::{JointModel, TensorRun, admit_tensors};
 pub use loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Serve, SharedModel, TensorModel};
 pub use model::{Batch, Model, Row};
-pub use signature::{Dim, Signature, TensorSpec};
+pub use signature::{Dim, InputDefault, Signature, TensorSpec};
 pub use tensor::{Tensor, element_count};
 pub use tensors::{Name, Tensors};

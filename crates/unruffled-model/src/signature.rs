@@ -39,7 +39,8 @@ pub struct TensorSpec {
     pub dtype: DType,
     /// The dimensions, outermost first; `None` if the model does not say even their number.
     pub dims: Option<Vec<Dim>>,
-    /// What an input is filled with when the caller leaves it out; `None` makes it required.
+    /// What stands in for an input that the caller leaves out; `None` makes it required. A scalar fills whatever shape
+    /// the other inputs of the request ask for; anything else is used as it is.
     pub default: Option<Tensor>,
 }
 
@@ -52,6 +53,27 @@ impl TensorSpec {
             dims: Some(dims.into()),
             default: None,
         }
+    }
+
+    /// The default in the shape that the symbols of a request give it.
+    fn fill(&self, default: &Tensor, symbols: &Symbols<'_>) -> Result<Tensor, ModelError> {
+        let Some(dims) = self.dims.as_deref().filter(|_| default.shape().is_empty()) else {
+            return Ok(default.clone());
+        };
+        let size = |dim: &Dim| {
+            let known = match dim {
+                Dim::Fixed(size) => Some(*size),
+                Dim::Symbolic(symbol) => symbols.get(symbol),
+                Dim::Any => None,
+            };
+            known.ok_or_else(|| {
+                let message =
+                    format!("input is missing, and nothing given says what `{dim}` is; expected {self}");
+                ModelError::invalid_input(message).at(&self.name)
+            })
+        };
+        let shape: Vec<usize> = dims.iter().map(size).collect::<Result<_, _>>()?;
+        default.repeated(&shape)
     }
 
     fn check<'a>(&'a self, tensor: &Tensor, symbols: &mut Symbols<'a>) -> Result<(), ModelError> {
@@ -109,6 +131,13 @@ impl fmt::Display for Dims<'_> {
 struct Symbols<'a>(SmallVec<[(&'a str, usize, &'a str); 4]>);
 
 impl<'a> Symbols<'a> {
+    fn get(&self, symbol: &str) -> Option<usize> {
+        self.0
+            .iter()
+            .find(|(known, ..)| *known == symbol)
+            .map(|(_, size, _)| *size)
+    }
+
     fn bind(&mut self, symbol: &'a str, size: usize, input: &'a str) -> Result<(), ModelError> {
         match self.0.iter().find(|(known, ..)| *known == symbol) {
             Some((_, bound, first)) if *bound != size => Err(ModelError::invalid_input(format!(
@@ -122,6 +151,17 @@ impl<'a> Symbols<'a> {
             }
         }
     }
+}
+
+/// A number that stands in for an input which callers may leave out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputDefault {
+    /// The input.
+    pub input: Name,
+    /// What each of its elements is.
+    pub value: f64,
+    /// Its shape; `None` lets the other inputs of a request decide.
+    pub shape: Option<Vec<usize>>,
 }
 
 /// What a model takes and gives.
@@ -140,6 +180,31 @@ impl Signature {
     ///
     /// `InvalidInput` that names the first input at fault and what was expected of it.
     pub fn check(&self, inputs: &Tensors) -> Result<(), ModelError> {
+        let symbols = self.bind(inputs)?;
+        // A default that no request could fill is found here, not in the middle of a batch.
+        self.defaults(inputs)
+            .try_for_each(|(spec, default)| spec.fill(default, &symbols).map(drop))
+    }
+
+    /// The inputs with the defaults of those that were left out; `None` if none was.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` as [`check`](Self::check).
+    pub fn fill(&self, inputs: &Tensors) -> Result<Option<Tensors>, ModelError> {
+        if self.defaults(inputs).next().is_none() {
+            return Ok(None);
+        }
+        let symbols = self.bind(inputs)?;
+        let mut filled = inputs.clone();
+        for (spec, default) in self.defaults(inputs) {
+            filled.insert(spec.name.clone(), spec.fill(default, &symbols)?);
+        }
+        Ok(Some(filled))
+    }
+
+    /// Checks what was given, and finds the sizes that its symbols take.
+    fn bind(&self, inputs: &Tensors) -> Result<Symbols<'_>, ModelError> {
         for (name, _) in inputs.iter() {
             if !self.inputs.iter().any(|spec| spec.name == *name) {
                 let known: Vec<_> = self.inputs.iter().map(ToString::to_string).collect();
@@ -149,14 +214,51 @@ impl Signature {
         }
         let mut symbols = Symbols::default();
         for spec in &self.inputs {
-            match inputs.get(&spec.name).or(spec.default.as_ref()) {
-                Some(tensor) => spec.check(tensor, &mut symbols)?,
-                None => {
+            match (inputs.get(&spec.name), &spec.default) {
+                (Some(tensor), _) => spec.check(tensor, &mut symbols)?,
+                (None, Some(default)) if default.shape().is_empty() => {}
+                (None, Some(default)) => spec.check(default, &mut symbols)?,
+                (None, None) => {
                     let message = format!("input is missing; expected {spec}");
                     return Err(ModelError::invalid_input(message).at(&spec.name));
                 }
             }
         }
+        Ok(symbols)
+    }
+
+    /// The inputs that were left out and have a default.
+    fn defaults<'a>(&'a self, inputs: &'a Tensors) -> impl Iterator<Item = (&'a TensorSpec, &'a Tensor)> {
+        let missing = self.inputs.iter().filter(|spec| inputs.get(&spec.name).is_none());
+        missing.filter_map(|spec| Some((spec, spec.default.as_ref()?)))
+    }
+
+    /// Makes an input optional.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if there is no such input, if the number does not fit its type, or if the shape does not fit its
+    /// dimensions.
+    pub fn set_default(&mut self, default: &InputDefault) -> Result<(), ModelError> {
+        let name = &default.input;
+        let Some(spec) = self.inputs.iter_mut().find(|spec| spec.name == *name) else {
+            let known: Vec<_> = self.inputs.iter().map(ToString::to_string).collect();
+            let message = format!(
+                "a default for an input that does not exist; the model takes {}",
+                known.join(", ")
+            );
+            return Err(ModelError::invalid_input(message).at(name));
+        };
+        let scalar = Tensor::from_number(spec.dtype, default.value).map_err(|error| error.at(name))?;
+        let tensor = match &default.shape {
+            Some(shape) => {
+                let tensor = scalar.repeated(shape).map_err(|error| error.at(name))?;
+                spec.check(&tensor, &mut Symbols::default())?;
+                tensor
+            }
+            None => scalar,
+        };
+        spec.default = Some(tensor);
         Ok(())
     }
 
@@ -179,7 +281,7 @@ impl Signature {
 
 #[cfg(test)]
 mod tests {
-    use super::{Dim, Signature, TensorSpec};
+    use super::{Dim, InputDefault, Signature, TensorSpec};
     use crate::dtype::DType;
     use crate::tensor::Tensor;
     use crate::tensors::Tensors;
@@ -249,8 +351,61 @@ mod tests {
     #[test]
     fn an_input_with_a_default_may_be_left_out() {
         let mut signature = two_inputs();
+        let given = Tensors::new().with("ids", ids([1, 3]));
         signature.inputs[1].default = Some(mask([1, 3, 2]));
-        assert!(signature.check(&Tensors::new().with("ids", ids([1, 3]))).is_ok());
+        assert!(signature.check(&given).is_ok());
+        assert_eq!(
+            signature.fill(&given).unwrap(),
+            Some(given.clone().with("mask", mask([1, 3, 2])))
+        );
+        assert!(
+            signature.check(&Tensors::new().with("ids", ids([1, 4]))).is_err(),
+            "the default has 3"
+        );
+    }
+
+    #[test]
+    fn a_scalar_default_takes_the_shape_that_the_others_give() {
+        let mut signature = two_inputs();
+        signature.inputs[1].default = Some(Tensor::scalar(1_f32));
+        let given = Tensors::new().with("ids", ids([2, 5]));
+        assert_eq!(
+            signature.fill(&given).unwrap(),
+            Some(given.clone().with("mask", mask([2, 5, 2])))
+        );
+        let whole = given.with("mask", mask([2, 5, 2]));
+        assert_eq!(signature.fill(&whole).unwrap(), None);
+        signature.inputs[0].default = Some(Tensor::scalar(0_i64));
+        let nothing = signature.check(&Tensors::new()).unwrap_err().to_string();
+        assert_eq!(
+            nothing,
+            "`ids`: input is missing, and nothing given says what `batch` is; expected ids: i64 [batch, sequence]"
+        );
+    }
+
+    #[test]
+    fn a_default_is_cast_to_the_inputs_type() {
+        let mut signature = two_inputs();
+        let mut set = |input: &str, value, shape: Option<&[usize]>| {
+            let default = InputDefault {
+                input: input.into(),
+                value,
+                shape: shape.map(<[usize]>::to_vec),
+            };
+            signature.set_default(&default).map_err(|error| error.to_string())
+        };
+        assert_eq!(set("ids", 7.0, None), Ok(()));
+        assert_eq!(
+            set("ids", 0.5, None),
+            Err("`ids`: 0.5 is not a value of type i64".into())
+        );
+        assert_eq!(set("mask", 1.0, Some(&[1, 2, 2])), Ok(()));
+        assert_eq!(
+            set("mask", 1.0, Some(&[1, 2])),
+            Err("`mask`: expected shape [batch, sequence, 2], got [1, 2]".into())
+        );
+        assert!(set("nothing", 1.0, None).is_err());
+        assert_eq!(signature.inputs[0].default, Some(Tensor::scalar(7_i64)));
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use smallvec::SmallVec;
 
@@ -60,6 +61,39 @@ impl Tensor {
         }
     }
 
+    /// A scalar of an element type that is known at run time only.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the type cannot hold `number`: a fraction or a number out of range for an integer, anything
+    /// but 0 and 1 for a truth value, anything at all for byte strings.
+    pub fn from_number(dtype: DType, number: f64) -> Result<Self, ModelError> {
+        macro_rules! integer {
+            ($type:ty) => {{
+                let cast = number as $type;
+                // The cast saturates: what does not come back as it was did not fit.
+                (cast as f64 == number).then(|| Self::scalar(cast))
+            }};
+        }
+        let scalar = match dtype {
+            DType::Bool => (number == 0.0 || number == 1.0).then(|| Self::scalar(number == 1.0)),
+            DType::U8 => integer!(u8),
+            DType::U16 => integer!(u16),
+            DType::U32 => integer!(u32),
+            DType::U64 => integer!(u64),
+            DType::I8 => integer!(i8),
+            DType::I16 => integer!(i16),
+            DType::I32 => integer!(i32),
+            DType::I64 => integer!(i64),
+            DType::F16 => Some(Self::scalar(f16::from_f64(number))),
+            DType::BF16 => Some(Self::scalar(bf16::from_f64(number))),
+            DType::F32 => Some(Self::scalar(number as f32)),
+            DType::F64 => Some(Self::scalar(number)),
+            DType::Bytes => None,
+        };
+        scalar.ok_or_else(|| ModelError::invalid_input(format!("{number} is not a value of type {dtype}")))
+    }
+
     /// A tensor of `shape` whose elements are all `element`.
     ///
     /// # Errors
@@ -71,6 +105,21 @@ impl Tensor {
             shape: shape.into(),
             data: T::wrap(Buffer::new(vec![element; count])),
         })
+    }
+
+    /// A tensor of `shape` whose elements are all this one's first.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the product of `shape` overflows, or this tensor is empty.
+    pub fn repeated(&self, shape: &[usize]) -> Result<Self, ModelError> {
+        fn repeat<T: Element>(buffer: &Buffer<T>, shape: &[usize]) -> Result<Tensor, ModelError> {
+            let first = buffer
+                .first()
+                .ok_or_else(|| ModelError::invalid_input("there is no element to repeat"))?;
+            Tensor::filled(shape, first.clone())
+        }
+        for_each_dtype!(&self.data, buffer => repeat(buffer, shape))
     }
 
     /// The element type.

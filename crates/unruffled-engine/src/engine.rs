@@ -1,0 +1,344 @@
+//! [`Engine`]: the models of an application, and their common end.
+
+use std::fmt;
+use std::future::Future as _;
+use std::sync::{Arc, Weak};
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+use unruffled_model::{
+    FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RunContext, SharedModel,
+};
+
+use crate::error::{Error, ErrorKind};
+use crate::handle::Handle;
+use crate::instance;
+use crate::load::Loading;
+use crate::pool::{Pool, PoolOptions, PoolStatus};
+use crate::registry::{Member, Registry};
+use crate::timer::{Alarm, Timer};
+
+/// How long a run that was cancelled is waited for.
+const CANCEL_GRACE: Duration = Duration::from_millis(100);
+
+/// Runs synchronous models for asynchronous callers. Cheap to clone; the clones share their models.
+///
+/// It needs no runtime: models run on threads of their own, deadlines fire from one more, and futures are woken on
+/// whatever executor polls them.
+///
+/// Dropping the last clone lets go of the named models: what is queued is answered, then their threads end. Use
+/// [`shutdown`](Self::shutdown) to wait for that, or to bound it.
+#[derive(Clone)]
+pub struct Engine(Arc<Inner>);
+
+struct Inner {
+    registry: Arc<Registry>,
+    timer: Timer,
+}
+
+impl Engine {
+    /// An engine without models.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread.
+    #[allow(
+        clippy::new_without_default,
+        reason = "it starts a thread, which no default should"
+    )]
+    pub fn new() -> Self {
+        let timer = Timer::start().expect("the operating system grants one thread");
+        Self(Arc::new(Inner {
+            registry: Arc::default(),
+            timer,
+        }))
+    }
+
+    /// Makes a model of a function, without a name in the registry: its [`Handle`] is all there is.
+    pub fn wrap<I, O, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: Fn(I) -> O + Send + Sync + 'static,
+    {
+        self.wrap_model(FnModel::new(function))
+    }
+
+    /// As [`wrap`](Self::wrap), for a function that may fail.
+    pub fn wrap_fallible<I, O, E, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: Fn(I) -> Result<O, E> + Send + Sync + 'static,
+        E: Into<Box<dyn std::error::Error + Send + Sync>> + 'static,
+    {
+        self.wrap_model(FnModel::fallible(function))
+    }
+
+    /// As [`wrap`](Self::wrap), for a function that watches its run and stops when nobody waits for it.
+    pub fn wrap_interruptible<I, O, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static,
+    {
+        self.wrap_model(FnModel::interruptible(function))
+    }
+
+    /// As [`wrap`](Self::wrap), for a model of any kind.
+    pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
+        let name = model.info().backend.clone();
+        Wrap {
+            engine: self.clone(),
+            name,
+            model: Arc::new(model),
+            options: PoolOptions::default(),
+        }
+    }
+
+    /// Loads a model under a name: `loader` runs on a thread of its own, and says how far it is.
+    ///
+    /// Awaiting gives the handle once the first instance is up.
+    ///
+    /// # Errors
+    ///
+    /// At once: `InvalidInput` if the name is taken, `ShuttingDown`. When awaited: what the loader says, or why no
+    /// instance could be built.
+    pub fn load<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: impl Into<Name>,
+        options: PoolOptions,
+        loader: impl FnOnce(&LoadContext<'_>) -> Result<SharedModel<I, O>, ModelError> + Send + 'static,
+    ) -> Result<Loading<I, O>, Error> {
+        let name = name.into();
+        let registry = &self.0.registry;
+        registry.reserve(&name)?;
+        let release = {
+            let (registry, name) = (Arc::clone(registry), name.clone());
+            move || registry.release(&name)
+        };
+        let publish = {
+            let (registry, timer, name) = (Arc::clone(registry), self.0.timer.clone(), name.clone());
+            Box::new(move |model| {
+                let handle = start(&registry, &timer, name, model, options)?;
+                handle.pool().wait_until_up()?;
+                registry.publish(&handle);
+                Ok(handle)
+            })
+        };
+        let loading = Loading::start(&name, loader, publish, release);
+        if loading.is_err() {
+            registry.release(&name);
+        }
+        loading
+    }
+
+    /// The model of this name.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`; `NotReady` while it is being loaded; `InvalidInput` if it takes or gives other types.
+    pub fn get<I: Send + 'static, O: Send + 'static>(&self, name: &str) -> Result<Handle<I, O>, Error> {
+        self.0.registry.get(name)
+    }
+
+    /// Every named model, in the order of their names.
+    pub fn models(&self) -> Vec<ModelStatus> {
+        let status = |(name, member): (Name, Option<Arc<dyn Member>>)| ModelStatus {
+            name,
+            pool: member.as_ref().map(|member| member.status()),
+            info: member.map(|member| member.info().clone()),
+        };
+        self.0.registry.list().into_iter().map(status).collect()
+    }
+
+    /// Takes a model out of the engine: new requests are refused at once, those accepted have `grace` to finish, and
+    /// what is left is then cancelled.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or `NotReady` while it is being loaded.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the model is out of the registry and goes on draining, without a bound.
+    pub async fn unload(&self, name: &str, grace: Duration) -> Result<Drained, Error> {
+        let member = self.0.registry.take(name)?;
+        Ok(self
+            .drain(
+                vec![member],
+                Error::new(ErrorKind::NotReady, "has been unloaded"),
+                grace,
+            )
+            .await)
+    }
+
+    /// Ends everything: new requests are refused at once with `ShuttingDown`, those accepted have `grace` to finish,
+    /// and what is left is then cancelled.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, nothing new is taken in and accepted requests are still answered, without a bound.
+    pub async fn shutdown(&self, grace: Duration) -> Drained {
+        let error = Error::new(ErrorKind::ShuttingDown, "the engine is shutting down");
+        let members = self.0.registry.close(error.clone());
+        self.drain(members, error, grace).await
+    }
+
+    async fn drain(&self, members: Vec<Arc<dyn Member>>, error: Error, grace: Duration) -> Drained {
+        let begin = Instant::now();
+        for member in &members {
+            member.drain(error.clone());
+        }
+        if self.ended(&members, begin + grace).await {
+            return Drained {
+                cancelled: false,
+                still_running: Vec::new(),
+            };
+        }
+        for member in &members {
+            member.close(error.clone());
+        }
+        self.ended(&members, Instant::now() + CANCEL_GRACE).await;
+        let still_running = members.iter().filter(|member| *member.threads().borrow() > 0);
+        Drained {
+            cancelled: true,
+            still_running: still_running.map(|member| member.name().clone()).collect(),
+        }
+    }
+
+    /// Waits until all threads of these models have ended, or `until`. True: they have.
+    async fn ended(&self, members: &[Arc<dyn Member>], until: Instant) -> bool {
+        let all: Vec<watch::Receiver<usize>> = members.iter().map(|member| member.threads()).collect();
+        let mut ended = std::pin::pin!(async {
+            for mut threads in all {
+                // The sender lives in the member, which outlives this.
+                let _ = threads.wait_for(|threads| *threads == 0).await;
+            }
+        });
+        let mut timeout = std::pin::pin!(self.0.timer.sleep_until(until));
+        std::future::poll_fn(|cx| {
+            if ended.as_mut().poll(cx).is_ready() {
+                return std::task::Poll::Ready(true);
+            }
+            timeout.as_mut().poll(cx).map(|()| false)
+        })
+        .await
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Engine").field("models", &self.models()).finish()
+    }
+}
+
+/// One named model of an engine.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModelStatus {
+    /// Its name.
+    pub name: Name,
+    /// How it is doing; `None` while it is being loaded.
+    pub pool: Option<PoolStatus>,
+    /// What is known of it; `None` while it is being loaded.
+    pub info: Option<ModelInfo>,
+}
+
+impl ModelStatus {
+    /// Whether it can answer now.
+    pub fn is_ready(&self) -> bool {
+        self.pool.is_some_and(|pool| pool.ready)
+    }
+}
+
+/// How a drain went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Drained {
+    /// Whether the grace ran out and what was left was cancelled.
+    pub cancelled: bool,
+    /// Models with a run that cannot be stopped: their threads end when it does.
+    pub still_running: Vec<Name>,
+}
+
+/// A model about to be started.
+#[must_use = "`build` starts it"]
+pub struct Wrap<I: Send + 'static, O: Send + 'static> {
+    engine: Engine,
+    name: Name,
+    model: SharedModel<I, O>,
+    options: PoolOptions,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
+    /// What it is called in errors, logs and thread names.
+    pub fn name(mut self, name: impl Into<Name>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many copies run side by side.
+    pub fn instances(self, instances: usize) -> Self {
+        let options = self.options.with_instances(instances);
+        self.options(options)
+    }
+
+    /// All there is to set.
+    pub fn options(mut self, options: PoolOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Starts it. Requests may be sent at once; they wait for the first instance.
+    ///
+    /// # Errors
+    ///
+    /// `ShuttingDown`, or `NotReady` if the operating system refuses a thread.
+    pub fn build(self) -> Result<Handle<I, O>, Error> {
+        let inner = &self.engine.0;
+        start(&inner.registry, &inner.timer, self.name, self.model, self.options)
+    }
+
+    /// Starts it and puts it under its name, where [`Engine::get`] finds it.
+    ///
+    /// # Errors
+    ///
+    /// As [`build`](Self::build), and `InvalidInput` if the name is taken.
+    pub fn register(self) -> Result<Handle<I, O>, Error> {
+        let registry = Arc::clone(&self.engine.0.registry);
+        let name = self.name.clone();
+        registry.reserve(&name)?;
+        let handle = self.build();
+        match &handle {
+            Ok(handle) => registry.publish(handle),
+            Err(_) => registry.release(&name),
+        }
+        handle
+    }
+}
+
+fn start<I: Send + 'static, O: Send + 'static>(
+    registry: &Registry,
+    timer: &Timer,
+    name: Name,
+    model: SharedModel<I, O>,
+    options: PoolOptions,
+) -> Result<Handle<I, O>, Error> {
+    let pool = Arc::new(Pool::new(name, model, options));
+    let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
+    pool.set_alarm(timer.register(weak.clone()));
+    registry
+        .started(weak)
+        .map_err(|error| error.of_model(pool.name()))?;
+    // From here on the handle's end is the pool's end, whatever fails.
+    let handle = Handle::new(pool);
+    instance::start(handle.pool())?;
+    Ok(handle)
+}
+
+impl<I: Send + 'static, O: Send + 'static> Alarm for Pool<I, O> {
+    fn fire(&self, now: Instant) -> Option<Instant> {
+        self.expire(now)
+    }
+}

@@ -1,0 +1,151 @@
+//! Instance threads: each builds one copy of a model, runs it, and replaces it when it breaks.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use unruffled_model::{Model, ModelError, ModelErrorKind};
+
+use crate::error::{Error, ErrorKind};
+use crate::pool::{Failure, Pool, Work};
+use crate::thread::{self, Intent};
+
+/// The pause before a broken instance is replaced a second time in a row; it doubles up to the longest.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+
+/// Starts the threads of all instances.
+pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>) -> Result<(), Error> {
+    for slot in 0..pool.options().instances {
+        // Counted before it runs, so that nobody finds the pool empty in between.
+        let presence = Presence::new(pool);
+        thread::start(thread_name(pool, slot), Intent::Model, move || {
+            live(&presence.0, slot);
+        })
+        .map_err(|error| {
+            let message = format!("no thread for instance {slot}: {error}");
+            Error::new(ErrorKind::NotReady, message).of_model(pool.name())
+        })?;
+    }
+    Ok(())
+}
+
+fn thread_name<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) -> String {
+    format!("{}/{slot}", pool.name())
+}
+
+/// A thread's place in the pool's count, given back however the thread ends.
+struct Presence<I: Send + 'static, O: Send + 'static>(Arc<Pool<I, O>>);
+
+impl<I: Send + 'static, O: Send + 'static> Presence<I, O> {
+    fn new(pool: &Arc<Pool<I, O>>) -> Self {
+        pool.thread_began();
+        Self(Arc::clone(pool))
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Drop for Presence<I, O> {
+    fn drop(&mut self) {
+        self.0.thread_ended();
+    }
+}
+
+/// Why an instance came to its end.
+enum End {
+    /// It never came up.
+    NotBuilt,
+    /// It broke.
+    Broken,
+    /// There is nothing left to do.
+    NoMoreWork,
+}
+
+/// Builds, serves and replaces instances until there is no more work.
+fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
+    let mut setbacks = 0;
+    loop {
+        let mut end = End::NotBuilt;
+        let built = catch_unwind(AssertUnwindSafe(|| {
+            pool.model().with_instance(&mut |model| {
+                // A backend may serve on a thread that it made.
+                thread::enter(&thread_name(pool, slot), Intent::Model);
+                end = serve(pool, slot, model, &mut setbacks);
+            })
+        }));
+        match end {
+            End::NoMoreWork => return,
+            End::Broken => tracing::warn!(model = &**pool.name(), instance = slot, "instance is replaced"),
+            End::NotBuilt => {
+                let error = match built {
+                    Ok(Err(error)) => Error::from_model(error),
+                    Ok(Ok(())) => Error::from_model(ModelError::failed("the backend lent no instance")),
+                    Err(payload) => match Failure::panic(&*payload) {
+                        Failure::Panic(text) => {
+                            Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}"))
+                        }
+                        Failure::Error(error) => Error::from_model(error),
+                    },
+                };
+                tracing::error!(model = &**pool.name(), instance = slot, %error, "instance could not be built");
+                pool.instance_failed(&error);
+            }
+        }
+        setbacks += 1;
+        if !pool.pause(pause(setbacks)) {
+            return;
+        }
+    }
+}
+
+/// The first replacement comes at once; a model that breaks again and again is given time.
+fn pause(setbacks: u32) -> Duration {
+    match setbacks {
+        0 | 1 => Duration::ZERO,
+        _ => FIRST_PAUSE
+            .saturating_mul(1 << (setbacks - 2).min(16))
+            .min(LONGEST_PAUSE),
+    }
+}
+
+/// Runs one batch after another on one instance.
+fn serve<I: Send + 'static, O: Send + 'static>(
+    pool: &Pool<I, O>,
+    slot: usize,
+    model: &mut dyn Model<Input = I, Output = O>,
+    setbacks: &mut u32,
+) -> End {
+    pool.instance_up();
+    while let Some(mut work) = pool.next(slot) {
+        let failure = run(model, &mut work);
+        let broken = match &failure {
+            Some(Failure::Panic(_)) => true,
+            Some(Failure::Error(error)) => error.kind() == ModelErrorKind::Crashed,
+            None => false,
+        };
+        if broken {
+            // Before anybody hears of it, so that readiness is true by then.
+            pool.instance_down();
+        } else {
+            *setbacks = 0;
+        }
+        pool.complete(slot, work, failure.as_ref(), Instant::now());
+        if broken {
+            return End::Broken;
+        }
+    }
+    pool.instance_down();
+    End::NoMoreWork
+}
+
+fn run<I, O>(model: &mut dyn Model<Input = I, Output = O>, work: &mut Work<I, O>) -> Option<Failure> {
+    // What the panic leaves behind is answered or thrown away, never used again.
+    let result = catch_unwind(AssertUnwindSafe(|| {
+        let (batch, ctx) = work.parts();
+        model.run(batch, &ctx)
+    }));
+    match result {
+        Ok(Ok(())) => None,
+        Ok(Err(error)) => Some(Failure::Error(error)),
+        Err(payload) => Some(Failure::panic(&*payload)),
+    }
+}

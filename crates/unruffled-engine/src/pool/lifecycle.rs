@@ -1,0 +1,141 @@
+//! The life of a model in memory: instances come and go, the whole drains and closes.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::watch;
+
+use super::{Phase, Pool};
+use crate::error::{Error, ErrorKind};
+use crate::reply::Left;
+
+impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
+    /// An instance thread has begun.
+    pub(crate) fn thread_began(&self) {
+        self.threads.send_modify(|threads| *threads += 1);
+    }
+
+    /// An instance thread has ended. The last one leaves nobody waiting.
+    pub(crate) fn thread_ended(&self) {
+        if *self.threads.borrow() == 1 {
+            self.close(Error::new(ErrorKind::NotReady, "has ended"));
+        }
+        self.threads.send_modify(|threads| *threads -= 1);
+    }
+
+    fn tell_all(&self) {
+        self.work.notify_all();
+        self.changed.notify_all();
+    }
+
+    /// How many instance threads there are, to be watched.
+    pub(crate) fn threads(&self) -> watch::Receiver<usize> {
+        self.threads.subscribe()
+    }
+
+    /// An instance is built and whole.
+    pub(crate) fn instance_up(&self) {
+        let mut state = self.state.lock();
+        state.live += 1;
+        state.broken = None;
+        drop(state);
+        self.tell_all();
+    }
+
+    /// An instance has gone, for good or to be replaced.
+    pub(crate) fn instance_down(&self) {
+        self.state.lock().live -= 1;
+    }
+
+    /// An instance could not be built. While there is no other, nobody waits in vain.
+    pub(crate) fn instance_failed(&self, error: &Error) {
+        let mut state = self.state.lock();
+        if state.live > 0 {
+            return;
+        }
+        let message = format!(
+            "no instance could be built: {}; it is tried again",
+            error.message()
+        );
+        let error = self.error(ErrorKind::NotReady, message);
+        state.broken = Some(error.clone());
+        let queued: Vec<_> = state.queue.drain().collect();
+        for waiting in &queued {
+            if let Some(deadline) = waiting.ticket.deadline {
+                state.deadlines.remove(&(deadline, waiting.ticket.key.arrival()));
+            }
+        }
+        drop(state);
+        self.tell_all();
+        for waiting in queued {
+            if let (_, Some(waker)) = waiting.ticket.give_up(|| error.clone()) {
+                waker.wake();
+            }
+        }
+    }
+
+    /// Blocks until there is an instance, or none can be built, or there will be none.
+    pub(crate) fn wait_until_up(&self) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        loop {
+            match (&state.phase, &state.broken) {
+                (Phase::Draining(error) | Phase::Closed(error), _) | (Phase::Open, Some(error)) => {
+                    return Err(error.clone());
+                }
+                (Phase::Open, None) if state.live > 0 => return Ok(()),
+                (Phase::Open, None) => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// Blocks for `pause`, or until there is nothing left to live for. False: that is so.
+    pub(crate) fn pause(&self, pause: Duration) -> bool {
+        let until = Instant::now() + pause;
+        let mut state = self.state.lock();
+        loop {
+            let needed = match state.phase {
+                Phase::Open => true,
+                Phase::Draining(_) => !state.queue.is_empty(),
+                Phase::Closed(_) => false,
+            };
+            if !needed || Instant::now() >= until {
+                return needed;
+            }
+            self.changed.wait_until(&mut state, until);
+        }
+    }
+
+    /// Takes nothing in any more, with `error` for whoever asks, and runs what it has.
+    pub(crate) fn drain(&self, error: Error) {
+        let mut state = self.state.lock();
+        if matches!(state.phase, Phase::Open) {
+            state.phase = Phase::Draining(error.of_model(&self.name));
+        }
+        drop(state);
+        self.tell_all();
+    }
+
+    /// Ends everything with `error`: what is queued leaves, what runs is cancelled. Does not block.
+    pub(crate) fn close(&self, error: Error) {
+        let error = error.of_model(&self.name);
+        let mut state = self.state.lock();
+        state.phase = Phase::Closed(error.clone());
+        state.deadlines.clear();
+        let queued: Vec<_> = state.queue.drain().collect();
+        let running: Vec<_> = state.running.iter().flatten().cloned().collect();
+        drop(state);
+        self.tell_all();
+        let tickets = queued
+            .iter()
+            .map(|waiting| &waiting.ticket)
+            .chain(running.iter().flat_map(|run| run.iter()));
+        for ticket in tickets {
+            let (left, waker) = ticket.give_up(|| error.clone());
+            if let Some(waker) = waker {
+                waker.wake();
+            }
+            if let Left::Run(run) = left {
+                run.leave();
+            }
+        }
+    }
+}

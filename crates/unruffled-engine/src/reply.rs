@@ -1,0 +1,179 @@
+//! One request's place to be answered, exactly once, and the run that it shares with its neighbours.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Waker};
+use std::time::Instant;
+
+use parking_lot::Mutex;
+use unruffled_model::{CancelToken, Footprint, RequestContext};
+
+use crate::error::Error;
+use crate::queue::Key;
+use crate::request::Response;
+
+/// What a request ends with.
+pub(crate) type Outcome<O> = Result<Response<O>, Error>;
+
+/// A run in progress: counts who still waits for it, and cancels it when nobody does.
+pub(crate) struct Run {
+    waiting: AtomicUsize,
+    cancel: CancelToken,
+}
+
+impl Run {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            waiting: AtomicUsize::new(0),
+            cancel: CancelToken::new(),
+        })
+    }
+
+    pub(crate) fn cancel_token(&self) -> &CancelToken {
+        &self.cancel
+    }
+
+    fn join(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One caller less; the last one stops the model. Runs the model's hooks: hold no lock.
+    pub(crate) fn leave(&self) {
+        if self.waiting.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.cancel.cancel();
+        }
+    }
+}
+
+/// One request from admission to answer, shared by its caller and the engine.
+pub(crate) struct Ticket<O> {
+    pub(crate) key: Key,
+    pub(crate) arrived: Instant,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) footprint: Footprint,
+    pub(crate) context: RequestContext,
+    state: Mutex<State<O>>,
+}
+
+enum State<O> {
+    /// In the queue, or on its way into a run.
+    Queued(Option<Waker>),
+    /// In a run.
+    Running(Arc<Run>, Option<Waker>),
+    /// Answered; the caller has not looked yet.
+    Answered(Outcome<O>),
+    /// The caller has its answer, or has gone.
+    Closed,
+}
+
+/// Where a request was when it was given up.
+pub(crate) enum Left {
+    /// In the queue: it must be taken out there.
+    Queue,
+    /// In a run, which must be left.
+    Run(Arc<Run>),
+    /// It was answered already.
+    Nowhere,
+}
+
+impl<O> Ticket<O> {
+    pub(crate) fn new(
+        key: Key,
+        arrived: Instant,
+        deadline: Option<Instant>,
+        footprint: Footprint,
+        context: RequestContext,
+    ) -> Arc<Self> {
+        Arc::new(Self {
+            key,
+            arrived,
+            deadline,
+            footprint,
+            context,
+            state: Mutex::new(State::Queued(None)),
+        })
+    }
+
+    /// Queued -> Running. False if the request was given up or answered meanwhile.
+    pub(crate) fn join(&self, run: &Arc<Run>) -> bool {
+        let mut state = self.state.lock();
+        let State::Queued(waker) = &mut *state else {
+            return false;
+        };
+        run.join();
+        *state = State::Running(Arc::clone(run), waker.take());
+        true
+    }
+
+    /// Queued | Running -> Answered, by the instance that ran it. A request given up meanwhile stays as it is. Returns
+    /// whom to wake.
+    pub(crate) fn answer(&self, outcome: Outcome<O>) -> Option<Waker> {
+        let mut state = self.state.lock();
+        match &mut *state {
+            State::Queued(waker) | State::Running(_, waker) => {
+                let waker = waker.take();
+                *state = State::Answered(outcome);
+                waker
+            }
+            State::Answered(_) | State::Closed => None,
+        }
+    }
+
+    /// Queued | Running -> Answered, by anybody else: the request must then be taken out of where it was.
+    pub(crate) fn give_up(&self, error: impl FnOnce() -> Error) -> (Left, Option<Waker>) {
+        self.end(|| State::Answered(Err(error())))
+    }
+
+    /// Queued | Running | Answered -> Closed: the caller has gone.
+    pub(crate) fn close(&self) -> Left {
+        self.end(|| State::Closed).0
+    }
+
+    fn end(&self, next: impl FnOnce() -> State<O>) -> (Left, Option<Waker>) {
+        let mut state = self.state.lock();
+        match std::mem::replace(&mut *state, State::Closed) {
+            State::Queued(waker) => {
+                *state = next();
+                (Left::Queue, waker)
+            }
+            State::Running(run, waker) => {
+                *state = next();
+                (Left::Run(run), waker)
+            }
+            State::Answered(outcome) => {
+                let next = next();
+                // Only the caller's going throws an answer away.
+                *state = if matches!(next, State::Closed) {
+                    next
+                } else {
+                    State::Answered(outcome)
+                };
+                (Left::Nowhere, None)
+            }
+            State::Closed => (Left::Nowhere, None),
+        }
+    }
+
+    /// Answered -> Closed, for the caller; otherwise remembers whom to wake.
+    ///
+    /// # Panics
+    ///
+    /// If the answer has been taken before.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<O>> {
+        let mut state = self.state.lock();
+        match &mut *state {
+            State::Queued(waker) | State::Running(_, waker) => {
+                match waker {
+                    Some(known) if known.will_wake(cx.waker()) => {}
+                    _ => *waker = Some(cx.waker().clone()),
+                }
+                Poll::Pending
+            }
+            State::Answered(_) => match std::mem::replace(&mut *state, State::Closed) {
+                State::Answered(outcome) => Poll::Ready(outcome),
+                _ => unreachable!("matched just now, under the lock"),
+            },
+            State::Closed => panic!("a request was polled after it gave its answer"),
+        }
+    }
+}

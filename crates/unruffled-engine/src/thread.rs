@@ -1,0 +1,54 @@
+//! Threads: each has a name and says what it is for, and that decides its priority.
+
+use std::io;
+
+/// What a thread is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Intent {
+    /// Runs a model: gives way to the threads of the application, which draw windows and answer health checks.
+    Model,
+    /// Loads a model: gives way to running models too.
+    Load,
+    /// Fires deadlines: short work that must be on time.
+    Timer,
+}
+
+impl Intent {
+    /// The nice value on Linux, where it counts per thread; elsewhere threads keep the default priority.
+    #[cfg(target_os = "linux")]
+    const fn nice(self) -> i32 {
+        match self {
+            Intent::Model => 5,
+            Intent::Load => 10,
+            Intent::Timer => 0,
+        }
+    }
+}
+
+/// Starts a thread that nobody joins: its end is told by what it owns.
+pub(crate) fn start(name: String, intent: Intent, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let entered = name.clone();
+    #[allow(clippy::disallowed_methods, reason = "the one place where threads are made")]
+    std::thread::Builder::new().name(name).spawn(move || {
+        enter(&entered, intent);
+        body();
+    })?;
+    Ok(())
+}
+
+/// Gives the current thread, which a backend may have made, its name and priority.
+pub(crate) fn enter(name: &str, intent: Intent) {
+    #[cfg(target_os = "linux")]
+    {
+        // The kernel keeps 15 bytes: the end says which instance it is.
+        let start = name.len().saturating_sub(15);
+        let tail: Vec<u8> = name.bytes().skip(start).filter(|&byte| byte != 0).collect();
+        let named = std::ffi::CString::new(tail).map(|tail| rustix::thread::set_name(&tail));
+        let niced = rustix::process::setpriority_process(None, intent.nice());
+        if let (Ok(Err(error)), _) | (_, Err(error)) = (named, niced) {
+            tracing::debug!(thread = name, %error, "thread keeps the default name or priority");
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = (name, intent);
+}
