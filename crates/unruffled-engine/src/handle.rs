@@ -129,11 +129,7 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
     ///
     /// Takes microseconds: the check of the input and a place in the queue. Needs no runtime.
     pub fn submit(self) -> Infer<I, O> {
-        let state = match self.pool.submit(Instant::now(), self.input, self.options) {
-            Ok(ticket) => State::Waiting(Arc::clone(self.pool), ticket),
-            Err(error) => State::Refused(error),
-        };
-        Infer { state }
+        Infer::new(self.pool, Instant::now(), self.input, self.options)
     }
 }
 
@@ -161,6 +157,16 @@ enum State<I: Send + 'static, O: Send + 'static> {
     Refused(Error),
     Waiting(Arc<Pool<I, O>>, Arc<Ticket<O>>),
     Done,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
+    pub(crate) fn new(pool: &Arc<Pool<I, O>>, now: Instant, input: I, options: RequestOptions) -> Self {
+        let state = match pool.submit(now, input, options) {
+            Ok(ticket) => State::Waiting(Arc::clone(pool), ticket),
+            Err(error) => State::Refused(error),
+        };
+        Self { state }
+    }
 }
 
 // Nothing in it is ever pinned.

@@ -28,11 +28,6 @@ impl<I, O> Work<I, O> {
         let ctx = RunContext::new(self.run.cancel_token(), self.deadline, &self.requests);
         (&mut self.batch, ctx)
     }
-
-    #[cfg(test)]
-    pub(crate) fn tickets(&self) -> &[Arc<Ticket<O>>] {
-        &self.tickets
-    }
 }
 
 /// Why a run left rows unanswered.

@@ -187,6 +187,12 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
     }
 
+    /// How many deadlines are remembered.
+    #[cfg(test)]
+    pub(crate) fn deadlines(&self) -> usize {
+        self.state.lock().deadlines.len()
+    }
+
     /// How much the next batch may hold.
     fn batch_limit(&self, cost: &RowCost) -> BatchLimit {
         match self.model.info().batching {
