@@ -93,7 +93,7 @@ fn download(model: &Model, folder: &Path, python: &Python) -> Result<()> {
     if !status.success() {
         let told = Vec::from(told).join("\n  ");
         bail!(
-            "pip could not fetch {wanted} ({status})\n  {told}\n  remedy: check the network and run this again"
+            "pip could not fetch {wanted} ({status})\n  {told}\n  remedy: check the version in the manifest and the network, then run this again"
         );
     }
     println!("  fetched {} ({})", model.archive, terminal::megabytes(size));
