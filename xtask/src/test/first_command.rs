@@ -218,6 +218,43 @@ mod tests {
         }
     }
 
+    #[cfg(unix)]
+    /// A program that serves as a script does: it prints a line that reads `answer` from a file, and on SIGTERM exits
+    /// with `code`.
+    #[track_caller]
+    fn check_script(answer: &str, code: u8, expected: Result<(), &str>) {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let (program, json) = (folder.path().join("serve.sh"), folder.path().join("answer.json"));
+        std::fs::write(&json, answer).unwrap();
+        let script = format!(
+            "#!/bin/sh\ntrap 'exit {code}' TERM\necho 'A handwritten seven:'\necho '  curl -s \\'\n\
+             echo '    file://{}'\nwhile :; do sleep 0.05; done\n",
+            json.display()
+        );
+        std::fs::write(&program, script).unwrap();
+        std::fs::set_permissions(&program, std::fs::Permissions::from_mode(0o755)).unwrap();
+        let result = serve(&program, folder.path()).map_err(|error| format!("{error:#}"));
+        match expected {
+            Ok(()) => assert_eq!(result, Ok(())),
+            Err(part) => assert!(
+                result.as_ref().is_err_and(|text| text.contains(part)),
+                "{result:?}"
+            ),
+        }
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn the_printed_line_is_taken_at_its_word() {
+        let answer =
+            |label: &str| format!("{{\"outputs\": [{{\"name\": \"label\", \"data\": [\"{label}\"]}}]}}");
+        check_script(&answer("7"), 0, Ok(()));
+        check_script(&answer("1"), 0, Err("the line claims a 7, the answer says `1`"));
+        check_script(&answer("7"), 3, Err("instead of 0"));
+        check_script("no json", 0, Err("the answer holds no label"));
+    }
+
     #[test]
     fn the_label_is_read_in_any_form() {
         for data in ["[\"7\"]", "[7]", "[[\"7\"]]"] {
