@@ -1,5 +1,6 @@
 //! What runs of a model have cost so far, and what follows from it.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// One hand-over between threads is worth so much work: rows that run one after the other share it up to here.
@@ -8,19 +9,34 @@ const HAND_OVER: Duration = Duration::from_micros(200);
 /// Weight of the newest run in the moving average.
 const NEWEST: f64 = 0.2;
 
-/// The moving average of what one row costs.
-#[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct RowCost(Option<f64>);
+/// The moving average of what one row costs, in seconds; NaN before the first run.
+///
+/// Instances that finish together may overwrite each other's observation: an average survives that, a lock costs more.
+#[derive(Debug)]
+pub(crate) struct RowCost(AtomicU64);
+
+impl Default for RowCost {
+    fn default() -> Self {
+        Self(AtomicU64::new(f64::NAN.to_bits()))
+    }
+}
 
 impl RowCost {
-    pub(crate) fn observe(&mut self, run: Duration, rows: usize) {
+    pub(crate) fn observe(&self, run: Duration, rows: usize) {
         let newest = run.as_secs_f64() / rows.max(1) as f64;
-        self.0 = Some(self.0.map_or(newest, |known| known + NEWEST * (newest - known)));
+        let average = self
+            .known()
+            .map_or(newest, |known| known + NEWEST * (newest - known));
+        self.0.store(average.to_bits(), Ordering::Relaxed);
+    }
+
+    fn known(&self) -> Option<f64> {
+        Some(f64::from_bits(self.0.load(Ordering::Relaxed))).filter(|cost| !cost.is_nan())
     }
 
     /// How many sequential rows make a batch: enough to share a hand-over, too few to keep anybody waiting.
     pub(crate) fn rows_per_hand_over(&self, max: usize) -> usize {
-        match self.0 {
+        match self.known() {
             Some(row) => (HAND_OVER.as_secs_f64() / row.max(1e-9)) as usize,
             None => 1,
         }
@@ -29,7 +45,7 @@ impl RowCost {
 
     /// How long `rows` take on so many instances; unknown before the first run.
     pub(crate) fn predict(&self, rows: usize, instances: usize) -> Option<Duration> {
-        self.0
+        self.known()
             .map(|row| Duration::from_secs_f64(row * rows as f64 / instances.max(1) as f64))
     }
 }
@@ -42,7 +58,7 @@ mod tests {
 
     #[test]
     fn cheap_rows_share_a_hand_over_and_dear_ones_do_not() {
-        let mut cost = RowCost::default();
+        let cost = RowCost::default();
         assert_eq!((cost.rows_per_hand_over(256), cost.predict(10, 1)), (1, None));
         cost.observe(Duration::from_micros(40), 2);
         assert_eq!(cost.rows_per_hand_over(256), 10);

@@ -1,6 +1,6 @@
 //! The queue of one model, as plain data: who goes next, what may go along, and how much may wait.
 
-use std::collections::BTreeMap;
+use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use unruffled_model::Footprint;
@@ -67,30 +67,42 @@ pub(crate) enum Full {
 }
 
 /// Requests in the order in which they are to run.
+///
+/// One sorted lane per class: requests mostly arrive in the order in which they are due, so that both ends are where
+/// they come in and go out. Elsewhere, entering and leaving costs a move of what stands behind.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     limits: QueueLimits,
-    waiting: BTreeMap<Key, (Footprint, T)>,
+    lanes: [VecDeque<Entry<T>>; Priority::COUNT],
+    len: usize,
     rows: usize,
     bytes: usize,
+}
+
+#[derive(Debug)]
+struct Entry<T> {
+    key: Key,
+    footprint: Footprint,
+    item: T,
 }
 
 impl<T> Queue<T> {
     pub(crate) fn new(limits: QueueLimits) -> Self {
         Self {
             limits,
-            waiting: BTreeMap::new(),
+            lanes: Default::default(),
+            len: 0,
             rows: 0,
             bytes: 0,
         }
     }
 
     pub(crate) fn len(&self) -> usize {
-        self.waiting.len()
+        self.len
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.waiting.is_empty()
+        self.len == 0
     }
 
     pub(crate) fn rows(&self) -> usize {
@@ -102,7 +114,7 @@ impl<T> Queue<T> {
     }
 
     pub(crate) fn has_room(&self, footprint: &Footprint) -> Result<(), Full> {
-        if self.waiting.len() >= self.limits.items {
+        if self.len >= self.limits.items {
             return Err(Full::Items);
         }
         match self.bytes.checked_add(footprint.bytes) {
@@ -114,64 +126,76 @@ impl<T> Queue<T> {
     /// Takes a request in; the caller has asked [`has_room`](Self::has_room).
     pub(crate) fn push(&mut self, key: Key, footprint: Footprint, item: T) {
         debug_assert_eq!(self.has_room(&footprint), Ok(()), "the caller asks first");
+        self.len += 1;
         self.rows += footprint.rows;
         self.bytes += footprint.bytes;
-        let replaced = self.waiting.insert(key, (footprint, item));
-        assert!(replaced.is_none(), "keys are unique by arrival");
+        let lane = &mut self.lanes[key.class as usize];
+        let entry = Entry { key, footprint, item };
+        match lane.back() {
+            Some(last) if last.key > key => {
+                let at = lane.partition_point(|known| known.key < key);
+                lane.insert(at, entry);
+            }
+            _ => lane.push_back(entry),
+        }
     }
 
     /// Takes one request out, wherever it stands.
     pub(crate) fn remove(&mut self, key: &Key) -> Option<T> {
-        let (footprint, item) = self.waiting.remove(key)?;
-        self.count_out(&footprint);
-        Some(item)
+        let lane = &mut self.lanes[key.class as usize];
+        let at = lane.binary_search_by(|known| known.key.cmp(key)).ok()?;
+        let entry = lane.remove(at)?;
+        self.count_out(&entry.footprint);
+        Some(entry.item)
     }
 
     /// Takes out the most urgent request, and after it those that may share its run, in order, up to the limit.
     ///
     /// The first is taken whatever its size. One that does not fit ends the batch, so that small late-comers do not
     /// overtake it for ever.
-    pub(crate) fn take_batch(&mut self, limit: BatchLimit, mut taken: impl FnMut(T)) {
-        let Some((_, (head, item))) = self.waiting.pop_first() else {
-            return;
-        };
-        self.count_out(&head);
-        taken(item);
-        let (mut requests, mut rows, mut full) = (1, head.rows, false);
-        if requests >= limit.requests || rows >= limit.rows {
-            return;
-        }
-        let along = self.waiting.extract_if(.., |_, (footprint, _)| {
-            if full || footprint.bucket != head.bucket {
-                return false;
+    pub(crate) fn take_batch(&mut self, limit: BatchLimit) -> Vec<T> {
+        let (mut taken, mut rows, mut bucket) = (Vec::new(), 0, None);
+        for lane in 0..self.lanes.len() {
+            let mut passed_over = Vec::new();
+            let mut full = false;
+            while !full && let Some(entry) = self.lanes[lane].pop_front() {
+                let footprint = entry.footprint;
+                if bucket.is_some_and(|bucket| bucket != footprint.bucket) {
+                    passed_over.push(entry);
+                } else if !taken.is_empty()
+                    && (taken.len() >= limit.requests || rows + footprint.rows > limit.rows)
+                {
+                    self.lanes[lane].push_front(entry);
+                    full = true;
+                } else {
+                    bucket = Some(footprint.bucket);
+                    rows += footprint.rows;
+                    self.count_out(&footprint);
+                    taken.push(entry.item);
+                    full = taken.len() >= limit.requests;
+                }
             }
-            full = requests + 1 > limit.requests || rows + footprint.rows > limit.rows;
-            if !full {
-                requests += 1;
-                rows += footprint.rows;
+            for entry in passed_over.into_iter().rev() {
+                self.lanes[lane].push_front(entry);
             }
-            !full
-        });
-        let (mut rows_out, mut bytes_out) = (0, 0);
-        // The iterator looks at every key behind the last match: end it with the batch.
-        for (_, (footprint, item)) in along.take(limit.requests - 1) {
-            rows_out += footprint.rows;
-            bytes_out += footprint.bytes;
-            taken(item);
+            if full {
+                break;
+            }
         }
-        self.rows -= rows_out;
-        self.bytes -= bytes_out;
+        taken
     }
 
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
-        (self.rows, self.bytes) = (0, 0);
-        std::mem::take(&mut self.waiting)
-            .into_values()
-            .map(|(_, item)| item)
+        (self.len, self.rows, self.bytes) = (0, 0, 0);
+        std::mem::take(&mut self.lanes)
+            .into_iter()
+            .flatten()
+            .map(|entry| entry.item)
     }
 
     fn count_out(&mut self, footprint: &Footprint) {
+        self.len -= 1;
         self.rows -= footprint.rows;
         self.bytes -= footprint.bytes;
     }

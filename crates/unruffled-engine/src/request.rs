@@ -17,6 +17,11 @@ pub enum Priority {
     Bulk,
 }
 
+impl Priority {
+    /// How many classes there are.
+    pub(crate) const COUNT: usize = 3;
+}
+
 /// What a request asks for besides its input.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestOptions {

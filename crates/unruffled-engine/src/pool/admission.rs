@@ -47,6 +47,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             state.deadlines.insert((deadline, arrival), Arc::clone(&ticket));
         }
         state.queue.push(key, footprint, waiting);
+        self.queued.store(state.queue.len(), Ordering::Release);
         let instance_waits = state.idle > 0;
         drop(state);
 
@@ -84,7 +85,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 format!("the queue is full: it holds {held} of {most} bytes")
             }
         };
-        let wait = state.cost.predict(state.queue.rows(), self.options.instances);
+        let wait = self.cost.predict(state.queue.rows(), self.options.instances);
         let message = match wait {
             Some(wait) => format!("{message}; try again in about {wait:.0?}"),
             None => format!("{message}; try again later"),

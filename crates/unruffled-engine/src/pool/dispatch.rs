@@ -1,15 +1,21 @@
 //! Dispatch: an instance takes a batch out of the queue, formed at that moment, and hands the answers back.
 
 use std::any::Any;
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use unruffled_model::{Batch, ModelError, RequestContext, RunContext};
 
-use super::{Company, Phase, Pool, State};
+use super::{Company, Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
-use crate::reply::{Outcome, Run, Ticket};
+use crate::reply::{Outcome, Run};
 use crate::request::{Response, Timings};
+
+/// With one core, looking for work keeps away whoever would bring it.
+static SINGLE_CORE: LazyLock<bool> =
+    LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
 
 /// One batch on its way through an instance.
 pub(crate) struct Work<I, O> {
@@ -51,78 +57,81 @@ impl Failure {
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Waits for work. `None`: there will be no more.
     pub(crate) fn next(&self, slot: usize) -> Option<Work<I, O>> {
-        let mut state = self.state.lock();
+        self.spin();
         loop {
-            let (now, mut expired) = (Instant::now(), Vec::new());
-            let work = self.take_locked(&mut state, slot, now, &mut expired);
-            if !expired.is_empty() {
-                parking_lot::MutexGuard::unlocked(&mut state, || self.tell_late(&mut expired));
-                if work.is_none() {
-                    continue;
+            let mut state = self.state.lock();
+            while state.queue.is_empty() {
+                if !matches!(state.phase, Phase::Open) {
+                    return None;
                 }
+                state.idle += 1;
+                self.work.wait(&mut state);
+                state.idle -= 1;
             }
+            let work = self.take_from(state, slot, Instant::now());
             if work.is_some() {
                 return work;
             }
-            if !matches!(state.phase, Phase::Open) {
-                return None;
-            }
-            state.idle += 1;
-            self.work.wait(&mut state);
-            state.idle -= 1;
+        }
+    }
+
+    /// Looks for work for a while, in the hope that it need not sleep.
+    fn spin(&self) {
+        if self.options.spin.is_zero() || *SINGLE_CORE {
+            return;
+        }
+        let begin = Instant::now();
+        while self.queued.load(Ordering::Acquire) == 0 && begin.elapsed() < self.options.spin {
+            // Whoever has something to do goes first.
+            std::thread::yield_now();
         }
     }
 
     /// Takes the next batch, if there is one.
     #[cfg(test)]
     pub(crate) fn take(&self, slot: usize, now: Instant) -> Option<Work<I, O>> {
-        let mut expired = Vec::new();
-        let work = self.take_locked(&mut self.state.lock(), slot, now, &mut expired);
-        self.tell_late(&mut expired);
-        work
+        self.take_from(self.state.lock(), slot, now)
     }
 
-    fn take_locked(
+    fn take_from(
         &self,
-        state: &mut State<I, O>,
+        mut state: MutexGuard<'_, State<I, O>>,
         slot: usize,
         now: Instant,
-        expired: &mut Vec<Arc<Ticket<O>>>,
     ) -> Option<Work<I, O>> {
-        debug_assert!(
-            state.running[slot].is_none(),
-            "an instance runs one batch at a time"
-        );
+        let taken = state.queue.take_batch(self.batch_limit());
+        self.queued.store(state.queue.len(), Ordering::Release);
+        drop(state);
+        // The rest needs no lock that a caller might wait for.
         let run = Run::new();
-        let (mut tickets, mut inputs, mut requests) = (Vec::new(), Vec::new(), Vec::new());
+        let size = taken.len();
+        let (mut tickets, mut inputs) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        let mut requests = Vec::with_capacity(size);
         let (mut rows, mut deadline) = (0, Some(now));
-        let limit = self.batch_limit(&state.cost);
-        // Those whose time is up, or whose caller has just gone, leave the batch empty: the next ones are tried.
-        while tickets.is_empty() && !state.queue.is_empty() {
-            state.queue.take_batch(limit, |waiting| {
-                let ticket = waiting.ticket;
-                if ticket.deadline.is_some_and(|deadline| deadline <= now) {
-                    expired.push(ticket);
-                } else if ticket.join(&run) {
-                    rows += ticket.footprint.rows;
-                    deadline = deadline.zip(ticket.deadline).map(|(known, own)| known.max(own));
-                    requests.push(ticket.context.clone());
-                    inputs.push(waiting.input);
-                    tickets.push(ticket);
-                }
-            });
-        }
-        for ticket in expired.iter() {
-            state.deadlines.remove(&(
-                ticket.deadline.expect("only deadlines expire"),
-                ticket.key.arrival(),
-            ));
+        for Waiting { ticket, input } in taken {
+            if ticket.deadline.is_some_and(|deadline| deadline <= now) {
+                // The timer is on its way for it, too.
+                self.give_up(
+                    [&ticket].into_iter(),
+                    &self.late("the deadline passed in the queue"),
+                );
+            } else if ticket.join(&run) {
+                rows += ticket.footprint.rows;
+                deadline = deadline.zip(ticket.deadline).map(|(known, own)| known.max(own));
+                requests.push(ticket.context.clone());
+                inputs.push(input);
+                tickets.push(ticket);
+            }
         }
         if tickets.is_empty() {
             return None;
         }
         let tickets: Company<O> = tickets.into();
-        state.running[slot] = Some(Arc::clone(&tickets));
+        let before = self.running[slot].lock().replace(Arc::clone(&tickets));
+        debug_assert!(before.is_none(), "an instance runs one batch at a time");
+        if let Some(error) = self.closed.get() {
+            self.give_up(tickets.iter(), error);
+        }
         Some(Work {
             batch: Batch::new(inputs),
             run,
@@ -132,14 +141,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             rows,
             taken: now,
         })
-    }
-
-    fn tell_late(&self, expired: &mut Vec<Arc<Ticket<O>>>) {
-        for ticket in expired.drain(..) {
-            if let (_, Some(waker)) = ticket.give_up(|| self.late("the deadline passed in the queue")) {
-                waker.wake();
-            }
-        }
     }
 
     /// Hands the answers of a run back and frees its slot.
@@ -153,17 +154,18 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         } = work;
         let run = now.saturating_duration_since(taken);
 
-        let mut state = self.state.lock();
-        state.running[slot] = None;
-        for ticket in tickets.iter() {
-            if let Some(deadline) = ticket.deadline {
-                state.deadlines.remove(&(deadline, ticket.key.arrival()));
+        *self.running[slot].lock() = None;
+        if tickets.iter().any(|ticket| ticket.deadline.is_some()) {
+            let mut state = self.state.lock();
+            for ticket in tickets.iter() {
+                if let Some(deadline) = ticket.deadline {
+                    state.deadlines.remove(&(deadline, ticket.key.arrival()));
+                }
             }
         }
         if failure.is_none() {
-            state.cost.observe(run, rows);
+            self.cost.observe(run, rows);
         }
-        drop(state);
 
         // All answers first, then all wake-ups: woken callers take the core from this thread.
         let mut wakers = Vec::with_capacity(tickets.len());

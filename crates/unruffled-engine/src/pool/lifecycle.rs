@@ -1,12 +1,13 @@
 //! The life of a model in memory: instances come and go, the whole drains and closes.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 
 use super::{Phase, Pool};
 use crate::error::{Error, ErrorKind};
-use crate::reply::Left;
+use crate::reply::{Left, Ticket};
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// An instance thread has begun.
@@ -121,13 +122,27 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.phase = Phase::Closed(error.clone());
         state.deadlines.clear();
         let queued: Vec<_> = state.queue.drain().collect();
-        let running: Vec<_> = state.running.iter().flatten().cloned().collect();
         drop(state);
+        // Before the runs are looked at: one that begins after that finds it.
+        let error = self.closed.get_or_init(|| error);
+        let running: Vec<_> = self
+            .running
+            .iter()
+            .filter_map(|slot| slot.lock().clone())
+            .collect();
         self.tell_all();
         let tickets = queued
             .iter()
             .map(|waiting| &waiting.ticket)
             .chain(running.iter().flat_map(|run| run.iter()));
+        self.give_up(tickets, error);
+    }
+
+    /// Ends requests with `error`, and stops the runs in which nobody waits any more.
+    pub(super) fn give_up<'a>(&self, tickets: impl Iterator<Item = &'a Arc<Ticket<O>>>, error: &Error)
+    where
+        O: 'a,
+    {
         for ticket in tickets {
             let (left, waker) = ticket.give_up(|| error.clone());
             if let Some(waker) = waker {

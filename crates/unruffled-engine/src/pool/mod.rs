@@ -6,9 +6,9 @@ mod dispatch;
 mod lifecycle;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, OnceLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
@@ -32,15 +32,17 @@ pub struct PoolOptions {
     pub(crate) instances: usize,
     pub(crate) max_batch: usize,
     pub(crate) queue: QueueLimits,
+    pub(crate) spin: Duration,
 }
 
 impl Default for PoolOptions {
-    /// One instance, batches of up to 32 rows, the default [`QueueLimits`].
+    /// One instance, batches of up to 32 rows, the default [`QueueLimits`], and 20 microseconds of looking for work.
     fn default() -> Self {
         Self {
             instances: 1,
             max_batch: 32,
             queue: QueueLimits::default(),
+            spin: Duration::from_micros(20),
         }
     }
 }
@@ -59,6 +61,13 @@ impl PoolOptions {
         self
     }
 
+    /// How long an instance looks for more work after a run before it sleeps: callers that ask again at once are spared
+    /// two thread wake-ups. Zero saves the most power. A machine with one core never looks.
+    pub fn with_spin(mut self, spin: Duration) -> Self {
+        self.spin = spin;
+        self
+    }
+
     /// How much may wait.
     pub fn with_queue(mut self, limits: QueueLimits) -> Self {
         self.queue = limits;
@@ -73,6 +82,13 @@ pub(crate) struct Pool<I, O> {
     options: PoolOptions,
     arrivals: AtomicU64,
     state: Mutex<State<I, O>>,
+    /// Requests in the queue, for instances that look for work without the lock.
+    queued: AtomicUsize,
+    /// Set before what runs is given up: a run that begins later gives itself up.
+    closed: OnceLock<Error>,
+    /// The requests that each instance is running.
+    running: Vec<Mutex<Option<Company<O>>>>,
+    cost: RowCost,
     /// Idle instances, and nobody else, wait here: a notification must not be lost on another.
     work: Condvar,
     /// Whoever waits for instances to come and go waits here.
@@ -86,15 +102,12 @@ struct State<I, O> {
     queue: Queue<Waiting<I, O>>,
     /// Who is to be told when, queued or running.
     deadlines: BTreeMap<(Instant, u64), Arc<Ticket<O>>>,
-    /// The requests that each instance is running.
-    running: Vec<Option<Company<O>>>,
     /// Instances that wait for work.
     idle: usize,
     /// Instances that are built and whole.
     live: usize,
     /// Why no instance could be built, while there is none.
     broken: Option<Error>,
-    cost: RowCost,
 }
 
 /// The requests that share a run.
@@ -139,11 +152,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             phase: Phase::Open,
             queue: Queue::new(options.queue),
             deadlines: BTreeMap::new(),
-            running: vec![None; options.instances],
             idle: 0,
             live: 0,
             broken: None,
-            cost: RowCost::default(),
         };
         Self {
             name,
@@ -151,6 +162,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             options,
             arrivals: AtomicU64::new(0),
             state: Mutex::new(state),
+            queued: AtomicUsize::new(0),
+            closed: OnceLock::new(),
+            running: (0..options.instances).map(|_| Mutex::new(None)).collect(),
+            cost: RowCost::default(),
             work: Condvar::new(),
             changed: Condvar::new(),
             threads: watch::Sender::new(0),
@@ -181,7 +196,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         PoolStatus {
             ready: state.live > 0 && matches!(state.phase, Phase::Open),
             instances: state.live,
-            running: state.running.iter().flatten().count(),
+            running: self.running.iter().filter(|slot| slot.lock().is_some()).count(),
             queued: state.queue.len(),
             queued_bytes: state.queue.bytes(),
         }
@@ -194,14 +209,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// How much the next batch may hold.
-    fn batch_limit(&self, cost: &RowCost) -> BatchLimit {
+    fn batch_limit(&self) -> BatchLimit {
         match self.model.info().batching {
             Batching::Single => BatchLimit {
                 requests: 1,
                 rows: usize::MAX,
             },
             Batching::Sequential => BatchLimit {
-                requests: cost.rows_per_hand_over(SEQUENTIAL_MAX),
+                requests: self.cost.rows_per_hand_over(SEQUENTIAL_MAX),
                 rows: usize::MAX,
             },
             Batching::Joint => BatchLimit {

@@ -1,0 +1,118 @@
+//! Whether an event loop keeps time while models run: a heartbeat every 10 ms beside 64 requests to a model of 20 ms, by
+//! the engine, by `spawn_blocking`, and by a plain call in the handler.
+//!
+//! `cargo run --release -p benches --bin heartbeat`
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use benches::{busy, histogram, machine, quantile, record};
+use hdrhistogram::Histogram;
+use unruffled_engine::{Engine, Handle};
+
+const BEAT: Duration = Duration::from_millis(10);
+const COST: Duration = Duration::from_millis(20);
+const REQUESTS: usize = 64;
+const LENGTH: Duration = Duration::from_secs(5);
+
+#[derive(Clone)]
+enum Way {
+    Idle,
+    Engine(Handle<u64, u64>),
+    SpawnBlocking,
+    PlainCall,
+}
+
+impl Way {
+    fn name(&self) -> &'static str {
+        match self {
+            Way::Idle => "nothing runs",
+            Way::Engine(_) => "engine",
+            Way::SpawnBlocking => "spawn_blocking",
+            Way::PlainCall => "plain call in the handler",
+        }
+    }
+}
+
+/// How late each beat was, and how many requests were answered meanwhile.
+async fn beat_under(way: Way) -> (Histogram<u64>, u64) {
+    let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
+    let requests: Vec<_> = (0..REQUESTS)
+        .map(|_| {
+            tokio::spawn(request_until(
+                way.clone(),
+                Arc::clone(&stop),
+                Arc::clone(&answered),
+            ))
+        })
+        .collect();
+    let heartbeat = tokio::spawn(async {
+        let mut late = histogram();
+        let begin = Instant::now();
+        while begin.elapsed() < LENGTH {
+            let due = Instant::now() + BEAT;
+            tokio::time::sleep_until(due.into()).await;
+            record(&mut late, due.elapsed());
+        }
+        late
+    });
+    let late = heartbeat.await.expect("the heartbeat does not panic");
+    stop.store(true, Ordering::Relaxed);
+    for request in requests {
+        request.await.expect("no request panics");
+    }
+    (late, answered.load(Ordering::Relaxed))
+}
+
+async fn request_until(way: Way, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>) {
+    while !stop.load(Ordering::Relaxed) {
+        match &way {
+            Way::Idle => return,
+            Way::Engine(model) => drop(model.infer(1).await.expect("the model does not fail")),
+            Way::SpawnBlocking => {
+                tokio::task::spawn_blocking(|| busy(COST, 1))
+                    .await
+                    .expect("no panic");
+            }
+            Way::PlainCall => {
+                busy(COST, 1);
+                tokio::task::yield_now().await;
+            }
+        }
+        answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+fn main() {
+    println!("# Heartbeat under load\n\n{}; tokio with 2 workers.", machine());
+    println!("A beat every {BEAT:?} for {LENGTH:?}; {REQUESTS} requests at a time to a model of {COST:?}.\n");
+    println!("| way | late by p50 | p99 | max | p99 / idle | requests answered |");
+    println!("| --- | ---: | ---: | ---: | ---: | ---: |");
+    let engine = Engine::new();
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let model = engine
+        .wrap(|input: u64| busy(COST, input))
+        .instances(cores)
+        .build()
+        .expect("threads start");
+    let mut idle = Duration::ZERO;
+    for way in [Way::Idle, Way::Engine(model), Way::SpawnBlocking, Way::PlainCall] {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(2)
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let name = way.name();
+        // On the runtime's own threads, where an application's tasks live.
+        let (late, answered) =
+            runtime.block_on(async { tokio::spawn(beat_under(way)).await.expect("no panic") });
+        let (p50, p99) = (quantile(&late, 0.5), quantile(&late, 0.99));
+        if idle.is_zero() {
+            idle = p99;
+        }
+        let ratio = p99.as_secs_f64() / idle.as_secs_f64();
+        let max = Duration::from_nanos(late.max());
+        println!("| {name} | {p50:.1?} | {p99:.1?} | {max:.1?} | {ratio:.1} | {answered} |");
+    }
+}
