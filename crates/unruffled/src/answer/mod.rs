@@ -1,0 +1,86 @@
+//! [`Answer`]: what a model gave, read for people: the best classes by their labels, text, or plain numbers.
+
+mod numbers;
+
+mod reading;
+
+mod summary;
+
+use serde_json::{Value, json};
+use unruffled_model::{Name, Tensor, Tensors};
+
+use crate::config::ModelConfig;
+
+pub use reading::{Class, Line, Reading};
+pub use summary::Summary;
+
+/// The outputs of one request, each read as the settings of the model say.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The outputs, in the model's order.
+    pub outputs: Vec<OutputAnswer>,
+}
+
+/// One output, read.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct OutputAnswer {
+    /// What the model calls it.
+    pub name: Name,
+    /// What it gave.
+    pub tensor: Tensor,
+    /// What that means.
+    pub reading: Reading,
+}
+
+impl Answer {
+    /// Reads outputs; `top` is how many classes to tell, if not as many as the settings say.
+    pub fn read(outputs: &Tensors, config: &ModelConfig, top: Option<usize>) -> Self {
+        let read = |(name, tensor): (&Name, &Tensor)| OutputAnswer {
+            name: name.clone(),
+            tensor: tensor.clone(),
+            reading: reading::read(tensor, config.output(name), top),
+        };
+        Self {
+            outputs: outputs.iter().map(read).collect(),
+        }
+    }
+
+    /// The outputs as a JSON array: name, dtype and shape, and `classes`, `text` or the whole `data`.
+    pub fn to_json(&self) -> Value {
+        self.outputs.iter().map(OutputAnswer::to_json).collect()
+    }
+}
+
+impl OutputAnswer {
+    fn to_json(&self) -> Value {
+        let mut all = json!({
+            "name": &*self.name,
+            "dtype": self.tensor.dtype().name(),
+            "shape": self.tensor.shape(),
+        });
+        let (key, value) = match &self.reading {
+            Reading::Classes(rows) => {
+                let class = |class: &Class| {
+                    let mut told = json!({ "index": class.index, "label": class.label });
+                    if let Some(score) = class.score {
+                        told["score"] = numbers::float(score);
+                    }
+                    told
+                };
+                let row = |row: &Vec<Class>| row.iter().map(class).collect::<Value>();
+                ("classes", rows.iter().map(row).collect())
+            }
+            Reading::Text(lines) => {
+                let line = |line: &Line| json!({ "text": line.text, "score": numbers::float(line.score) });
+                ("text", lines.iter().map(line).collect())
+            }
+            Reading::Plain => ("data", numbers::json(&self.tensor)),
+        };
+        all[key] = value;
+        all
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,276 @@
+//! From what is written to what is meant: every value checked, every refusal with its line and key.
+
+use std::ops::Range;
+use std::path::{Component, Path};
+use std::sync::Arc;
+
+use toml::Spanned;
+
+use super::place::{key_at, line_at};
+use super::raw::{Raw, RawFrom, RawInput, RawOutput};
+use super::typed::{
+    AudioInput, Color, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource, Labels, Layout,
+    ModelConfig, OutputConfig, RunConfig,
+};
+use crate::error::{Error, ErrorKind};
+
+/// How many classes are told unless the settings say otherwise.
+const TOP: usize = 3;
+
+/// A text under check: what refusals need to say where they stand.
+pub(super) struct Checker<'a> {
+    pub(super) text: &'a str,
+    pub(super) file: &'a Path,
+    /// Reads a file that lies beside the settings.
+    pub(super) read_beside: &'a dyn Fn(&str) -> std::io::Result<String>,
+}
+
+impl Checker<'_> {
+    pub(super) fn config(&self, raw: Raw) -> Result<ModelConfig, Error> {
+        let inputs = raw.inputs.into_iter().map(|(name, raw)| self.input(name, raw));
+        let inputs = inputs.collect::<Result<_, _>>()?;
+        let outputs = raw.outputs.into_iter().map(|(name, raw)| self.output(name, raw));
+        Ok(ModelConfig {
+            description: raw.description,
+            license: raw.license,
+            source: raw.source,
+            backend: raw.backend,
+            run: RunConfig {
+                instances: raw.run.instances,
+                threads: raw.run.threads,
+                max_batch: raw.run.max_batch,
+                queue_items: raw.run.queue_items,
+                queue_bytes: raw.run.queue_bytes,
+            },
+            inputs,
+            outputs: outputs.collect::<Result<_, _>>()?,
+            file: Some(self.file.to_owned()),
+        })
+    }
+
+    /// A refusal of what stands at a place of the text.
+    pub(super) fn refuse(&self, span: Option<Range<usize>>, message: impl Into<String>) -> Error {
+        let error = Error::new(ErrorKind::InvalidConfig, message).in_file(self.file);
+        let Some(span) = span else { return error };
+        let error = error.at_line(line_at(self.text, span.start));
+        match key_at(self.text, span.start) {
+            Some(key) => error.at_key(key),
+            None => error,
+        }
+    }
+
+    fn input(&self, name: String, raw: RawInput) -> Result<InputConfig, Error> {
+        if let (None, Some(shape)) = (raw.default, &raw.shape) {
+            return Err(self.refuse(
+                Some(shape.span()),
+                "is the shape of a default, and there is none; add `default = NUMBER`",
+            ));
+        }
+        let default = raw.default.map(|value| DefaultValue {
+            value,
+            shape: raw.shape.map(Spanned::into_inner),
+        });
+        let from = raw.from.map(|from| self.from(from)).transpose()?;
+        Ok(InputConfig { name, default, from })
+    }
+
+    fn from(&self, raw: RawFrom) -> Result<InputSource, Error> {
+        let kind = raw.kind.get_ref().clone();
+        for (owner, key, span) in given(&raw) {
+            if owner != kind && ["image", "audio", "file"].contains(&kind.as_str()) {
+                let message = format!("`{key}` is for inputs of kind \"{owner}\"; this one is \"{kind}\"");
+                return Err(self.refuse(Some(span), message));
+            }
+        }
+        match kind.as_str() {
+            "image" => Ok(InputSource::Image(self.image(raw)?)),
+            "audio" => Ok(InputSource::Audio(self.audio(&raw)?)),
+            "file" => Ok(InputSource::File(self.file(&raw)?)),
+            other => {
+                let message = format!("unknown kind \"{other}\"; expected \"image\", \"audio\" or \"file\"");
+                Err(self.refuse(Some(raw.kind.span()), message))
+            }
+        }
+    }
+
+    fn image(&self, raw: RawFrom) -> Result<ImageInput, Error> {
+        let color = match &raw.color {
+            None => Color::Rgb,
+            Some(color) => match color.get_ref().as_str() {
+                "gray" => Color::Gray,
+                "rgb" => Color::Rgb,
+                "bgr" => Color::Bgr,
+                other => {
+                    let message = format!("unknown color \"{other}\"; expected \"gray\", \"rgb\" or \"bgr\"");
+                    return Err(self.refuse(Some(color.span()), message));
+                }
+            },
+        };
+        let layout = match &raw.layout {
+            None => Layout::Nchw,
+            Some(layout) => match layout.get_ref().as_str() {
+                "nhw" if color != Color::Gray => {
+                    let message = "\"nhw\" has no place for channels; set color = \"gray\", or take \"nchw\" or \"nhwc\"";
+                    return Err(self.refuse(Some(layout.span()), message));
+                }
+                "nhw" => Layout::Nhw,
+                "nchw" => Layout::Nchw,
+                "nhwc" => Layout::Nhwc,
+                other => {
+                    let message =
+                        format!("unknown layout \"{other}\"; expected \"nhw\", \"nchw\" or \"nhwc\"");
+                    return Err(self.refuse(Some(layout.span()), message));
+                }
+            },
+        };
+        let std = self.per_channel(raw.std, color)?;
+        Ok(ImageInput {
+            width: raw.width.map(Spanned::into_inner),
+            height: raw.height.map(Spanned::into_inner),
+            side_max: raw.side_max.map(Spanned::into_inner),
+            multiple: raw.multiple.map(Spanned::into_inner),
+            color,
+            layout,
+            invert: raw.invert.is_some_and(Spanned::into_inner),
+            scale: raw.scale.map_or(1.0, Spanned::into_inner),
+            mean: self.per_channel(raw.mean, color)?,
+            std,
+        })
+    }
+
+    /// A number for each channel, or none at all.
+    fn per_channel(&self, values: Option<Spanned<Vec<f32>>>, color: Color) -> Result<Vec<f32>, Error> {
+        let Some(values) = values else {
+            return Ok(Vec::new());
+        };
+        let (span, values) = (values.span(), values.into_inner());
+        let (given, expected) = (values.len(), color.channels());
+        if given != expected {
+            let message = format!("has {given} numbers for {expected} channels; give one for each");
+            return Err(self.refuse(Some(span), message));
+        }
+        if values.iter().any(|value| !value.is_finite())
+            || (key_at(self.text, span.start).is_some_and(|key| key.ends_with(".std"))
+                && values.contains(&0.0))
+        {
+            return Err(self.refuse(
+                Some(span),
+                "has a number that cannot be used here: 0 or none at all",
+            ));
+        }
+        Ok(values)
+    }
+
+    fn audio(&self, raw: &RawFrom) -> Result<AudioInput, Error> {
+        let Some(rate) = &raw.rate else {
+            return Err(self.refuse(
+                Some(raw.kind.span()),
+                "needs `rate`, the samples per second that the model expects: rate = 16000",
+            ));
+        };
+        Ok(AudioInput {
+            rate: *rate.get_ref(),
+            samples: raw.samples.as_ref().map(|samples| *samples.get_ref()),
+        })
+    }
+
+    fn file(&self, raw: &RawFrom) -> Result<FileInput, Error> {
+        let value = |given: &Option<Spanned<usize>>| given.as_ref().map_or(0, |given| *given.get_ref());
+        let (begin, end) = (value(&raw.begin), value(&raw.end));
+        if begin + end == 0 {
+            let message = "takes no bytes of the file; set `begin`, `end` or both";
+            return Err(self.refuse(Some(raw.kind.span()), message));
+        }
+        let block = match &raw.block {
+            None => begin.max(end),
+            Some(block) if block.get_ref().get() < begin.max(end) => {
+                let message = format!("is less than the {} bytes that are taken", begin.max(end));
+                return Err(self.refuse(Some(block.span()), message));
+            }
+            Some(block) => block.get_ref().get(),
+        };
+        Ok(FileInput {
+            begin,
+            end,
+            block,
+            trim: raw.trim.as_ref().is_some_and(|trim| *trim.get_ref()),
+            padding: raw.padding.as_ref().map_or(0, |padding| *padding.get_ref()),
+        })
+    }
+
+    fn output(&self, name: String, raw: Spanned<RawOutput>) -> Result<OutputConfig, Error> {
+        let (table, raw) = (raw.span(), raw.into_inner());
+        let decode = match &raw.decode {
+            None => Decode::Classes,
+            Some(decode) if decode.get_ref() != "ctc" => {
+                let message = format!("unknown decoding \"{}\"; expected \"ctc\"", decode.get_ref());
+                return Err(self.refuse(Some(decode.span()), message));
+            }
+            Some(decode) if raw.labels.is_none() => {
+                return Err(self.refuse(Some(decode.span()), "needs labels; add labels = \"labels.txt\""));
+            }
+            Some(_) => Decode::Ctc,
+        };
+        if let (None, None) = (&raw.labels, &raw.top) {
+            return Err(self.refuse(
+                Some(table),
+                "sets nothing; add labels = \"labels.txt\", or leave it out",
+            ));
+        }
+        Ok(OutputConfig {
+            name,
+            labels: raw.labels.map(|file| self.labels(&file)).transpose()?,
+            top: raw
+                .top
+                .map_or(TOP.try_into().expect("it is not 0"), Spanned::into_inner),
+            decode,
+        })
+    }
+
+    fn labels(&self, file: &Spanned<String>) -> Result<Labels, Error> {
+        let name = file.get_ref();
+        // A model's settings come from strangers: they may name files of its own folder, and nothing else.
+        let mut parts = Path::new(name).components();
+        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || name.contains('\\')
+        {
+            let message = format!("\"{name}\" is not the name of a file in the model's own folder");
+            return Err(self.refuse(Some(file.span()), message));
+        }
+        let text = (self.read_beside)(name).map_err(|error| {
+            let message = format!("cannot read \"{name}\": {error}; put it beside model.toml");
+            self.refuse(Some(file.span()), message).caused_by(error)
+        })?;
+        let labels = split_labels(&text);
+        if labels.is_empty() {
+            return Err(self.refuse(
+                Some(file.span()),
+                format!("\"{name}\" is empty; write one label a line"),
+            ));
+        }
+        Ok(labels)
+    }
+}
+
+/// One label a line, as it stands: a label may be empty or a blank.
+fn split_labels(text: &str) -> Labels {
+    let mut labels: Vec<String> = text.split('\n').map(str::to_owned).collect();
+    // What follows the last line break is no line.
+    labels.pop_if(|last| last.is_empty());
+    Arc::from(labels)
+}
+
+/// The keys that are given: the kind that each belongs to, its name and its place.
+fn given(raw: &RawFrom) -> impl Iterator<Item = (&'static str, &'static str, Range<usize>)> {
+    macro_rules! keys {
+        ($($kind:literal: $($key:ident),*;)*) => {
+            [$($(($kind, stringify!($key), raw.$key.as_ref().map(Spanned::span))),*),*]
+        };
+    }
+    let keys = keys! {
+        "image": width, height, side_max, multiple, color, layout, invert, scale, mean, std;
+        "audio": rate, samples;
+        "file": begin, end, block, trim, padding;
+    };
+    keys.into_iter()
+        .filter_map(|(kind, key, span)| Some((kind, key, span?)))
+}

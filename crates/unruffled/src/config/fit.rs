@@ -1,0 +1,90 @@
+//! Whether settings fit the model that they are about: names that exist, as many labels as classes.
+
+use unruffled_model::{DType, Dim, InputDefault, Signature, TensorSpec};
+
+use super::typed::{Decode, InputSource, Layout, ModelConfig, OutputConfig};
+use crate::error::{Error, ErrorKind};
+
+impl ModelConfig {
+    /// The defaults in the form that backends take.
+    pub fn defaults(&self) -> Vec<InputDefault> {
+        let defaults = self.inputs.iter().filter_map(|input| {
+            let default = input.default.as_ref()?;
+            Some(InputDefault {
+                input: input.name.as_str().into(),
+                value: default.value,
+                shape: default.shape.clone(),
+            })
+        });
+        defaults.collect()
+    }
+
+    /// Checks the settings against the model's own description.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` that names the setting which does not fit, and what there is.
+    pub fn fit(&self, signature: &Signature) -> Result<(), Error> {
+        for input in &self.inputs {
+            let key = format!("inputs.{}", input.name);
+            let spec = find(&signature.inputs, &input.name, "input")
+                .map_err(|message| self.misfit(key.clone(), message))?;
+            if let Some(InputSource::Image(image)) = &input.from {
+                let expected = if image.layout == Layout::Nhw { 3 } else { 4 };
+                if spec.dims.as_ref().is_some_and(|dims| dims.len() != expected) {
+                    let message = format!("makes {expected} dimensions of a picture; the model takes {spec}");
+                    return Err(self.misfit(format!("{key}.from.layout"), message));
+                }
+            }
+        }
+        for output in &self.outputs {
+            let key = format!("outputs.{}", output.name);
+            let spec = find(&signature.outputs, &output.name, "output")
+                .map_err(|message| self.misfit(key.clone(), message))?;
+            fit_output(output, spec).map_err(|message| self.misfit(key, message))?;
+        }
+        Ok(())
+    }
+
+    fn misfit(&self, key: String, message: String) -> Error {
+        let error = Error::new(ErrorKind::InvalidConfig, message).at_key(key);
+        match &self.file {
+            Some(file) => error.in_file(file),
+            None => error,
+        }
+    }
+}
+
+fn find<'a>(specs: &'a [TensorSpec], name: &str, what: &str) -> Result<&'a TensorSpec, String> {
+    specs.iter().find(|spec| *spec.name == *name).ok_or_else(|| {
+        let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
+        format!("there is no such {what}; the model has {}", known.join(", "))
+    })
+}
+
+fn fit_output(output: &OutputConfig, spec: &TensorSpec) -> Result<(), String> {
+    let Some(labels) = &output.labels else {
+        return Ok(());
+    };
+    if spec.dtype == DType::Bytes {
+        return Err(format!("labels need numbers; the model gives {spec}"));
+    }
+    let Some(dims) = &spec.dims else { return Ok(()) };
+    if output.decode == Decode::Ctc && dims.len() != 3 {
+        return Err(format!("ctc needs [n, step, class]; the model gives {spec}"));
+    }
+    match dims.last() {
+        Some(Dim::Fixed(classes)) if is_scores(spec.dtype) && *classes != labels.len() => {
+            let count = labels.len();
+            Err(format!(
+                "{count} labels for {classes} classes; there must be one line for each class"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Whether elements are scores of classes; integers are classes themselves.
+pub(crate) fn is_scores(dtype: DType) -> bool {
+    matches!(dtype, DType::F16 | DType::BF16 | DType::F32 | DType::F64)
+}

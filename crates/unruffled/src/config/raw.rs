@@ -1,0 +1,75 @@
+//! `model.toml` as it is written: the mirror of the file, checked in [`check`](super::check).
+
+use std::collections::BTreeMap;
+use std::num::{NonZeroU32, NonZeroUsize};
+
+use serde::Deserialize;
+use toml::Spanned;
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Raw {
+    pub(super) description: Option<String>,
+    pub(super) license: Option<String>,
+    pub(super) source: Option<String>,
+    pub(super) backend: Option<String>,
+    #[serde(default)]
+    pub(super) run: RawRun,
+    #[serde(default)]
+    pub(super) inputs: BTreeMap<String, RawInput>,
+    #[serde(default)]
+    pub(super) outputs: BTreeMap<String, Spanned<RawOutput>>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawRun {
+    pub(super) instances: Option<NonZeroUsize>,
+    pub(super) threads: Option<NonZeroUsize>,
+    pub(super) max_batch: Option<NonZeroUsize>,
+    pub(super) queue_items: Option<NonZeroUsize>,
+    pub(super) queue_bytes: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawInput {
+    pub(super) default: Option<f64>,
+    pub(super) shape: Option<Spanned<Vec<usize>>>,
+    pub(super) from: Option<RawFrom>,
+}
+
+/// The keys of all kinds together, so that a key of another kind gets an error that says so.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFrom {
+    pub(super) kind: Spanned<String>,
+
+    pub(super) width: Option<Spanned<NonZeroU32>>,
+    pub(super) height: Option<Spanned<NonZeroU32>>,
+    pub(super) side_max: Option<Spanned<NonZeroU32>>,
+    pub(super) multiple: Option<Spanned<NonZeroU32>>,
+    pub(super) color: Option<Spanned<String>>,
+    pub(super) layout: Option<Spanned<String>>,
+    pub(super) invert: Option<Spanned<bool>>,
+    pub(super) scale: Option<Spanned<f32>>,
+    pub(super) mean: Option<Spanned<Vec<f32>>>,
+    pub(super) std: Option<Spanned<Vec<f32>>>,
+
+    pub(super) rate: Option<Spanned<NonZeroU32>>,
+    pub(super) samples: Option<Spanned<NonZeroUsize>>,
+
+    pub(super) begin: Option<Spanned<usize>>,
+    pub(super) end: Option<Spanned<usize>>,
+    pub(super) block: Option<Spanned<NonZeroUsize>>,
+    pub(super) trim: Option<Spanned<bool>>,
+    pub(super) padding: Option<Spanned<i32>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOutput {
+    pub(super) labels: Option<Spanned<String>>,
+    pub(super) top: Option<Spanned<NonZeroUsize>>,
+    pub(super) decode: Option<Spanned<String>>,
+}

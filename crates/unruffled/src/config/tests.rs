@@ -1,0 +1,146 @@
+//! What `model.toml` accepts, and what it says about the rest.
+
+use std::path::Path;
+
+use unruffled_model::{DType, Dim, Signature, TensorSpec};
+
+use super::{Color, Decode, InputSource, Layout, ModelConfig};
+use crate::error::Error;
+
+fn parse(text: &str) -> Result<ModelConfig, Error> {
+    let read = |name: &str| match name {
+        "labels.txt" => Ok("a\n \n\nd\n".to_owned()),
+        _ => Err(std::io::ErrorKind::NotFound.into()),
+    };
+    ModelConfig::parse(text, Path::new("m/model.toml"), &read)
+}
+
+#[track_caller]
+fn check_refused(text: &str, message: &str) {
+    assert_eq!(parse(text).map(drop).unwrap_err().to_string(), message);
+}
+
+#[test]
+fn everything_can_be_set() {
+    let config = parse(
+        "description = 'd'\nbackend = 'rten'\n[run]\ninstances = 2\nqueue_bytes = 7\n\
+         [inputs.x]\ndefault = 1\nshape = [2, 1]\n\
+         [inputs.y.from]\nkind = 'image'\nheight = 48\ncolor = 'bgr'\nlayout = 'nhwc'\nmean = [1, 2.5, 3]\n\
+         [outputs.'z.tmp_0']\nlabels = 'labels.txt'\ndecode = 'ctc'\ntop = 5\n",
+    )
+    .unwrap();
+    assert_eq!(config.backend.as_deref(), Some("rten"));
+    assert_eq!(config.run.instances.map(usize::from), Some(2));
+    assert_eq!(config.defaults()[0].value, 1.0);
+    let Some(InputSource::Image(image)) = &config.input("y").unwrap().from else {
+        panic!("expected a picture")
+    };
+    assert_eq!(
+        (image.color, image.layout, image.width),
+        (Color::Bgr, Layout::Nhwc, None)
+    );
+    assert_eq!((image.scale, image.mean.as_slice()), (1.0, &[1.0, 2.5, 3.0][..]));
+    let output = config.output("z.tmp_0").unwrap();
+    assert_eq!((output.decode, output.top.get()), (Decode::Ctc, 5));
+    assert_eq!(
+        **output.labels.as_ref().unwrap(),
+        ["a", " ", "", "d"].map(str::to_owned)
+    );
+}
+
+#[test]
+fn an_empty_file_sets_nothing() {
+    let config = parse("").unwrap();
+    assert!(config.inputs.is_empty() && config.outputs.is_empty());
+}
+
+#[test]
+fn refusals_name_file_line_and_key() {
+    check_refused(
+        "licence = 'MIT'",
+        "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
+         `backend`, `run`, `inputs`, `outputs`",
+    );
+    check_refused(
+        "[run]\n\nthreads = 0\n",
+        "m/model.toml:3: `run.threads`: invalid value: integer `0`, expected a nonzero usize",
+    );
+    check_refused(
+        "[inputs.x.from]\nkind = 'video'\n",
+        "m/model.toml:2: `inputs.x.from.kind`: unknown kind \"video\"; expected \"image\", \"audio\" or \"file\"",
+    );
+    check_refused(
+        "[inputs.x.from]\nkind = 'image'\nrate = 8000\n",
+        "m/model.toml:3: `inputs.x.from.rate`: `rate` is for inputs of kind \"audio\"; this one is \"image\"",
+    );
+    check_refused(
+        "[inputs.x.from]\nkind = 'image'\nmean = [0.5]\n",
+        "m/model.toml:3: `inputs.x.from.mean`: has 1 numbers for 3 channels; give one for each",
+    );
+    check_refused(
+        "[inputs.x.from]\nkind = 'image'\nlayout = 'nhw'\n",
+        "m/model.toml:3: `inputs.x.from.layout`: \"nhw\" has no place for channels; set color = \"gray\", or take \
+         \"nchw\" or \"nhwc\"",
+    );
+    check_refused(
+        "[inputs.x.from]\nkind = 'audio'\n",
+        "m/model.toml:2: `inputs.x.from.kind`: needs `rate`, the samples per second that the model expects: rate = 16000",
+    );
+    check_refused(
+        "[inputs.x]\nshape = [1]\n",
+        "m/model.toml:2: `inputs.x.shape`: is the shape of a default, and there is none; add `default = NUMBER`",
+    );
+    check_refused(
+        "[outputs.y]\ndecode = 'ctc'\n",
+        "m/model.toml:2: `outputs.y.decode`: needs labels; add labels = \"labels.txt\"",
+    );
+}
+
+#[test]
+fn labels_come_from_the_own_folder_only() {
+    for name in ["../labels.txt", "/etc/passwd", "a/b", "..", "."] {
+        check_refused(
+            &format!("[outputs.y]\nlabels = '{name}'\n"),
+            &format!(
+                "m/model.toml:2: `outputs.y.labels`: \"{name}\" is not the name of a file in the model's own folder"
+            ),
+        );
+    }
+    check_refused(
+        "[outputs.y]\nlabels = 'gone.txt'\n",
+        "m/model.toml:2: `outputs.y.labels`: cannot read \"gone.txt\": entity not found; put it beside model.toml",
+    );
+}
+
+#[test]
+fn settings_must_fit_the_model() {
+    let signature = Signature {
+        inputs: vec![TensorSpec::new("x", DType::F32, [Dim::Any, Dim::Fixed(4)])],
+        outputs: vec![TensorSpec::new("y", DType::F32, [Dim::Any, Dim::Fixed(10)])],
+    };
+    #[track_caller]
+    fn check(signature: &Signature, text: &str, message: &str) {
+        let error = parse(text).unwrap().fit(signature).unwrap_err();
+        assert_eq!(error.to_string(), message);
+    }
+    check(
+        &signature,
+        "[inputs.z]\ndefault = 1",
+        "m/model.toml: `inputs.z`: there is no such input; the model has `x`",
+    );
+    check(
+        &signature,
+        "[outputs.y]\nlabels = 'labels.txt'",
+        "m/model.toml: `outputs.y`: 4 labels for 10 classes; there must be one line for each class",
+    );
+    check(
+        &signature,
+        "[outputs.y]\nlabels = 'labels.txt'\ndecode = 'ctc'",
+        "m/model.toml: `outputs.y`: ctc needs [n, step, class]; the model gives y: f32 [?, 10]",
+    );
+    check(
+        &signature,
+        "[inputs.x.from]\nkind = 'image'",
+        "m/model.toml: `inputs.x.from.layout`: makes 4 dimensions of a picture; the model takes x: f32 [?, 4]",
+    );
+}

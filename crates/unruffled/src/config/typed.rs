@@ -1,0 +1,197 @@
+//! [`ModelConfig`]: the settings of one model, checked.
+
+use std::num::{NonZeroU32, NonZeroUsize};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// Everything that a `model.toml` may set. The default sets nothing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelConfig {
+    /// What the model does, in a sentence.
+    pub description: Option<String>,
+    /// Under which licence it may be used.
+    pub license: Option<String>,
+    /// Where it comes from.
+    pub source: Option<String>,
+    /// The name of the backend that must run it; without it, the first that can does.
+    pub backend: Option<String>,
+    /// How it is run.
+    pub run: RunConfig,
+    /// What is said about inputs; those that nothing is said about are not here.
+    pub inputs: Vec<InputConfig>,
+    /// What is said about outputs; those that nothing is said about are not here.
+    pub outputs: Vec<OutputConfig>,
+    /// The file that said so, for messages.
+    pub(crate) file: Option<PathBuf>,
+}
+
+impl ModelConfig {
+    /// What is said about an input.
+    pub fn input(&self, name: &str) -> Option<&InputConfig> {
+        self.inputs.iter().find(|input| input.name == name)
+    }
+
+    /// What is said about an output.
+    pub fn output(&self, name: &str) -> Option<&OutputConfig> {
+        self.outputs.iter().find(|output| output.name == name)
+    }
+}
+
+/// How a model is run; what is `None` is the engine's default.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunConfig {
+    /// Copies that run side by side.
+    pub instances: Option<NonZeroUsize>,
+    /// Threads that one run of one copy uses.
+    pub threads: Option<NonZeroUsize>,
+    /// Rows that requests may be joined to.
+    pub max_batch: Option<NonZeroUsize>,
+    /// Requests that may wait.
+    pub queue_items: Option<NonZeroUsize>,
+    /// Bytes of inputs that may wait.
+    pub queue_bytes: Option<NonZeroUsize>,
+}
+
+/// What is said about one input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct InputConfig {
+    /// The input.
+    pub name: String,
+    /// What stands in for it when it is left out.
+    pub default: Option<DefaultValue>,
+    /// What a person may give for it instead of numbers.
+    pub from: Option<InputSource>,
+}
+
+/// What stands in for an input that is left out.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DefaultValue {
+    /// What each element is.
+    pub value: f64,
+    /// The shape; `None` lets the other inputs of a request decide.
+    pub shape: Option<Vec<usize>>,
+}
+
+/// What an input is made from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum InputSource {
+    /// A picture.
+    Image(ImageInput),
+    /// A sound.
+    Audio(AudioInput),
+    /// The bytes of any file.
+    File(FileInput),
+}
+
+/// How a picture becomes a tensor.
+///
+/// Resized, as numbers from 0 to 1, inverted or not, times `scale`, less `mean`, divided by `std`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ImageInput {
+    /// The width; without it, that of the picture in proportion to the height.
+    pub width: Option<NonZeroU32>,
+    /// The height; without it, that of the picture in proportion to the width.
+    pub height: Option<NonZeroU32>,
+    /// The longer side is shrunk to this.
+    pub side_max: Option<NonZeroU32>,
+    /// Both sides are rounded to multiples of this.
+    pub multiple: Option<NonZeroU32>,
+    /// Which channels, in which order.
+    pub color: Color,
+    /// The order of the dimensions.
+    pub layout: Layout,
+    /// Whether dark becomes large.
+    pub invert: bool,
+    /// What the numbers are multiplied by.
+    pub scale: f32,
+    /// What is then subtracted: nothing, or a number for each channel.
+    pub mean: Vec<f32>,
+    /// What is then divided by: nothing, or a number for each channel.
+    pub std: Vec<f32>,
+}
+
+/// The channels of a picture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Color {
+    /// One: brightness.
+    Gray,
+    /// Three: red, green, blue.
+    Rgb,
+    /// Three: blue, green, red.
+    Bgr,
+}
+
+impl Color {
+    /// How many channels there are.
+    pub fn channels(self) -> usize {
+        match self {
+            Color::Gray => 1,
+            Color::Rgb | Color::Bgr => 3,
+        }
+    }
+}
+
+/// The order of a picture's dimensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Layout {
+    /// Pictures, rows, columns; for one channel.
+    Nhw,
+    /// Pictures, channels, rows, columns.
+    Nchw,
+    /// Pictures, rows, columns, channels.
+    Nhwc,
+}
+
+/// How a sound becomes a tensor: mixed down to one channel, in numbers from -1 to 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AudioInput {
+    /// Samples per second; a sound of another rate is resampled.
+    pub rate: NonZeroU32,
+    /// Cut, or filled up with silence, to this length; without it, as long as it is.
+    pub samples: Option<NonZeroUsize>,
+}
+
+/// How the bytes of a file become a tensor: some from its beginning, then some from its end.
+///
+/// Of the first `block` bytes, white space in front is dropped, `begin` are kept and filled up behind. Of the last
+/// `block` bytes, white space behind is dropped, `end` are kept and filled up in front.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FileInput {
+    /// Bytes from the beginning.
+    pub begin: usize,
+    /// Bytes from the end.
+    pub end: usize,
+    /// How far into the file either part may reach.
+    pub block: usize,
+    /// Whether white space is dropped.
+    pub trim: bool,
+    /// What stands where the file has no byte.
+    pub padding: i32,
+}
+
+/// What is said about one output.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OutputConfig {
+    /// The output.
+    pub name: String,
+    /// What its classes are called.
+    pub labels: Option<Labels>,
+    /// How many of the best classes are told.
+    pub top: NonZeroUsize,
+    /// How it is read.
+    pub decode: Decode,
+}
+
+/// The names of classes: line n of a file is class n.
+pub type Labels = Arc<[String]>;
+
+/// How an output with labels is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Decode {
+    /// The best classes along the last dimension; an integer is a class itself.
+    #[default]
+    Classes,
+    /// As text of a connectionist temporal classification, [n, step, class]: the best class of each step, repetitions and
+    /// class 0 dropped.
+    Ctc,
+}

@@ -1,0 +1,216 @@
+//! From a folder to a running model: which backend runs it, and [`Open`], the one line that does it all.
+
+use std::fmt;
+use std::future::Future;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use unruffled_engine::{Engine, Handle, Loading, PoolOptions, QueueLimits};
+use unruffled_model::{Backend, BackendOptions, LoadContext, ModelErrorKind, Support, TensorModel, Tensors};
+use unruffled_onnx::RtenBackend;
+
+use crate::config::RunConfig;
+use crate::error::{Error, ErrorKind};
+use crate::repository::ModelFolder;
+
+/// A model from tensors to tensors that can be asked.
+pub type TensorHandle = Handle<Tensors, Tensors>;
+
+/// A model from tensors to tensors that is being loaded: await it for the [`TensorHandle`].
+pub type TensorLoading = Loading<Tensors, Tensors>;
+
+/// The ways to run a model file, in the order in which they are tried.
+#[derive(Clone)]
+pub struct Backends(Vec<Arc<dyn Backend>>);
+
+impl Default for Backends {
+    /// Those that this crate was built with: `rten`.
+    fn default() -> Self {
+        Self(vec![Arc::new(RtenBackend)])
+    }
+}
+
+impl Backends {
+    /// These and no others.
+    pub fn of(backends: impl IntoIterator<Item = Arc<dyn Backend>>) -> Self {
+        Self(backends.into_iter().collect())
+    }
+
+    /// What they are called, in order.
+    pub fn names(&self) -> impl Iterator<Item = &'static str> {
+        self.0.iter().map(|backend| backend.name())
+    }
+
+    /// The backend for a model: the one that its settings name, or else the first that can run it. Blocks: reads the file.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` if the settings name one that is not there, `Unsupported` with every backend's reasons if none can
+    /// run the model, and why the file cannot be read.
+    pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
+        let wanted = folder.config.backend.as_deref();
+        let candidates: Vec<_> = self
+            .0
+            .iter()
+            .filter(|backend| wanted.is_none_or(|name| backend.name() == name))
+            .collect();
+        if let (Some(name), []) = (wanted, candidates.as_slice()) {
+            let known: Vec<_> = self.names().collect();
+            let message = format!("there is no backend \"{name}\"; there is {}", known.join(", "));
+            let error = Error::new(ErrorKind::InvalidConfig, message).at_key("backend");
+            return Err(match &folder.config.file {
+                Some(file) => error.in_file(file),
+                None => error,
+            });
+        }
+        let mut refusals = Vec::new();
+        for backend in candidates {
+            match backend.supports(&folder.source)? {
+                Support::Yes => {
+                    return Ok(Choice {
+                        backend: Arc::clone(backend),
+                        reason: reason(wanted, &refusals),
+                    });
+                }
+                Support::No(reasons) => {
+                    refusals.push(format!("{} cannot: {}", backend.name(), reasons.join("; ")));
+                }
+            }
+        }
+        let message = format!("no backend can run it: {}", refusals.join("; "));
+        Err(Error::new(ErrorKind::Unsupported, message))
+    }
+
+    /// Loads a model under its name. Files are read on a thread of the load's own; this returns at once.
+    ///
+    /// # Errors
+    ///
+    /// At once if the name is taken or the engine is shutting down. When awaited: what is wrong with the file, the
+    /// settings or the model.
+    pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
+        let (backends, found) = (self.clone(), folder.clone());
+        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_blocking(&found, ctx)?);
+        let options = pool_options(&folder.config.run);
+        Ok(engine.load(folder.name.clone(), options, loader)?)
+    }
+
+    fn load_blocking(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
+        let config = &folder.config;
+        let mut options = BackendOptions {
+            defaults: config.defaults(),
+            ..BackendOptions::default()
+        };
+        if let Some(threads) = config.run.threads {
+            options.threads = threads.get();
+        }
+        let choice = self.choose(folder)?;
+        let model = choice.backend.load(&folder.source, &options, ctx);
+        let model = model.map_err(|error| match (error.kind(), &config.file) {
+            // A default that does not fit: the settings are at fault, not a caller.
+            (ModelErrorKind::InvalidInput, Some(file)) => {
+                Error::new(ErrorKind::InvalidConfig, error.to_string()).in_file(file)
+            }
+            _ => error.into(),
+        })?;
+        config.fit(&model.info().signature)?;
+        Ok(model)
+    }
+}
+
+impl fmt::Debug for Backends {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// A backend, and why it was taken.
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Choice {
+    /// The backend.
+    pub backend: Arc<dyn Backend>,
+    /// Why it and no other.
+    pub reason: String,
+}
+
+impl fmt::Debug for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.backend.name(), self.reason)
+    }
+}
+
+fn reason(wanted: Option<&str>, refusals: &[String]) -> String {
+    match (wanted, refusals) {
+        (Some(_), _) => "its settings name it".into(),
+        (None, []) => "the first that can run it".into(),
+        (None, refusals) => refusals.join("; "),
+    }
+}
+
+/// How a model of these settings is run.
+fn pool_options(run: &RunConfig) -> PoolOptions {
+    let mut options = PoolOptions::default();
+    if let Some(instances) = run.instances {
+        options = options.with_instances(instances.get());
+    }
+    if let Some(rows) = run.max_batch {
+        options = options.with_max_batch(rows.get());
+    }
+    let limits = QueueLimits::default();
+    options.with_queue(QueueLimits {
+        items: run.queue_items.map_or(limits.items, usize::from),
+        bytes: run.queue_bytes.map_or(limits.bytes, usize::from),
+    })
+}
+
+/// Adds models from files to an [`Engine`].
+pub trait Open: sealed::Sealed {
+    /// Loads the model at a path, a folder or an `.onnx` file, and puts it under its name.
+    ///
+    /// Never blocks: files are read on threads of the engine.
+    ///
+    /// # Errors
+    ///
+    /// Why there is no model at that path, or what is wrong with it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future stops the load and frees the name.
+    fn open(
+        &self,
+        path: impl Into<PathBuf> + Send,
+    ) -> impl Future<Output = Result<TensorHandle, Error>> + Send;
+
+    /// Loads a model that has been found, with the default [`Backends`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Backends::load`].
+    fn open_folder(&self, folder: &ModelFolder) -> Result<TensorLoading, Error>;
+}
+
+impl Open for Engine {
+    async fn open(&self, path: impl Into<PathBuf> + Send) -> Result<TensorHandle, Error> {
+        let path = path.into();
+        // Finding the files is itself synchronous work.
+        let finder = self
+            .wrap(|path: PathBuf| ModelFolder::open(path))
+            .name("find model")
+            .build()?;
+        let folder = finder.infer(path).await?.output?;
+        Ok(self.open_folder(&folder)?.await?)
+    }
+
+    fn open_folder(&self, folder: &ModelFolder) -> Result<TensorLoading, Error> {
+        Backends::default().load(self, folder)
+    }
+}
+
+mod sealed {
+    pub trait Sealed {}
+
+    impl Sealed for unruffled_engine::Engine {}
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,235 @@
+//! [`ModelFolder`]: one model on disk, found but not loaded.
+
+use std::path::{Path, PathBuf};
+
+use unruffled_model::{ModelSource, Name};
+
+use crate::config::{self, ModelConfig};
+use crate::error::{Error, ErrorKind};
+
+/// What the model file of a folder is called.
+pub(super) const MODEL_FILE: &str = "model.onnx";
+
+/// The longest name of a model, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// One model: where its bytes are, what it is called, and what is set about it. Nothing is loaded yet.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct ModelFolder {
+    /// The name, that of the folder or of the file without its ending.
+    pub name: Name,
+    /// The version, where the folder has numbered ones.
+    pub version: Option<u64>,
+    /// All versions that are there, ascending.
+    pub versions: Vec<u64>,
+    /// The bytes.
+    pub source: ModelSource,
+    /// What is set about it.
+    pub config: ModelConfig,
+}
+
+impl ModelFolder {
+    /// Finds the model at a path: `NAME`, `NAME/1`, or a file like `NAME/model.onnx` or `NAME.onnx`.
+    ///
+    /// Reads small files: on an event loop, use [`open`](crate::Open::open) instead.
+    ///
+    /// # Errors
+    ///
+    /// `ModelNotFound` if there is no model, with what was expected; `InvalidConfig` if its `model.toml` is wrong.
+    pub fn open(path: impl AsRef<Path>) -> Result<Self, Error> {
+        let path = path.as_ref();
+        let found = std::fs::metadata(path).map_err(|error| match error.kind() {
+            std::io::ErrorKind::NotFound => {
+                Error::new(ErrorKind::ModelNotFound, "there is no such file or folder").in_file(path)
+            }
+            _ => unreadable(path, error),
+        })?;
+        // A name may be hidden behind `.`: `unruffled inspect .`
+        let path = &std::path::absolute(path).map_err(|error| unreadable(path, error))?;
+        if found.is_dir() {
+            return match (path.parent(), version_of(path)) {
+                (Some(folder), Some(version)) if path.join(MODEL_FILE).is_file() => {
+                    Self::in_folder(folder, Some(version))
+                }
+                _ => Self::in_folder(path, None),
+            };
+        }
+        match path.parent() {
+            Some(parent) if path.ends_with(MODEL_FILE) => match (parent.parent(), version_of(parent)) {
+                (Some(folder), Some(version)) => Self::in_folder(folder, Some(version)),
+                _ => Self::in_folder(parent, None),
+            },
+            _ => Self::single_file(path),
+        }
+    }
+
+    /// A model that is in memory, not on disk.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidConfig` if the name cannot be one.
+    pub fn in_memory(name: &str, model: unruffled_model::Bytes, config: ModelConfig) -> Result<Self, Error> {
+        Ok(Self {
+            name: checked_name(name)?,
+            version: None,
+            versions: Vec::new(),
+            source: ModelSource::Memory(model),
+            config,
+        })
+    }
+
+    /// The file or folder that it came from, unless it is in memory.
+    pub fn file(&self) -> Option<&Path> {
+        match &self.source {
+            ModelSource::File(file) => Some(file),
+            ModelSource::Memory(_) => None,
+        }
+    }
+
+    pub(super) fn in_folder(folder: &Path, version: Option<u64>) -> Result<Self, Error> {
+        let name = name_of(folder.file_name(), folder)?;
+        let versions = versions(folder)?;
+        let (version, file) = match version.or(versions.last().copied()) {
+            Some(version) => (Some(version), folder.join(version.to_string()).join(MODEL_FILE)),
+            None => (None, folder.join(MODEL_FILE)),
+        };
+        if !file.is_file() {
+            return Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder));
+        }
+        Ok(Self {
+            name,
+            version,
+            versions,
+            source: ModelSource::File(file),
+            config: ModelConfig::read(folder)?,
+        })
+    }
+
+    pub(super) fn single_file(file: &Path) -> Result<Self, Error> {
+        if !is_onnx(file) {
+            let message = "is not a model that can be run here; expected a folder or an .onnx file";
+            return Err(Error::new(ErrorKind::ModelNotFound, message).in_file(file));
+        }
+        Ok(Self {
+            name: name_of(file.file_stem(), file)?,
+            version: None,
+            versions: Vec::new(),
+            source: ModelSource::File(file.to_owned()),
+            config: ModelConfig::default(),
+        })
+    }
+}
+
+/// Whether a folder is that of one model, not of many.
+pub(super) fn is_model(folder: &Path) -> bool {
+    folder.join(config::FILE_NAME).is_file()
+        || folder.join(MODEL_FILE).is_file()
+        || versions(folder).is_ok_and(|versions| !versions.is_empty())
+}
+
+/// Versions above the highest one that can be served: folders whose model file is missing.
+pub(super) fn unfinished(folder: &ModelFolder, path: &Path) -> Vec<u64> {
+    let numbered = numbered(path).unwrap_or_default();
+    numbered
+        .into_iter()
+        .filter(|number| Some(*number) > folder.version)
+        .collect()
+}
+
+pub(super) fn is_onnx(file: &Path) -> bool {
+    file.extension()
+        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+}
+
+/// What a folder lacks, with the likeliest remedy.
+fn missing(folder: &Path) -> String {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut names: Vec<_> = entries
+        .map(|entry| entry.file_name().display().to_string())
+        .collect();
+    names.sort();
+    if let Some(other) = names.iter().find(|name| is_onnx(Path::new(name))) {
+        return format!("has no {MODEL_FILE}; rename `{other}` to {MODEL_FILE}, or name that file itself");
+    }
+    match names
+        .iter()
+        .find(|name| name.starts_with("model.") && *name != config::FILE_NAME)
+    {
+        Some(other) => format!("has no {MODEL_FILE}; `{other}` is of a kind that cannot be run here"),
+        None => {
+            format!("has neither {MODEL_FILE} nor 1/{MODEL_FILE}; put one there, or take the folder away")
+        }
+    }
+}
+
+/// The numbered sub-folders that hold a model, ascending.
+fn versions(folder: &Path) -> Result<Vec<u64>, Error> {
+    let mut versions = numbered(folder)?;
+    versions.retain(|version| folder.join(version.to_string()).join(MODEL_FILE).is_file());
+    Ok(versions)
+}
+
+fn numbered(folder: &Path) -> Result<Vec<u64>, Error> {
+    let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    let mut versions: Vec<_> = entries
+        .flatten()
+        .filter_map(|entry| version_of(&entry.path()))
+        .collect();
+    versions.sort_unstable();
+    Ok(versions)
+}
+
+/// The number that a folder is named by, written as numbers are: not `01`, not `+1`.
+fn version_of(folder: &Path) -> Option<u64> {
+    let name = folder.file_name()?.to_str()?;
+    let version: u64 = name.parse().ok()?;
+    (version.to_string() == name).then_some(version)
+}
+
+fn name_of(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<Name, Error> {
+    let name = name.and_then(|name| name.to_str()).ok_or_else(|| {
+        let message = "its name is not text that clients could send; rename it";
+        Error::new(ErrorKind::ModelNotFound, message)
+    });
+    name.and_then(checked_name).map_err(|error| error.in_file(path))
+}
+
+/// A name that can stand in a URL path, a log line and a metric.
+fn checked_name(name: &str) -> Result<Name, Error> {
+    let refused = |why: &str| {
+        let message = format!(
+            "`{}` cannot be a model's name: {why}; rename it",
+            name.escape_debug()
+        );
+        Err(Error::new(ErrorKind::InvalidConfig, message))
+    };
+    match name {
+        "" | "." | ".." => refused("it says nothing"),
+        _ if name.len() > NAME_BYTES_MAX => refused("it is longer than 200 bytes"),
+        _ if name.contains(|c: char| c.is_control() || "/\\?#%".contains(c)) => {
+            refused("it has a character that URLs use otherwise")
+        }
+        _ => Ok(name.into()),
+    }
+}
+
+pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Unreadable, format!("cannot be read: {error}"))
+        .in_file(path)
+        .caused_by(error)
+}
+
+/// The paths of a folder's entries that are not hidden, by name.
+pub(super) fn entries(folder: &Path) -> Result<Vec<PathBuf>, Error> {
+    let listed = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
+    let mut paths = Vec::new();
+    for entry in listed {
+        let entry = entry.map_err(|error| unreadable(folder, error))?;
+        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+            paths.push(entry.path());
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}

@@ -1,0 +1,150 @@
+//! [`Repository`]: the models that lie in a folder.
+
+mod folder;
+
+use std::path::Path;
+
+use crate::error::{Error, ErrorKind};
+use folder::{entries, is_model, is_onnx, unfinished, unreadable};
+
+pub use folder::ModelFolder;
+
+/// What a repository looks like, for messages.
+pub const LAYOUTS: &str = "\
+a model repository is a folder that holds
+  NAME/model.onnx     a model, called by the name of its folder
+  NAME/1/model.onnx   numbered versions: the highest is taken
+  NAME.onnx           a single file, called by its own name
+and, where there is something to set, NAME/model.toml";
+
+/// The models of a folder, found but not loaded.
+#[derive(Clone, Debug, Default)]
+pub struct Repository {
+    models: Vec<ModelFolder>,
+    warnings: Vec<std::sync::Arc<Error>>,
+}
+
+impl Repository {
+    /// Lists the models of a folder. One that is broken is left out, and told by [`warnings`](Self::warnings).
+    ///
+    /// The folder of a single model is taken for a repository of this one. Hidden entries are passed over.
+    ///
+    /// Reads a few small files a model, and so blocks for a moment.
+    ///
+    /// # Errors
+    ///
+    /// `ModelNotFound` if the folder is not there or holds no model at all, with the layouts that are accepted.
+    pub fn open(folder: impl AsRef<Path>) -> Result<Self, Error> {
+        let folder = folder.as_ref();
+        let none =
+            |what: &str| Error::new(ErrorKind::ModelNotFound, format!("{what}; {LAYOUTS}")).in_file(folder);
+        match std::fs::metadata(folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(none("there is no such folder"));
+            }
+            Err(error) => return Err(unreadable(folder, error)),
+            Ok(found) if !found.is_dir() => return Err(none("is a file, not a folder")),
+            Ok(_) => {}
+        }
+        if is_model(folder) {
+            return Ok(Self::of([ModelFolder::open(folder)?]));
+        }
+        let mut all = Self::default();
+        for path in entries(folder)? {
+            all.add(&path);
+        }
+        if all.models.is_empty() {
+            let mut what = String::from("there is no model in it that can be used");
+            for warning in &all.warnings {
+                what.push_str("\n  ");
+                what.push_str(&warning.to_string());
+            }
+            return Err(none(&what));
+        }
+        Ok(all)
+    }
+
+    /// A repository of these models; of two with one name the first counts.
+    pub fn of(models: impl IntoIterator<Item = ModelFolder>) -> Self {
+        let mut all = Self::default();
+        for model in models {
+            all.insert(model);
+        }
+        all
+    }
+
+    /// The models, by name.
+    pub fn models(&self) -> &[ModelFolder] {
+        &self.models
+    }
+
+    /// What was left out, why, and what to do about it.
+    pub fn warnings(&self) -> impl ExactSizeIterator<Item = &Error> {
+        self.warnings.iter().map(AsRef::as_ref)
+    }
+
+    /// The model of this name. Only names are compared: nothing outside of the repository can be reached.
+    ///
+    /// # Errors
+    ///
+    /// `ModelNotFound` with the names that there are.
+    pub fn find(&self, name: &str) -> Result<&ModelFolder, Error> {
+        self.models
+            .iter()
+            .find(|model| *model.name == *name)
+            .ok_or_else(|| {
+                let known: Vec<_> = self.models.iter().map(|model| &*model.name).collect();
+                let message = format!(
+                    "there is no model `{}`; there is {}",
+                    name.escape_debug(),
+                    known.join(", ")
+                );
+                Error::new(ErrorKind::ModelNotFound, message)
+            })
+    }
+
+    /// Takes a model in unless its name is taken.
+    pub fn insert(&mut self, model: ModelFolder) {
+        match self.models.binary_search_by(|known| known.name.cmp(&model.name)) {
+            Err(place) => self.models.insert(place, model),
+            Ok(_) => {
+                let message = format!("the name `{}` is taken by another model; rename one", model.name);
+                let error = Error::new(ErrorKind::InvalidConfig, message);
+                self.warn(match model.file() {
+                    Some(file) => error.in_file(file),
+                    None => error,
+                });
+            }
+        }
+    }
+
+    fn add(&mut self, path: &Path) {
+        let model = if path.is_dir() {
+            ModelFolder::in_folder(path, None)
+        } else if is_onnx(path) {
+            ModelFolder::single_file(path)
+        } else {
+            return;
+        };
+        match model {
+            Ok(model) => {
+                if let Some(highest) = unfinished(&model, path).last() {
+                    let message = format!(
+                        "version {highest} has no model.onnx; version {} is used",
+                        model.version.unwrap_or_default()
+                    );
+                    self.warn(Error::new(ErrorKind::ModelNotFound, message).in_file(path));
+                }
+                self.insert(model);
+            }
+            Err(error) => self.warn(error),
+        }
+    }
+
+    fn warn(&mut self, warning: Error) {
+        self.warnings.push(warning.into());
+    }
+}
+
+#[cfg(test)]
+mod tests;
