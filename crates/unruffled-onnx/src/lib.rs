@@ -1,1 +1,30 @@
-//! Being written.
+//! ONNX models behind the `Model` trait.
+//!
+//! [`RtenBackend`] runs them with rten, in pure Rust: nothing to install, one copy of the weights for all instances.
+//! [`OnnxSummary`] says what is in a file without loading it.
+//!
+//! ```no_run
+//! use unruffled_model::{Backend, BackendOptions, CancelToken, LoadContext, ModelSource};
+//! use unruffled_onnx::RtenBackend;
+//!
+//! let source = ModelSource::File("models/digits/1/model.onnx".into());
+//! let cancel = CancelToken::new();
+//! let model = RtenBackend.load(&source, &BackendOptions::default(), &LoadContext::new(&cancel, &|_| ()))?;
+//! for input in &model.info().signature.inputs {
+//!     println!("{input}");
+//! }
+//! # Ok::<(), unruffled_model::ModelError>(())
+//! ```
+//!
+//! There is no async here, and no queue: an instance runs one batch at a time, on the thread that asked for it.
+
+mod source;
+
+#[cfg(test)]
+mod sample;
+
+mod graph;
+mod rten;
+
+pub use graph::OnnxSummary;
+pub use rten::RtenBackend;

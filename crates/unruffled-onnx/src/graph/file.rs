@@ -1,0 +1,134 @@
+//! [`OnnxFile`]: a model as its file describes it.
+
+use rten_onnx::onnx::{NodeProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
+use rten_onnx::protobuf::{DecodeMessage, Fields, OwnedValues, ProtobufError, ReadValue};
+use unruffled_model::{ModelError, ModelSource};
+
+use super::weight::Weight;
+use super::wire;
+use crate::source::{guarded, malformed, unreadable};
+
+/// A model without the elements of its weights: as of `ModelProto`.
+#[derive(Debug, Default)]
+pub(crate) struct OnnxFile {
+    pub(crate) ir_version: Option<i64>,
+    pub(crate) producer: Option<String>,
+    pub(crate) producer_version: Option<String>,
+    pub(crate) opsets: Vec<OperatorSetIdProto>,
+    pub(crate) metadata: Vec<StringStringEntryProto>,
+    pub(crate) nodes: Vec<NodeProto>,
+    /// All constant tensors, those of inner graphs and of `Constant` nodes included.
+    pub(crate) weights: Vec<Weight>,
+    /// What a caller gives: an input that the file fills itself is a weight.
+    pub(crate) inputs: Vec<ValueInfoProto>,
+    pub(crate) outputs: Vec<ValueInfoProto>,
+}
+
+impl OnnxFile {
+    /// Reads everything but the elements of weights.
+    ///
+    /// # Errors
+    ///
+    /// If the source cannot be read, is cut off, or is not an ONNX model.
+    pub(crate) fn read(source: &ModelSource) -> Result<Self, ModelError> {
+        guarded(source, || {
+            let decoded = wire::decode::<Envelope>(source).map_err(|error| unreadable(source, error))?;
+            let Envelope { mut file, graph } =
+                decoded.map_err(|error| malformed(source, &error).caused_by(error))?;
+            let graph = graph.ok_or_else(|| malformed(source, "it holds no graph"))?;
+            if file.opsets.is_empty() {
+                return Err(malformed(source, "it does not say which operator set it uses"));
+            }
+            let filled =
+                |input: &ValueInfoProto| graph.weights.iter().any(|w| Some(&w.name) == input.name.as_ref());
+            file.inputs = graph.inputs.into_iter().filter(|input| !filled(input)).collect();
+            file.outputs = graph.outputs;
+            file.nodes = graph.nodes;
+            file.weights = graph.weights;
+            for_each_node(&file.nodes, &mut |node| {
+                for attribute in &node.attribute {
+                    let inner = attribute.g.iter().flat_map(|graph| &graph.initializer);
+                    let tensors = attribute.t.iter().chain(inner);
+                    file.weights.extend(tensors.map(Weight::from));
+                }
+            });
+            Ok(file)
+        })
+    }
+}
+
+/// Visits nodes and those of the graphs inside them, innermost first.
+pub(crate) fn for_each_node<'a>(nodes: &'a [NodeProto], visit: &mut impl FnMut(&'a NodeProto)) {
+    for node in nodes {
+        for graph in node.attribute.iter().filter_map(|attribute| attribute.g.as_ref()) {
+            for_each_node(&graph.node, visit);
+        }
+        visit(node);
+    }
+}
+
+/// `ModelProto`, whose field numbers these are.
+#[derive(Default)]
+struct Envelope {
+    file: OnnxFile,
+    graph: Option<Graph>,
+}
+
+impl DecodeMessage for Envelope {
+    type Types = OwnedValues;
+
+    fn decode_fields<R: ReadValue<Types = OwnedValues>>(
+        mut fields: Fields<R>,
+    ) -> Result<Self, ProtobufError> {
+        let mut model = Self::default();
+        while let Some(mut field) = fields.next()? {
+            match field.number() {
+                1 => model.file.ir_version = Some(field.get_int64()?),
+                2 => model.file.producer = Some(field.read_string()?),
+                3 => model.file.producer_version = Some(field.read_string()?),
+                7 => model.graph = Some(Graph::decode_field(&mut field)?),
+                8 => model
+                    .file
+                    .opsets
+                    .push(OperatorSetIdProto::decode_field(&mut field)?),
+                14 => model
+                    .file
+                    .metadata
+                    .push(StringStringEntryProto::decode_field(&mut field)?),
+                _ => field.skip()?,
+            }
+        }
+        Ok(model)
+    }
+}
+
+/// `GraphProto`, whose field numbers these are.
+#[derive(Default)]
+struct Graph {
+    nodes: Vec<NodeProto>,
+    weights: Vec<Weight>,
+    inputs: Vec<ValueInfoProto>,
+    outputs: Vec<ValueInfoProto>,
+}
+
+impl DecodeMessage for Graph {
+    type Types = OwnedValues;
+
+    fn decode_fields<R: ReadValue<Types = OwnedValues>>(
+        mut fields: Fields<R>,
+    ) -> Result<Self, ProtobufError> {
+        let mut graph = Self::default();
+        while let Some(mut field) = fields.next()? {
+            match field.number() {
+                1 => graph.nodes.push(NodeProto::decode_field(&mut field)?),
+                5 => graph.weights.push(Weight::decode_field(&mut field)?),
+                11 => graph.inputs.push(ValueInfoProto::decode_field(&mut field)?),
+                12 => graph.outputs.push(ValueInfoProto::decode_field(&mut field)?),
+                // Of no use here, but rten will read it: see `wire`.
+                13 => drop(ValueInfoProto::decode_field(&mut field)?),
+                _ => field.skip()?,
+            }
+        }
+        Ok(graph)
+    }
+}

@@ -1,0 +1,16 @@
+//! What an ONNX file says about itself, read without its weights.
+
+mod wire;
+
+mod weight;
+
+mod file;
+
+mod types;
+
+mod summary;
+
+pub(crate) use file::{OnnxFile, for_each_node};
+pub use summary::OnnxSummary;
+pub(crate) use types::{Declared, declared};
+pub(crate) use weight::Weight;

@@ -1,0 +1,13 @@
+//! ONNX models run by rten: pure Rust, nothing to install.
+
+mod convert;
+
+mod support;
+
+mod rows;
+
+mod loaded;
+
+mod backend;
+
+pub use backend::RtenBackend;

@@ -1,0 +1,227 @@
+//! Whether rows of different requests may be joined into one run.
+
+use unruffled_model::{Batching, DType, Data, Dim, ModelError, Signature, Tensor, TensorSpec, Tensors};
+
+/// What the trial tries for dimensions of any size, one after the other until the model accepts one: image models mostly
+/// want multiples of 32, and readers of text lines a height of 48.
+const ANY_SIZES: [usize; 3] = [32, 48, 64];
+
+/// No trial is made with inputs of more elements.
+const TRIAL_ELEMENTS_MAX: usize = 1 << 20;
+
+/// Decides about batches, and gives the rows of all inputs and outputs one name if they turn out to be the same rows.
+///
+/// A file whose inputs and outputs all begin with one symbol says itself that these are the rows. Many exporters write
+/// no symbol there, or another one for each tensor. Then `run` is asked three times, with one row, with two others, and
+/// with these three together: only if every row gets the same answer alone and in company are they joined. A model that
+/// does not pass the trial, for whatever reason, runs one request at a time, since a wrong join is a wrong answer.
+pub(super) fn batching(
+    signature: &mut Signature,
+    run: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+) -> Batching {
+    if signature.is_batchable() {
+        return Batching::Joint;
+    }
+    if !is_candidate(signature) || !passes_trial(signature, run) {
+        return Batching::Single;
+    }
+    for spec in signature.inputs.iter_mut().chain(&mut signature.outputs) {
+        if let Some([first, ..]) = spec.dims.as_deref_mut() {
+            *first = Dim::Symbolic("batch".into());
+        }
+    }
+    Batching::Joint
+}
+
+/// Whether everything begins with a dimension of any size, which means rows and nothing else as far as names tell.
+fn is_candidate(signature: &Signature) -> bool {
+    let specs = || signature.inputs.iter().chain(&signature.outputs);
+    let leading = |spec: &TensorSpec| spec.dims.as_ref()?.first().cloned();
+    let rows: Option<Vec<Dim>> = specs().map(leading).collect();
+    let Some(rows) = rows.filter(|_| !signature.inputs.is_empty()) else {
+        return false;
+    };
+    let elsewhere = || {
+        specs()
+            .filter_map(|spec| spec.dims.as_ref())
+            .flat_map(|dims| &dims[1..])
+    };
+    let batch = Dim::Symbolic("batch".into());
+    rows.iter().all(|dim| match dim {
+        Dim::Fixed(_) => false,
+        Dim::Any => true,
+        symbol => elsewhere().all(|other| other != symbol),
+    }) && elsewhere().all(|other| *other != batch)
+}
+
+fn passes_trial(signature: &Signature, run: impl Fn(&Tensors) -> Result<Tensors, ModelError>) -> bool {
+    let verdict = ANY_SIZES.iter().find_map(|&size| trial(signature, size, &run));
+    verdict.unwrap_or(false)
+}
+
+/// Whether three rows get the same answers together as apart; `None` if that could not be found out.
+fn trial(
+    signature: &Signature,
+    any_size: usize,
+    run: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+) -> Option<bool> {
+    let (one, two) = (made_up(signature, 1, any_size)?, made_up(signature, 2, any_size)?);
+    let three = signature.inputs.iter().map(|spec| {
+        let parts = [one.get(&spec.name)?, two.get(&spec.name)?];
+        Some((spec.name.clone(), Tensor::concat(parts.into_iter()).ok()?))
+    });
+    let three = three.collect::<Option<Tensors>>()?;
+    let (first, rest, together) = (run(&one).ok()?, run(&two).ok()?, run(&three).ok()?);
+    Some(together.iter().all(|(name, joined)| {
+        let (Some(first), Some(rest)) = (first.get(name), rest.get(name)) else {
+            return false;
+        };
+        let rows = [first, rest, joined].map(|tensor| tensor.shape().first().copied());
+        rows == [Some(1), Some(2), Some(3)]
+            && is_close(first, &joined.rows(0..1))
+            && is_close(rest, &joined.rows(1..3))
+    }))
+}
+
+/// Inputs of so many rows: numbers around zero, and the smallest integers, which every table of embeddings has.
+fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensors> {
+    let mut random = Random(rows as u64);
+    let tensors = signature.inputs.iter().map(|spec| {
+        let dims = spec.dims.as_ref()?.iter().enumerate();
+        let shape: Vec<usize> = dims
+            .map(|(i, dim)| match dim {
+                _ if i == 0 => rows,
+                Dim::Fixed(size) => *size,
+                Dim::Symbolic(_) | Dim::Any => any_size,
+            })
+            .collect();
+        let count = shape
+            .iter()
+            .try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
+        if count > TRIAL_ELEMENTS_MAX {
+            return None;
+        }
+        let tensor = match spec.dtype {
+            DType::F32 => Tensor::new(&shape, random.take(count, |x| x as f32 - 0.5)),
+            DType::F64 => Tensor::new(&shape, random.take(count, |x| x - 0.5)),
+            DType::I32 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i32)),
+            DType::I64 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i64)),
+            DType::U8 => Tensor::new(&shape, random.take(count, |x| (256.0 * x) as u8)),
+            DType::Bool => Tensor::new(&shape, random.take(count, |x| x < 0.5)),
+            _ => return None,
+        };
+        Some((spec.name.clone(), tensor.ok()?))
+    });
+    tensors.collect()
+}
+
+/// Numbers that look random and are the same each time: splitmix64.
+struct Random(u64);
+
+impl Random {
+    fn take<T>(&mut self, count: usize, make: impl Fn(f64) -> T) -> Vec<T> {
+        let next = || {
+            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut bits = self.0;
+            bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+            bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+            make(((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64)
+        };
+        std::iter::repeat_with(next).take(count).collect()
+    }
+}
+
+/// Equal but for the order in which a kernel adds up more or fewer rows.
+fn is_close(a: &Tensor, b: &Tensor) -> bool {
+    match (a.data(), b.data()) {
+        (Data::F32(x), Data::F32(y)) => {
+            let close = |x: f32, y: f32| {
+                x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-5 + 1e-4 * y.abs()
+            };
+            a.shape() == b.shape() && x.iter().zip(y.iter()).all(|(&x, &y)| close(x, y))
+        }
+        _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use unruffled_model::{Batching, DType, Dim, ModelError, Signature, Tensor, TensorSpec, Tensors};
+
+    use super::batching;
+
+    fn symbol(name: &str) -> Dim {
+        Dim::Symbolic(name.into())
+    }
+
+    fn signature(input: [Dim; 2], output: [Dim; 2]) -> Signature {
+        Signature {
+            inputs: vec![TensorSpec::new("x", DType::F32, input)],
+            outputs: vec![TensorSpec::new("y", DType::F32, output)],
+        }
+    }
+
+    /// Answers each row from the running number of the row, what it holds, and the sum of all rows.
+    fn model(answer: impl Fn(usize, f32, f32) -> f32) -> impl Fn(&Tensors) -> Result<Tensors, ModelError> {
+        move |inputs| {
+            let x = inputs.get("x").unwrap();
+            let (elements, width) = (x.elements::<f32>()?, x.shape()[1]);
+            let sum = elements.iter().sum();
+            let y = elements
+                .iter()
+                .enumerate()
+                .map(|(i, &x)| answer(i / width, x, sum));
+            Ok(Tensors::new().with("y", Tensor::new(x.shape(), y.collect::<Vec<_>>())?))
+        }
+    }
+
+    #[track_caller]
+    fn check(
+        mut signature: Signature,
+        model: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+        expected: Batching,
+    ) {
+        assert_eq!(batching(&mut signature, model), expected);
+        assert_eq!(signature.is_batchable(), expected == Batching::Joint);
+    }
+
+    #[test]
+    fn rows_that_do_not_know_each_other_are_joined() {
+        let nameless = || signature([Dim::Any, Dim::Fixed(3)], [symbol("other"), Dim::Any]);
+        check(nameless(), model(|_, x, _| 2.0 * x), Batching::Joint);
+        check(nameless(), model(|_, x, sum| x / sum), Batching::Single);
+        check(nameless(), model(|row, x, _| x + row as f32), Batching::Single);
+        check(nameless(), |_| Err(ModelError::failed("no")), Batching::Single);
+        let scalar = |_: &Tensors| Ok(Tensors::new().with("y", Tensor::scalar(1.0_f32)));
+        check(nameless(), scalar, Batching::Single);
+    }
+
+    #[test]
+    fn names_that_say_otherwise_are_believed() {
+        let double = || model(|_, x, _| 2.0 * x);
+        check(
+            signature([symbol("n"), Dim::Any], [symbol("n"), Dim::Any]),
+            double(),
+            Batching::Joint,
+        );
+        check(
+            signature([symbol("n"), symbol("n")], [Dim::Any, Dim::Any]),
+            double(),
+            Batching::Single,
+        );
+        check(
+            signature([Dim::Fixed(1), Dim::Any], [Dim::Any, Dim::Any]),
+            double(),
+            Batching::Single,
+        );
+        check(
+            signature([Dim::Any, symbol("batch")], [Dim::Any, Dim::Any]),
+            double(),
+            Batching::Single,
+        );
+        let mut unknown = signature([Dim::Any, Dim::Any], [Dim::Any, Dim::Any]);
+        unknown.outputs[0].dims = None;
+        check(unknown, double(), Batching::Single);
+        check(Signature::default(), double(), Batching::Single);
+    }
+}

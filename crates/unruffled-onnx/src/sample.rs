@@ -1,0 +1,133 @@
+//! For tests: small models, written as files are.
+
+use std::cell::RefCell;
+
+use rten_onnx::onnx::{
+    AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
+};
+use unruffled_model::{Bytes, ModelSource};
+
+/// A model under construction.
+pub(crate) struct Sample(GraphProto);
+
+impl Sample {
+    pub(crate) fn new() -> Self {
+        Self(GraphProto::default())
+    }
+
+    pub(crate) fn input(mut self, name: &str, dtype: DataType, dims: impl Into<Vec<Dimension>>) -> Self {
+        self.0.input.push(value(name, dtype, dims.into()));
+        self
+    }
+
+    pub(crate) fn output(mut self, name: &str, dtype: DataType, dims: impl Into<Vec<Dimension>>) -> Self {
+        self.0.output.push(value(name, dtype, dims.into()));
+        self
+    }
+
+    /// Adds a node; the operator may have a domain in front: `ai.onnx.ml/Scaler`.
+    pub(crate) fn node<const I: usize>(self, operator: &str, inputs: [&str; I], output: &str) -> Self {
+        self.node_with(operator, inputs, output, [])
+    }
+
+    /// Adds a node with attributes that are integers.
+    pub(crate) fn node_with<const I: usize, const A: usize>(
+        mut self,
+        operator: &str,
+        inputs: [&str; I],
+        output: &str,
+        attributes: [(&str, i64); A],
+    ) -> Self {
+        let (domain, operator) = match operator.split_once('/') {
+            Some((domain, operator)) => (Some(domain.to_owned()), operator),
+            None => (None, operator),
+        };
+        self.0.node.push(NodeProto {
+            domain,
+            op_type: Some(operator.into()),
+            input: inputs.map(Into::into).into(),
+            output: vec![output.into()],
+            attribute: attributes.map(|(name, i)| attribute(name, i)).into(),
+            ..NodeProto::default()
+        });
+        self
+    }
+
+    /// Adds a weight of 32-bit floats: 1, 2, 3 and so on.
+    pub(crate) fn weight(self, name: &str, dims: &[i64]) -> Self {
+        let count = dims.iter().product::<i64>();
+        let raw = (1..=count).flat_map(|i| (i as f32).to_le_bytes()).collect();
+        self.raw_weight(name, DataType::FLOAT, dims, raw)
+    }
+
+    /// Adds a weight of any type.
+    pub(crate) fn raw_weight(mut self, name: &str, dtype: DataType, dims: &[i64], raw: Vec<u8>) -> Self {
+        self.0.initializer.push(TensorProto {
+            name: Some(name.into()),
+            dims: dims.into(),
+            data_type: Some(dtype),
+            raw_data: Some(RefCell::new(raw)),
+            ..TensorProto::default()
+        });
+        self
+    }
+
+    pub(crate) fn bytes(self) -> Vec<u8> {
+        let opset = |domain: &str, version| OperatorSetIdProto {
+            domain: Some(domain.into()),
+            version: Some(version),
+        };
+        let model = ModelProto {
+            ir_version: Some(8),
+            producer_name: Some("sample".into()),
+            producer_version: Some("1".into()),
+            opset_import: vec![opset("", 17), opset("ai.onnx.ml", 3)],
+            graph: Some(self.0),
+            ..ModelProto::default()
+        };
+        model.write_buf().unwrap()
+    }
+
+    pub(crate) fn source(self) -> ModelSource {
+        ModelSource::Memory(Bytes::from(self.bytes()))
+    }
+}
+
+/// A dimension of this size.
+pub(crate) fn fixed(size: i64) -> Dimension {
+    Dimension {
+        dim_value: Some(size),
+        dim_param: None,
+    }
+}
+
+/// A dimension of this name.
+pub(crate) fn symbol(name: &str) -> Dimension {
+    Dimension {
+        dim_value: None,
+        dim_param: Some(name.into()),
+    }
+}
+
+fn value(name: &str, dtype: DataType, dim: Vec<Dimension>) -> ValueInfoProto {
+    ValueInfoProto {
+        name: Some(name.into()),
+        r#type: Some(TypeProto {
+            tensor_type: Some(TypeProtoTensor {
+                elem_type: Some(dtype),
+                shape: Some(TensorShapeProto { dim }),
+            }),
+            ..TypeProto::default()
+        }),
+    }
+}
+
+fn attribute(name: &str, i: i64) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        i: Some(i),
+        r#type: Some(AttributeType::INT),
+        ..AttributeProto::default()
+    }
+}

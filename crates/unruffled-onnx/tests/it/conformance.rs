@@ -1,0 +1,31 @@
+//! The suite that every backend passes.
+
+use std::path::PathBuf;
+
+use unruffled_onnx::RtenBackend;
+use unruffled_testing::conformance::Suite;
+
+/// A path in the repository.
+fn path(relative: &str) -> PathBuf {
+    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(relative)
+}
+
+#[test]
+fn rten_conforms() {
+    let models = ["assets/conformance/models", "assets/models", "models"].map(path);
+    let report = Suite::new(path("assets/conformance"), models).check(&RtenBackend);
+    println!("{report}");
+    report.assert_passed();
+    for name in ["minilm", "silero-vad"] {
+        let model = report.models.iter().find(|model| model.model == name);
+        let unchecked = report.unchecked.iter().any(|unchecked| unchecked.model == name);
+        assert!(model.is_some() || unchecked, "{name} has no recordings");
+        if let Some(model) = model {
+            assert!(
+                model.recorded.absolute < 1e-4,
+                "{name} is off by {}",
+                model.recorded
+            );
+        }
+    }
+}
