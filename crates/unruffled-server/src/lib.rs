@@ -1,1 +1,75 @@
-//! Being written.
+//! The Open Inference Protocol V2 over HTTP, in front of an [`Engine`](unruffled_engine::Engine).
+//!
+//! [`serve`] runs it on a listener, [`Server`] lets you add to it first, and [`router`] gives its end points to a
+//! service of your own. [`ServerOptions`] has every bound; a [`Catalog`] knows the versions of models.
+//!
+//! | end point | answers |
+//! | --- | --- |
+//! | `GET /v2/health/live`, `GET /v2/health/ready` | whether it lives; whether all models are loaded and can answer |
+//! | `GET /v2` | what it is |
+//! | `GET /v2/models/{model}` | what the model takes and gives |
+//! | `GET /v2/models/{model}/ready` | whether the model can answer |
+//! | `POST /v2/models/{model}/infer` | the model's outputs |
+//! | `GET /` | a page for people; not part of [`router`] |
+//!
+//! `/v2/models/{model}` may always be followed by `/versions/{version}`.
+//!
+//! # Requests
+//!
+//! - The parameter `timeout` (microseconds) and the header `X-Request-Timeout` (seconds, such as `0.25`) bound the whole
+//!   request from the arrival of its headers; the shorter one counts, 0 is none.
+//! - The parameter `priority` is 1 for interactive, 2 or 0 for normal, 3 and above for bulk work.
+//! - A client that disconnects cancels its request, queued or running. So does one that only closes its sending side.
+//!   Bytes of a further request, sent before the answer, hide the disconnect until the answer is written.
+//! - The header `Server-Timing` of the answer says how long the request waited and ran, and in which company.
+//!
+//! # Errors
+//!
+//! Every answer that is no success is `{"error": text}`, and the connection stays open, unless a part of the request was
+//! left unread. Only a head that is not HTTP is answered without a body.
+//!
+//! | what | status |
+//! | --- | --- |
+//! | invalid input, malformed message | 400 |
+//! | unknown model, version or path; wrong method | 404; 405 |
+//! | body too late, too large, encoded | 408, 413, 415 |
+//! | cancelled | 499 |
+//! | model failed or crashed | 500 |
+//! | binary tensors | 501 |
+//! | queue or server full (with `Retry-After`), model not ready, shutting down | 503 |
+//! | deadline exceeded | 504 |
+//!
+//! There is no HTTP/2, no TLS, no compression, no gRPC and no authentication here, and no backend: models come with the
+//! engine.
+
+mod catalog;
+mod phase;
+
+mod options;
+
+mod refusal;
+
+mod budget;
+mod offload;
+
+mod body;
+mod terms;
+
+mod service;
+
+mod metadata;
+
+mod infer;
+mod welcome;
+
+mod router;
+
+mod patient;
+
+mod connection;
+mod server;
+
+pub use catalog::{Catalog, Unversioned};
+pub use options::ServerOptions;
+pub use router::router;
+pub use server::{Served, Server, serve};

@@ -1,0 +1,108 @@
+//! One connection, from its first byte to its last.
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use axum::Router;
+use axum::http::{HeaderMap, header};
+use axum::response::Response;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::{Service as _, service_fn};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+
+use crate::options::ServerOptions;
+use crate::patient::Patient;
+use crate::phase::{self, Phase};
+
+/// About the most bytes of a connection's input that wait to be looked at.
+const BUFFER_BYTES: usize = 64 << 10;
+
+/// The most bytes of a request's line and headers; above it, 431.
+const HEAD_BYTES: usize = 64 << 10;
+
+/// How long the rest of an unread request is thrown away, so that its sender finds the answer.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// Serves requests until the client goes, idles or stops reading for too long, or the server drains.
+///
+/// Dropped before its end, the request in flight is dropped with it.
+pub(crate) async fn serve(
+    stream: TcpStream,
+    router: Router,
+    options: &ServerOptions,
+    mut phase: watch::Receiver<Phase>,
+) {
+    // Answers are written whole: waiting for more to send only delays them. A failure costs speed, no more.
+    let _ = stream.set_nodelay(true);
+    let unread = Arc::new(AtomicBool::new(false));
+    let router = TowerToHyperService::new(router);
+    let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (answer, unread) = (router.call(request), Arc::clone(&unread));
+        Box::pin(async move {
+            let answer: Result<Response, Infallible> = answer.await;
+            if answer
+                .as_ref()
+                .is_ok_and(|response| asks_to_close(response.headers()))
+            {
+                unread.store(true, Ordering::Relaxed);
+            }
+            answer
+        })
+    });
+    let mut connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(options.idle_timeout)
+        .max_buf_size(BUFFER_BYTES)
+        .max_header_size(HEAD_BYTES)
+        .serve_connection(
+            TokioIo::new(Patient::new(stream, options.answer_timeout)),
+            service,
+        );
+
+    let ended = tokio::select! {
+        outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
+        () = phase::reached(&mut phase, Phase::Draining) => None,
+    };
+    let outcome = match ended {
+        Some(outcome) => outcome,
+        None => {
+            // An idle connection ends here; a busy one after the answer that it owes.
+            Pin::new(&mut connection).graceful_shutdown();
+            poll_fn(|cx| connection.poll_without_shutdown(cx)).await
+        }
+    };
+    if let Err(error) = &outcome {
+        tracing::debug!(%error, "a connection ended early");
+    }
+    if outcome.is_err() || unread.load(Ordering::Relaxed) {
+        linger(connection.into_parts().io.into_inner().into_inner()).await;
+    }
+}
+
+fn asks_to_close(headers: &HeaderMap) -> bool {
+    headers
+        .get(header::CONNECTION)
+        .is_some_and(|value| value == "close")
+}
+
+/// Ends a connection whose client may still be sending. Closing it at once would reset it, and the reset would
+/// overtake the answer.
+async fn linger(mut stream: TcpStream) {
+    let discard = async {
+        stream.shutdown().await?;
+        let mut buffer = vec![0; 8 << 10];
+        while stream.read(&mut buffer).await? > 0 {}
+        std::io::Result::Ok(())
+    };
+    // The client goes or it does not: either way the stream is dropped.
+    let _ = tokio::time::timeout(LINGER, discard).await;
+}

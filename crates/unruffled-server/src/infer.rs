@@ -1,0 +1,188 @@
+//! `POST /v2/models/{model}/infer`: decode, ask the engine, encode.
+//!
+//! Everything is in one future: when the client goes, the HTTP server drops it, and with it the request in the engine.
+
+use std::time::{Duration, Instant};
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::response::{IntoResponse as _, Response};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout_at;
+use unruffled_engine::{Error, ErrorKind, Timings};
+use unruffled_model::Tensors;
+use unruffled_protocol::{InferRequest, InferResponse, Limits, Parameters, outputs};
+
+use crate::body;
+use crate::budget::Part;
+use crate::metadata::json;
+use crate::refusal::Refusal;
+use crate::service::{Found, Service, Target};
+use crate::terms::{self, Terms};
+
+const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
+
+/// How many bytes of text one byte of a tensor makes, about.
+const TEXT_PER_BYTE: usize = 4;
+
+/// What is known of a request before its body is read.
+struct Admitted {
+    found: Found,
+    arrived: Instant,
+    /// By when the headers want the answer.
+    deadline: Option<Instant>,
+    _place: OwnedSemaphorePermit,
+}
+
+pub(crate) async fn infer(
+    State(service): State<Service>,
+    target: Result<Target, Refusal>,
+    request: Request,
+) -> Response {
+    let arrived = Instant::now();
+    let (head, body) = request.into_parts();
+    let admitted = target.and_then(|target| admit(&service, &target, &head.headers, &body, arrived));
+    let (admitted, part) = match admitted {
+        Ok(admitted) => admitted,
+        Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
+    };
+    let answer = tokio::select! {
+        // An answer that is there goes out, also in the last moment.
+        biased;
+        answer = answer(&service, &admitted, body, part) => answer,
+        () = service.closing() => {
+            let error = Error::new(ErrorKind::ShuttingDown, "the server is shutting down");
+            Err(Refusal::from(error))
+        }
+    };
+    answer.unwrap_or_else(Refusal::into_response)
+}
+
+/// Refuses what can be refused before the body is read.
+fn admit(
+    service: &Service,
+    target: &Target,
+    headers: &HeaderMap,
+    body: &Body,
+    arrived: Instant,
+) -> Result<(Admitted, Part), Refusal> {
+    let part = body::admit(body, service.options().body_limit(), service.budget())?;
+    terms::check_form(headers)?;
+    let admitted = Admitted {
+        deadline: terms::header_deadline(headers, arrived)?,
+        found: service.find(target)?,
+        arrived,
+        _place: service.enter()?,
+    };
+    Ok((admitted, part))
+}
+
+/// Takes the body in, has the model answer, writes what it says.
+async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) -> Result<Response, Refusal> {
+    let Admitted { found, arrived, .. } = admitted;
+    // What is decoded from a body is of its size, and so counts as long as there is no answer.
+    let (request, _part) = receive(service, admitted, body, part).await?;
+    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
+    let signature = &found.handle.info().signature;
+    // A function of tensors does not say what it gives: then everything that it gives is wanted.
+    let picks = !(signature.outputs.is_empty() && request.outputs.is_empty());
+    if picks {
+        outputs::check(&request.outputs, signature)?;
+    }
+
+    let mut asked = found.handle.infer(request.inputs).priority(terms.priority);
+    if let Some(deadline) = terms.deadline {
+        asked = asked.deadline(deadline);
+    }
+    if let Some(id) = request.id.as_deref().filter(|id| !id.is_empty()) {
+        asked = asked.id(id);
+    }
+    let answer = asked.await?;
+
+    let given = if picks {
+        outputs::select(answer.output, &request.outputs, signature)?
+    } else {
+        answer.output
+    };
+    let body = encode(service, found, request.id, given).await?;
+    let timing = [(SERVER_TIMING, server_timing(&answer.timings))];
+    Ok((timing, json(body)).into_response())
+}
+
+/// The request, read and decoded in time.
+async fn receive(
+    service: &Service,
+    admitted: &Admitted,
+    body: Body,
+    mut part: Part,
+) -> Result<(InferRequest, Part), Refusal> {
+    let options = service.options();
+    let patience = admitted.arrived + options.body_timeout;
+    let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
+    let late = || Refusal::late("the deadline passed before the request was read");
+
+    let collect = body::collect(body, options.body_limit(), &mut part);
+    let collected = timeout_at(deadline.unwrap_or(patience).into(), collect).await;
+    let body = collected.unwrap_or_else(|_| {
+        let refusal = match deadline {
+            Some(_) => late(),
+            None => {
+                let message = format!(
+                    "the body did not arrive within {:?}; send it faster",
+                    options.body_timeout
+                );
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
+            }
+        };
+        Err(refusal.closing())
+    })?;
+
+    let bytes = body.len();
+    let decode = move || {
+        let request = InferRequest::from_json(&body, &Limits::default());
+        // A large body is freed here, off the event loop; its part is kept also when nobody waits any more.
+        drop(body);
+        (request, part)
+    };
+    let decoded = service.offload().run(bytes, decode);
+    let decoded = match admitted.deadline {
+        Some(deadline) => timeout_at(deadline.into(), decoded)
+            .await
+            .unwrap_or_else(|_| Err(late()))?,
+        None => decoded.await?,
+    };
+    let (request, part) = decoded;
+    Ok((request?, part))
+}
+
+async fn encode(
+    service: &Service,
+    found: &Found,
+    id: Option<String>,
+    outputs: Tensors,
+) -> Result<Vec<u8>, Refusal> {
+    let (name, version) = (found.handle.name().clone(), found.version.clone());
+    let bytes = outputs.byte_len().saturating_mul(TEXT_PER_BYTE);
+    let encode = move || {
+        let (version, id) = (version.as_deref(), id.as_deref());
+        InferResponse::write_json(&name, version, id, &Parameters::new(), outputs.iter())
+    };
+    Ok(service.offload().run(bytes, encode).await??)
+}
+
+/// Where the time went, for people with the developer tools of a browser open: milliseconds.
+fn server_timing(timings: &Timings) -> String {
+    let millis = |time: Duration| time.as_secs_f64() * 1e3;
+    let Timings {
+        batch_requests,
+        batch_rows,
+        instance,
+        ..
+    } = timings;
+    format!(
+        "queue;dur={:.3}, run;dur={:.3};desc=\"{batch_requests} requests, {batch_rows} rows, instance {instance}\"",
+        millis(timings.queue),
+        millis(timings.run),
+    )
+}

@@ -1,0 +1,70 @@
+//! The end points that ask about the server and its models: health and metadata.
+
+use axum::extract::State;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
+use unruffled_engine::ModelStatus;
+use unruffled_protocol::{Health, ModelMetadata, ModelReady, ServerMetadata};
+
+use crate::refusal::Refusal;
+use crate::service::{Service, Target};
+
+/// The parts of the protocol beyond its core that work fully.
+const EXTENSIONS: [&str; 1] = ["schedule_policy"];
+
+/// A body that is JSON already.
+pub(crate) fn json(body: Vec<u8>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], body)
+}
+
+/// `GET /v2/health/live`: an answer is all it takes.
+pub(crate) async fn live(State(service): State<Service>) -> Response {
+    let ready = is_ready(&service);
+    json(Health { live: true, ready }.to_json()).into_response()
+}
+
+/// `GET /v2/health/ready`: all models are loaded and can answer.
+pub(crate) async fn ready(State(service): State<Service>) -> Response {
+    let ready = is_ready(&service);
+    let status = if ready {
+        StatusCode::OK
+    } else {
+        StatusCode::SERVICE_UNAVAILABLE
+    };
+    (status, json(Health { live: true, ready }.to_json())).into_response()
+}
+
+fn is_ready(service: &Service) -> bool {
+    service.models().iter().all(ModelStatus::is_ready)
+}
+
+/// `GET /v2`.
+pub(crate) async fn server() -> Response {
+    let metadata = ServerMetadata {
+        name: "unruffled".to_owned(),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+    };
+    json(metadata.to_json()).into_response()
+}
+
+/// `GET /v2/models/{model}`.
+pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
+    let found = service.find(&target)?;
+    let versions = found.version.iter().map(ToString::to_string).collect();
+    let info = found.handle.info();
+    let metadata = ModelMetadata::new(target.model, versions, &*info.platform, &info.signature);
+    Ok(json(metadata.to_json()).into_response())
+}
+
+/// `GET /v2/models/{model}/ready`.
+pub(crate) async fn model_ready(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
+    let found = service.find(&target)?;
+    let name = target.model.as_str();
+    if !found.handle.status().ready {
+        let message =
+            format!("model `{name}` is not ready: it takes no requests, or has no instance to run them");
+        return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));
+    }
+    Ok(json(ModelReady { name, ready: true }.to_json()).into_response())
+}

@@ -1,0 +1,135 @@
+//! [`ServerOptions`]: every bound of the server, in one place.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::catalog::{Catalog, Unversioned};
+
+/// How much the server takes in, how long it waits, and what it knows of versions.
+///
+/// Memory stays below `connections` times 64 KiB of socket buffers, plus a small multiple of `in_flight_bytes` for
+/// bodies and what is decoded from them, plus the answers that clients are reading, at most one per connection.
+#[derive(Clone)]
+#[must_use]
+pub struct ServerOptions {
+    pub(crate) body_bytes: usize,
+    pub(crate) inline_bytes: usize,
+    pub(crate) in_flight_bytes: usize,
+    pub(crate) in_flight_requests: usize,
+    pub(crate) connections: usize,
+    pub(crate) body_timeout: Duration,
+    pub(crate) idle_timeout: Duration,
+    pub(crate) answer_timeout: Duration,
+    pub(crate) grace: Duration,
+    pub(crate) catalog: Arc<dyn Catalog>,
+}
+
+impl Default for ServerOptions {
+    /// Bodies of 64 MiB, 256 MiB of them at a time, 1,024 requests in flight, 2,048 connections; 30 seconds to drain.
+    fn default() -> Self {
+        Self {
+            body_bytes: 64 << 20,
+            inline_bytes: 16 << 10,
+            in_flight_bytes: 256 << 20,
+            in_flight_requests: 1024,
+            connections: 2048,
+            body_timeout: Duration::from_secs(120),
+            idle_timeout: Duration::from_secs(75),
+            answer_timeout: Duration::from_secs(30),
+            grace: Duration::from_secs(30),
+            catalog: Arc::new(Unversioned),
+        }
+    }
+}
+
+impl ServerOptions {
+    /// The most bytes of one request body; above it, 413. 64 MiB unless set.
+    pub fn with_body_bytes(mut self, bytes: usize) -> Self {
+        self.body_bytes = bytes;
+        self
+    }
+
+    /// The largest body that is decoded, and about the largest answer that is encoded, on the event loop itself; what
+    /// is larger goes to a blocking thread, as many at a time as there are cores. 16 KiB unless set.
+    pub fn with_inline_bytes(mut self, bytes: usize) -> Self {
+        self.inline_bytes = bytes;
+        self
+    }
+
+    /// The most bytes of request bodies at a time, each counted until its request is answered; above it, 503. A single
+    /// body may be no larger either. 256 MiB unless set.
+    pub fn with_in_flight_bytes(mut self, bytes: usize) -> Self {
+        self.in_flight_bytes = bytes;
+        self
+    }
+
+    /// The most inference requests at a time, from their headers to their answers; above it, 503. Other end points
+    /// answer regardless. 1,024 unless set.
+    pub fn with_in_flight_requests(mut self, requests: usize) -> Self {
+        self.in_flight_requests = requests;
+        self
+    }
+
+    /// The most connections at a time; further ones wait to be accepted, in the backlog of the operating system.
+    ///
+    /// Above [`in_flight_requests`](Self::with_in_flight_requests), so that health can still be asked for when as many
+    /// requests wait as may. Does not count where a router is embedded. 2,048 unless set.
+    pub fn with_connections(mut self, connections: usize) -> Self {
+        self.connections = connections.max(1);
+        self
+    }
+
+    /// How long a body may take to arrive; after it, 408. 120 seconds unless set.
+    pub fn with_body_timeout(mut self, timeout: Duration) -> Self {
+        self.body_timeout = timeout;
+        self
+    }
+
+    /// How long a connection may take over the headers of its next request, idling included; then it is closed. Does
+    /// not count where a router is embedded. 75 seconds unless set.
+    pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
+        self.idle_timeout = timeout;
+        self
+    }
+
+    /// How long a client may take nothing of its answer; then its connection is closed. Does not count where a router is
+    /// embedded. 30 seconds unless set.
+    pub fn with_answer_timeout(mut self, timeout: Duration) -> Self {
+        self.answer_timeout = timeout;
+        self
+    }
+
+    /// How long requests in flight have to finish once the server is told to end. 30 seconds unless set.
+    pub fn with_grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Which versions the models have; without it, none.
+    pub fn with_catalog(mut self, catalog: impl Catalog + 'static) -> Self {
+        self.catalog = Arc::new(catalog);
+        self
+    }
+
+    /// The largest body that can be taken in at all.
+    pub(crate) fn body_limit(&self) -> usize {
+        self.body_bytes.min(self.in_flight_bytes)
+    }
+}
+
+impl fmt::Debug for ServerOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ServerOptions")
+            .field("body_bytes", &self.body_bytes)
+            .field("inline_bytes", &self.inline_bytes)
+            .field("in_flight_bytes", &self.in_flight_bytes)
+            .field("in_flight_requests", &self.in_flight_requests)
+            .field("connections", &self.connections)
+            .field("body_timeout", &self.body_timeout)
+            .field("idle_timeout", &self.idle_timeout)
+            .field("answer_timeout", &self.answer_timeout)
+            .field("grace", &self.grace)
+            .finish_non_exhaustive()
+    }
+}

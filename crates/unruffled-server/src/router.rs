@@ -1,0 +1,82 @@
+//! Which end point answers which path.
+
+use axum::Router;
+use axum::extract::Request;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::{get, post};
+use tokio::sync::watch;
+use unruffled_engine::Engine;
+
+use crate::options::ServerOptions;
+use crate::phase::Phase;
+use crate::refusal::Refusal;
+use crate::service::Service;
+use crate::welcome::welcome;
+use crate::{body, infer, metadata};
+
+/// The protocol's end points, for a service of your own.
+///
+/// The paths are `/v2` and below; whatever else is asked of the router is refused in the protocol's manner, by a
+/// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
+/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them.
+///
+/// ```
+/// # fn example(engine: unruffled_engine::Engine) -> axum::Router {
+/// use axum::routing::get;
+/// use unruffled_server::{ServerOptions, router};
+///
+/// axum::Router::new()
+///     .route("/hello", get(|| async { "hello" }))
+///     .merge(router(engine, ServerOptions::default()))
+/// # }
+/// ```
+pub fn router(engine: Engine, options: ServerOptions) -> Router {
+    let (_, phase) = watch::channel(Phase::Serving);
+    protocol().with_state(Service::new(engine, options, phase))
+}
+
+/// The protocol's end points and the page at `/`.
+pub(crate) fn with_welcome(service: Service) -> Router {
+    protocol().route("/", get(welcome)).with_state(service)
+}
+
+fn protocol() -> Router<Service> {
+    let mut router = Router::new()
+        .route("/v2", get(metadata::server))
+        .route("/v2/health/live", get(metadata::live))
+        .route("/v2/health/ready", get(metadata::ready));
+    for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
+        router = router
+            .route(model, get(metadata::model))
+            .route(&format!("{model}/ready"), get(metadata::model_ready))
+            .route(&format!("{model}/infer"), post(infer::infer));
+    }
+    router
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+}
+
+async fn unknown_path(request: Request) -> Response {
+    let path = shown(request.uri().path());
+    let message =
+        format!("there is nothing at `{path}`; the paths are those of the Open Inference Protocol V2");
+    refuse(Refusal::not_found(message), request).await
+}
+
+async fn wrong_method(request: Request) -> Response {
+    let (method, path) = (request.method(), shown(request.uri().path()));
+    // Only one of the paths takes anything but GET.
+    let right = if path.ends_with("/infer") { "POST" } else { "GET" };
+    let message = format!("`{path}` takes {right}, not {method}");
+    refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
+}
+
+async fn refuse(refusal: Refusal, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    body::refuse(refusal, &head.headers, body).await
+}
+
+fn shown(path: &str) -> String {
+    path.chars().take(200).collect()
+}

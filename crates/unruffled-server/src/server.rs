@@ -1,0 +1,185 @@
+//! [`Server`]: takes connections, and ends in order.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+use unruffled_engine::Engine;
+
+use crate::connection;
+use crate::options::ServerOptions;
+use crate::phase::Phase;
+use crate::router::with_welcome;
+use crate::service::Service;
+
+/// How long it takes at most to say that the grace is over.
+const LAST_WORDS: Duration = Duration::from_secs(1);
+
+/// How long to wait when the operating system refuses a connection: it is out of something, files say.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// The engine's models behind HTTP, on a listener, about to be run.
+///
+/// ```no_run
+/// use unruffled_server::{Server, ServerOptions};
+///
+/// # async fn example(engine: unruffled_engine::Engine) -> std::io::Result<()> {
+/// let address = ([127, 0, 0, 1], 8000).into();
+/// let server = Server::bind(address, engine, ServerOptions::default()).await?;
+/// println!("listening on {}", server.local_addr()?);
+/// server.run(std::future::pending()).await;
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Debug)]
+#[must_use = "`run` starts it"]
+pub struct Server {
+    listener: TcpListener,
+    router: Router,
+    options: ServerOptions,
+    phase: watch::Sender<Phase>,
+}
+
+/// How a server ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Served {
+    /// Connections that were cut, since they had not ended when the grace was over.
+    pub cut: usize,
+}
+
+impl Server {
+    /// A server on a listener that is bound already.
+    pub fn new(listener: TcpListener, engine: Engine, options: ServerOptions) -> Self {
+        let (phase, of_service) = watch::channel(Phase::Serving);
+        let service = Service::new(engine, options.clone(), of_service);
+        Self {
+            listener,
+            router: with_welcome(service),
+            options,
+            phase,
+        }
+    }
+
+    /// A server on this address; port 0 takes one that is free.
+    ///
+    /// # Errors
+    ///
+    /// Why the address cannot be had.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: the address is free again.
+    pub async fn bind(address: SocketAddr, engine: Engine, options: ServerOptions) -> io::Result<Self> {
+        Ok(Self::new(TcpListener::bind(address).await?, engine, options))
+    }
+
+    /// The address that it listens on.
+    ///
+    /// # Errors
+    ///
+    /// What the operating system says.
+    pub fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.listener.local_addr()
+    }
+
+    /// Adds routes or layers of your own.
+    pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
+        self.router = map(self.router);
+        self
+    }
+
+    /// Serves until `shutdown` completes. Then it takes no more connections, requests in flight have the grace of the
+    /// options to finish, and those left are answered that the server is shutting down.
+    ///
+    /// The engine goes on: end it afterwards, with [`Engine::shutdown`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, all connections are cut and the requests in flight cancelled.
+    pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
+        let Self {
+            listener,
+            router,
+            options,
+            phase,
+        } = self;
+        let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            tokio::select! {
+                // The end goes first, so that a flood of connections cannot put it off.
+                biased;
+                () = &mut shutdown => break,
+                Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
+                (stream, slot) = accept(&listener, &slots) => {
+                    let (router, options) = (router.clone(), options.clone());
+                    let phase = phase.subscribe();
+                    connections.spawn(async move {
+                        let _slot = slot;
+                        connection::serve(stream, router, &options, phase).await;
+                    });
+                }
+            }
+        }
+        drop(listener);
+        phase.send_replace(Phase::Draining);
+        if timeout(options.grace, ended(&mut connections)).await.is_err() {
+            phase.send_replace(Phase::Closing);
+            // Whether this is enough is counted next.
+            let _ = timeout(LAST_WORDS, ended(&mut connections)).await;
+        }
+        let cut = connections.len();
+        connections.shutdown().await;
+        Served { cut }
+    }
+}
+
+/// Serves the engine's models on a listener until `shutdown` completes; see [`Server::run`].
+///
+/// # Cancel safety
+///
+/// Dropped before its end, all connections are cut and the requests in flight cancelled.
+pub async fn serve(
+    listener: TcpListener,
+    engine: Engine,
+    options: ServerOptions,
+    shutdown: impl Future<Output = ()>,
+) -> Served {
+    Server::new(listener, engine, options).run(shutdown).await
+}
+
+/// The next connection, once there is a slot for it.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, slot),
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// Waits for all connections to end.
+async fn ended(connections: &mut JoinSet<()>) {
+    while let Some(ended) = connections.join_next().await {
+        note(ended);
+    }
+}
+
+fn note(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a connection panicked");
+    }
+}

@@ -1,0 +1,148 @@
+//! [`Service`]: what the end points share, and how they find a model.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, RawPathParams};
+use axum::http::request::Parts;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use unruffled_engine::{Engine, Handle, ModelStatus};
+use unruffled_model::{Name, Tensors};
+
+use crate::budget::Budget;
+use crate::offload::Offload;
+use crate::options::ServerOptions;
+use crate::phase::{self, Phase};
+use crate::refusal::Refusal;
+
+/// The most bytes of a model's name in a path.
+const NAME_BYTES: usize = 1024;
+
+/// What the end points share. Cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Service(Arc<Inner>);
+
+struct Inner {
+    engine: Engine,
+    options: ServerOptions,
+    requests: Arc<Semaphore>,
+    budget: Budget,
+    offload: Offload,
+    phase: watch::Receiver<Phase>,
+}
+
+/// A model that a path names.
+pub(crate) struct Found {
+    pub(crate) handle: Handle<Tensors, Tensors>,
+    pub(crate) version: Option<Name>,
+}
+
+impl Service {
+    pub(crate) fn new(engine: Engine, options: ServerOptions, phase: watch::Receiver<Phase>) -> Self {
+        Self(Arc::new(Inner {
+            engine,
+            requests: Arc::new(Semaphore::new(
+                options.in_flight_requests.min(Semaphore::MAX_PERMITS),
+            )),
+            budget: Budget::new(options.in_flight_bytes),
+            offload: Offload::new(options.inline_bytes),
+            options,
+            phase,
+        }))
+    }
+
+    pub(crate) fn options(&self) -> &ServerOptions {
+        &self.0.options
+    }
+
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.0.budget
+    }
+
+    pub(crate) fn offload(&self) -> &Offload {
+        &self.0.offload
+    }
+
+    /// All named models.
+    pub(crate) fn models(&self) -> Vec<ModelStatus> {
+        self.0.engine.models()
+    }
+
+    /// The version of a model, if it has one.
+    pub(crate) fn version(&self, model: &str) -> Option<Name> {
+        self.0.options.catalog.version(model)
+    }
+
+    /// The model that a path names, in the version that it names.
+    pub(crate) fn find(&self, target: &Target) -> Result<Found, Refusal> {
+        let Target { model, version } = target;
+        if model.len() > NAME_BYTES {
+            let message = format!("there is no model with a name of {} bytes", model.len());
+            return Err(Refusal::not_found(message));
+        }
+        let handle = self.0.engine.get::<Tensors, Tensors>(model)?;
+        let known = self.version(model);
+        match (version.as_deref(), known.as_deref()) {
+            (None, _) => {}
+            (Some(asked), Some(known)) if asked == known => {}
+            (Some(asked), Some(known)) => {
+                return Err(Refusal::not_found(format!(
+                    "model `{model}` has no version {asked}; it has version {known}"
+                )));
+            }
+            (Some(asked), None) => {
+                return Err(Refusal::not_found(format!(
+                    "model `{model}` has no versions; leave `/versions/{asked}` out"
+                )));
+            }
+        }
+        Ok(Found {
+            handle,
+            version: known,
+        })
+    }
+
+    /// A place among the requests in flight.
+    pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
+        Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| {
+            let most = self.0.options.in_flight_requests;
+            Refusal::overloaded(format!(
+                "the server is full: {most} requests are in flight; try again later"
+            ))
+        })
+    }
+
+    /// Waits until what is left is to be ended.
+    pub(crate) async fn closing(&self) {
+        phase::reached(&mut self.0.phase.clone(), Phase::Closing).await;
+    }
+}
+
+/// Which model a path names, and which version of it, if one.
+pub(crate) struct Target {
+    pub(crate) model: String,
+    pub(crate) version: Option<String>,
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for Target {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let names = RawPathParams::from_request_parts(parts, state)
+            .await
+            .map_err(|_| Refusal::not_found("the path is not UTF-8 when decoded"))?;
+        let (mut model, mut version) = (String::new(), None);
+        for (name, value) in &names {
+            match name {
+                "model" => value.clone_into(&mut model),
+                _ => version = Some(value.to_owned()),
+            }
+        }
+        match version {
+            Some(version) if version.is_empty() || !version.bytes().all(|byte| byte.is_ascii_digit()) => {
+                let message = format!("there is no version `{version}`: versions are decimal integers");
+                Err(Refusal::not_found(message))
+            }
+            version => Ok(Self { model, version }),
+        }
+    }
+}

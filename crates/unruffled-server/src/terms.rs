@@ -1,0 +1,164 @@
+//! What a request asks for besides its inputs: by when, and how urgently.
+
+use std::num::NonZeroU64;
+use std::time::{Duration, Instant};
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use unruffled_engine::Priority;
+use unruffled_protocol::Parameters;
+
+use crate::refusal::Refusal;
+
+/// How long the client waits, in seconds; a fraction is fine, 0 is for ever.
+const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+
+/// The length of the JSON part of a body with binary tensors behind it.
+const BINARY: HeaderName = HeaderName::from_static("inference-header-content-length");
+
+/// Refuses bodies in forms that are not read here; only headers tell them.
+pub(crate) fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
+    let codings = headers.get_all(header::CONTENT_ENCODING);
+    let is_plain =
+        |coding: &HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
+    if let Some(coding) = codings.iter().find(|coding| !is_plain(coding)) {
+        let coding = shown(coding);
+        let message =
+            format!("content encoding `{coding}` is not supported; send the body as it is (`identity`)");
+        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
+            .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
+    }
+    if headers.contains_key(BINARY) {
+        let message = "binary tensors are not supported here yet; send `data` in JSON, without the header \
+            `Inference-Header-Content-Length`";
+        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
+    }
+    Ok(())
+}
+
+/// The instant by which the header wants the answer, if it does.
+pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<Option<Instant>, Refusal> {
+    let Some(value) = headers.get(TIMEOUT) else {
+        return Ok(None);
+    };
+    let seconds = value
+        .to_str()
+        .ok()
+        .and_then(|text| text.trim().parse::<f64>().ok());
+    let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    match timeout {
+        Some(Duration::ZERO) => Ok(None),
+        // Beyond what the clock can count is for ever.
+        Some(timeout) => Ok(arrived.checked_add(timeout)),
+        None => {
+            let value = shown(value);
+            let message = format!(
+                "header `X-Request-Timeout` is `{value}`; expected seconds, such as 0.25, or 0 for none"
+            );
+            Err(Refusal::bad_request(message))
+        }
+    }
+}
+
+/// When and how urgently a request is to be answered.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Terms {
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) priority: Priority,
+}
+
+impl Terms {
+    /// The terms of a request with these parameters; the earlier of the two deadlines counts. Both count from the
+    /// arrival of the headers, so that the body's way is part of it.
+    pub(crate) fn new(
+        parameters: &Parameters,
+        header_deadline: Option<Instant>,
+        arrived: Instant,
+    ) -> Result<Self, Refusal> {
+        let own = parameters
+            .timeout()?
+            .and_then(|timeout| arrived.checked_add(timeout));
+        Ok(Self {
+            deadline: [own, header_deadline].into_iter().flatten().min(),
+            priority: priority(parameters.priority()?),
+        })
+    }
+}
+
+/// The protocol counts from 1, the most urgent, without an end; there are three classes here, and 2 is the usual one.
+fn priority(given: Option<NonZeroU64>) -> Priority {
+    match given.map(NonZeroU64::get) {
+        Some(1) => Priority::Interactive,
+        None | Some(0 | 2) => Priority::Normal,
+        Some(3..) => Priority::Bulk,
+    }
+}
+
+/// The beginning of a header's value.
+fn shown(value: &HeaderValue) -> String {
+    let text = String::from_utf8_lossy(value.as_bytes());
+    text.chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use axum::http::{HeaderMap, HeaderValue};
+    use unruffled_engine::Priority;
+    use unruffled_protocol::Parameters;
+
+    use super::{Terms, header_deadline};
+
+    #[test]
+    fn the_header_counts_seconds() {
+        let arrived = Instant::now();
+        let read = |text: &'static str| {
+            let mut headers = HeaderMap::new();
+            headers.insert("X-Request-Timeout", HeaderValue::from_static(text));
+            header_deadline(&headers, arrived)
+                .map(|deadline| deadline.map(|deadline| (deadline - arrived).as_millis()))
+                .map_err(drop)
+        };
+        assert_eq!(read("0.25"), Ok(Some(250)));
+        assert_eq!(read(" 3 "), Ok(Some(3000)));
+        assert_eq!(read("0"), Ok(None));
+        for bad in ["", "soon", "-1", "inf", "NaN", "1e300", "1 s"] {
+            assert_eq!(read(bad), Err(()), "{bad}");
+        }
+    }
+
+    #[test]
+    fn the_earlier_deadline_counts() {
+        let arrived = Instant::now();
+        let after = |millis| arrived + Duration::from_millis(millis);
+        let deadline = |timeout: i64, header| {
+            let parameters = Parameters::new().with("timeout", timeout);
+            Terms::new(&parameters, header, arrived).unwrap().deadline
+        };
+        assert_eq!(deadline(5000, None), Some(after(5)));
+        assert_eq!(deadline(5000, Some(after(3))), Some(after(3)));
+        assert_eq!(deadline(5000, Some(after(9))), Some(after(5)));
+        assert_eq!(deadline(0, Some(after(9))), Some(after(9)));
+        assert_eq!(deadline(0, None), None);
+    }
+
+    #[test]
+    fn priorities_fall_into_three_classes() {
+        let class = |priority: i64| {
+            let parameters = Parameters::new().with("priority", priority);
+            Terms::new(&parameters, None, Instant::now())
+                .map(|terms| terms.priority)
+                .ok()
+        };
+        let classes = [0, 1, 2, 3, i64::MAX, -1].map(class);
+        let expected = [
+            Some(Priority::Normal),
+            Some(Priority::Interactive),
+            Some(Priority::Normal),
+            Some(Priority::Bulk),
+            Some(Priority::Bulk),
+            None,
+        ];
+        assert_eq!(classes, expected);
+    }
+}

@@ -1,0 +1,25 @@
+//! The server over real sockets, in front of scripted models.
+
+#![allow(clippy::unwrap_used, reason = "the helpers are test code too")]
+
+mod support;
+
+mod metadata;
+
+mod infer;
+
+mod mistakes;
+
+mod failures;
+
+mod deadlines;
+
+mod disconnects;
+
+mod overload;
+
+mod sizes;
+
+mod ending;
+
+mod other_clients;
