@@ -15,7 +15,7 @@ fn the_engine_ends_before_the_server() {
     let mut client = server.client();
     client.infer(ONE_ROW).assert_doubled();
     server.runtime.block_on(server.engine.shutdown(Duration::ZERO));
-    client.infer(ONE_ROW).assert_error(503, &[]);
+    client.infer(ONE_ROW).assert_error(503, &["shutting down"]);
     assert_eq!(client.get("/v2/health/ready").status, 503);
     client.get("/v2/models/m/ready").assert_error(503, &["`m`"]);
     assert_eq!(client.get("/v2/health/live").status, 200);
