@@ -142,6 +142,11 @@ impl Engine {
         self.0.registry.get(name)
     }
 
+    /// Whether every named model can answer, none is being loaded, and the engine is not shutting down.
+    pub fn is_ready(&self) -> bool {
+        self.0.registry.is_ready()
+    }
+
     /// Every named model, in the order of their names.
     pub fn models(&self) -> Vec<ModelStatus> {
         let status = |(name, member): (Name, Option<Arc<dyn Member>>)| ModelStatus {

@@ -20,6 +20,8 @@
 //! The engine knows no HTTP, no ONNX, no Python, no files and no processes, and needs no particular runtime. Panics are
 //! contained by unwinding: a program built with `panic = "abort"` gives that up.
 
+mod sync;
+
 mod error;
 
 mod request;

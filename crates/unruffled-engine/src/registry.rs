@@ -153,6 +153,16 @@ impl Registry {
         named.collect()
     }
 
+    /// Whether models are taken in, and each that has a name can answer.
+    pub(crate) fn is_ready(&self) -> bool {
+        let models = self.0.lock();
+        let ready = |entry: &Entry| match entry {
+            Entry::Loading => false,
+            Entry::Loaded(member, _) => member.status().ready,
+        };
+        models.closed.is_none() && models.named.values().all(ready)
+    }
+
     /// Takes no model in any more, and gives all that there are.
     pub(crate) fn close(&self, error: Error) -> Vec<Arc<dyn Member>> {
         let mut models = self.0.lock();

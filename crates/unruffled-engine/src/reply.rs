@@ -1,16 +1,14 @@
 //! One request's place to be answered, exactly once, and the run that it shares with its neighbours.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use parking_lot::Mutex;
 use unruffled_model::{CancelToken, Footprint, RequestContext};
 
 use crate::error::Error;
 use crate::queue::Key;
 use crate::request::Response;
+use crate::sync::{Arc, AtomicUsize, Mutex, Ordering};
 
 /// What a request ends with.
 pub(crate) type Outcome<O> = Result<Response<O>, Error>;
@@ -175,5 +173,127 @@ impl<O> Ticket<O> {
             },
             State::Closed => panic!("a request was polled after it gave its answer"),
         }
+    }
+}
+
+#[cfg(all(test, unruffled_loom))]
+mod loom_tests {
+    use std::sync::Arc;
+    use std::task::{Context, Poll, Waker};
+    use std::time::{Duration, Instant};
+
+    use loom::thread;
+    use unruffled_model::{Footprint, RequestContext, RequestId};
+
+    use super::{Left, Outcome, Run, Ticket};
+    use crate::error::{Error, ErrorKind};
+    use crate::queue::Key;
+    use crate::request::{Priority, Response, Timings};
+
+    fn ticket() -> Arc<Ticket<u32>> {
+        let now = Instant::now();
+        let key = Key::new(Priority::Normal, None, now, 0);
+        let footprint = Footprint {
+            rows: 1,
+            bytes: 0,
+            bucket: 0,
+        };
+        Ticket::new(
+            key,
+            now,
+            None,
+            footprint,
+            RequestContext::new(RequestId::Number(0)),
+        )
+    }
+
+    fn answer(output: u32) -> Outcome<u32> {
+        let none = Duration::ZERO;
+        let timings = Timings {
+            queue: none,
+            run: none,
+            batch_requests: 1,
+            batch_rows: 1,
+            instance: 0,
+        };
+        Ok(Response {
+            output,
+            id: RequestId::Number(0),
+            timings,
+        })
+    }
+
+    fn leave(left: Left) {
+        if let Left::Run(run) = left {
+            run.leave();
+        }
+    }
+
+    /// An instance answers while the deadline fires: one of them wins, and the caller hears of one.
+    #[test]
+    fn loom_answer_and_deadline_end_a_request_once() {
+        loom::model(|| {
+            let (ticket, run) = (ticket(), Run::new());
+            let instance = thread::spawn({
+                let (ticket, run) = (Arc::clone(&ticket), Arc::clone(&run));
+                move || {
+                    ticket.join(&run) && {
+                        drop(ticket.answer(answer(7)));
+                        true
+                    }
+                }
+            });
+            let late = || Error::new(ErrorKind::DeadlineExceeded, "late");
+            let (left, _) = ticket.give_up(late);
+            let won = !matches!(left, Left::Nowhere);
+            leave(left);
+            let ran = instance.join().unwrap();
+            let Poll::Ready(outcome) = ticket.poll(&mut Context::from_waker(Waker::noop())) else {
+                panic!("nobody answered");
+            };
+            assert_eq!(outcome.is_err(), won, "the caller hears of whoever came first");
+            assert!(ran || won);
+        });
+    }
+
+    /// Both callers of a run go, one while it is being joined: the run is told to stop exactly if both were in it.
+    #[test]
+    fn loom_a_run_stops_when_its_last_caller_leaves() {
+        loom::model(|| {
+            let (first, second, run) = (ticket(), ticket(), Run::new());
+            assert!(first.join(&run));
+            let instance = thread::spawn({
+                let (second, run) = (Arc::clone(&second), Arc::clone(&run));
+                move || second.join(&run)
+            });
+            // The second goes while the instance takes it in; the first stays.
+            leave(second.close());
+            instance.join().unwrap();
+            assert!(!run.cancel_token().is_cancelled(), "the first still waits");
+            leave(first.close());
+            assert!(run.cancel_token().is_cancelled(), "nobody waits");
+        });
+    }
+
+    /// Two who give up at the same time are counted once.
+    #[test]
+    fn loom_a_request_is_given_up_once() {
+        loom::model(|| {
+            let (ticket, neighbour, run) = (ticket(), ticket(), Run::new());
+            assert!(ticket.join(&run) && neighbour.join(&run));
+            let timer = thread::spawn({
+                let ticket = Arc::clone(&ticket);
+                move || {
+                    leave(
+                        ticket
+                            .give_up(|| Error::new(ErrorKind::DeadlineExceeded, "late"))
+                            .0,
+                    )
+                }
+            });
+            leave(ticket.close());
+            timer.join().unwrap();
+            assert!(!run.cancel_token().is_cancelled(), "the neighbour still waits");
+        });
     }
 }

@@ -309,7 +309,7 @@ fn is_test_only(attribute: &Group) -> bool {
 /// Whether a `cfg` predicate can only hold in tests.
 fn implies_test(predicate: &[TokenTree]) -> bool {
     match predicate {
-        [TokenTree::Ident(flag)] => flag == "test" || flag == "loom",
+        [TokenTree::Ident(flag)] => flag == "test" || flag == "unruffled_loom",
         [TokenTree::Ident(operator), TokenTree::Group(operands)] => {
             let operands = trees(operands);
             let mut each = operands

@@ -18,7 +18,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// An instance thread has ended. The last one leaves nobody waiting.
     pub(crate) fn thread_ended(&self) {
         if *self.threads.borrow() == 1 {
-            self.close(Error::new(ErrorKind::NotReady, "has ended"));
+            let error = match &self.state.lock().phase {
+                Phase::Draining(error) | Phase::Closed(error) => error.clone(),
+                Phase::Open => Error::new(ErrorKind::NotReady, "its last instance has ended"),
+            };
+            self.close(error);
         }
         self.threads.send_modify(|threads| *threads -= 1);
     }
@@ -37,6 +41,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(crate) fn instance_up(&self) {
         let mut state = self.state.lock();
         state.live += 1;
+        state.first.get_or_insert(Ok(()));
         state.broken = None;
         drop(state);
         self.tell_all();
@@ -58,6 +63,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             error.message()
         );
         let error = self.error(ErrorKind::NotReady, message);
+        state.first.get_or_insert_with(|| Err(error.clone()));
         state.broken = Some(error.clone());
         let queued: Vec<_> = state.queue.drain().collect();
         for waiting in &queued {
@@ -74,15 +80,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
     }
 
-    /// Blocks until there is an instance, or none can be built, or there will be none.
+    /// Blocks until the first instance is up, or could not be built, or there will be none.
     pub(crate) fn wait_until_up(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
         loop {
-            match (&state.phase, &state.broken) {
-                (Phase::Draining(error) | Phase::Closed(error), _) | (Phase::Open, Some(error)) => {
-                    return Err(error.clone());
-                }
-                (Phase::Open, None) if state.live > 0 => return Ok(()),
+            match (&state.phase, &state.first) {
+                (Phase::Draining(error) | Phase::Closed(error), _) => return Err(error.clone()),
+                (Phase::Open, Some(first)) => return first.clone(),
                 (Phase::Open, None) => self.changed.wait(&mut state),
             }
         }

@@ -23,7 +23,7 @@ use crate::timer::AlarmHandle;
 pub(crate) use dispatch::{Failure, Work};
 
 /// Sequential rows that share a hand-over at most, however cheap they are.
-const SEQUENTIAL_MAX: usize = 256;
+const SEQUENTIAL_MAX: usize = 16;
 
 /// How a model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,6 +106,8 @@ struct State<I, O> {
     idle: usize,
     /// Instances that are built and whole.
     live: usize,
+    /// How the first instance turned out, for whoever loads the model.
+    first: Option<Result<(), Error>>,
     /// Why no instance could be built, while there is none.
     broken: Option<Error>,
 }
@@ -154,6 +156,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             deadlines: BTreeMap::new(),
             idle: 0,
             live: 0,
+            first: None,
             broken: None,
         };
         Self {

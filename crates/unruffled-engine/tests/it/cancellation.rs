@@ -1,0 +1,126 @@
+//! Giving up reaches the queue and the running model, and nobody else.
+
+use std::time::Duration;
+
+use unruffled_engine::{Engine, ErrorKind};
+use unruffled_model::Batching;
+use unruffled_testing::scripted::Gate;
+
+use crate::support::{adding, check_error, ids};
+
+const SOON: Duration = Duration::from_millis(20);
+
+#[tokio::test]
+async fn a_dropped_request_leaves_the_queue_at_once() {
+    let gate = Gate::closed();
+    let model = adding().gated(&gate);
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    let running = handle.infer(0).id("running").submit();
+    gate.entered();
+    let dropped = handle.infer(1).id("dropped").submit();
+    assert_eq!(handle.status().queued, 1);
+    drop(dropped);
+    assert_eq!(handle.status().queued, 0, "removal is immediate");
+    gate.open();
+    running.await.unwrap();
+    handle.infer(2).id("next").await.unwrap();
+    let ran: Vec<_> = script
+        .batches()
+        .into_iter()
+        .flat_map(|batch| batch.requests)
+        .collect();
+    assert_eq!(ran, ids(&["running", "next"]));
+}
+
+#[tokio::test]
+async fn a_dropped_request_stops_its_run() {
+    let gate = Gate::closed();
+    let model = adding().gated(&gate);
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    let running = handle.infer(0).submit();
+    gate.entered();
+    drop(running);
+    // The gate is still closed: only cancellation lets the run end.
+    let next = handle.infer(1).submit();
+    gate.entered();
+    gate.open();
+    assert_eq!(next.await.unwrap().output, 2);
+    assert!(script.batches()[0].cancelled);
+}
+
+#[tokio::test]
+async fn a_batch_runs_on_while_anybody_waits() {
+    let gate = Gate::closed();
+    let model = adding().gated(&gate).batching(Batching::Joint);
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    let first = handle.infer(0).submit();
+    gate.entered();
+    let (gone, stays) = (
+        handle.infer(1).id("gone").submit(),
+        handle.infer(2).id("stays").submit(),
+    );
+    gate.release(1);
+    first.await.unwrap();
+    assert_eq!(gate.entered(), ids(&["gone", "stays"]));
+    drop(gone);
+    gate.release(1);
+    assert_eq!(stays.await.unwrap().output, 3);
+    assert!(!script.batches()[1].cancelled);
+}
+
+#[tokio::test]
+async fn a_deadline_fires_in_the_queue_while_every_instance_is_busy() {
+    let gate = Gate::closed();
+    let handle = Engine::new().wrap_model(adding().gated(&gate)).build().unwrap();
+    let _running = handle.infer(0).submit();
+    gate.entered();
+    check_error(
+        handle.infer(1).timeout(SOON).await,
+        ErrorKind::DeadlineExceeded,
+        "the deadline passed",
+    );
+    assert_eq!(handle.status().queued, 0);
+}
+
+#[tokio::test]
+async fn a_deadline_stops_the_run() {
+    let gate = Gate::closed();
+    let model = adding().gated(&gate);
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    check_error(
+        handle.infer(0).timeout(SOON).await,
+        ErrorKind::DeadlineExceeded,
+        "the deadline passed",
+    );
+    gate.entered();
+    // The gate is still closed: only cancellation lets the run end.
+    let next = handle.infer(1).submit();
+    gate.entered();
+    gate.open();
+    assert_eq!(next.await.unwrap().output, 2);
+    assert!(script.batches()[0].cancelled);
+}
+
+/// The slot of a run that cannot be stopped is not given away before it is really free.
+#[tokio::test]
+async fn a_run_that_cannot_stop_keeps_its_slot() {
+    let gate = Gate::closed();
+    let model = adding().gated(&gate).uninterruptible();
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    check_error(
+        handle.infer(0).timeout(SOON).await,
+        ErrorKind::DeadlineExceeded,
+        "the deadline passed",
+    );
+    let next = handle.infer(1).timeout(SOON).await;
+    check_error(next, ErrorKind::DeadlineExceeded, "the deadline passed");
+    assert_eq!(script.batches().len(), 1, "the second must not have run");
+    assert_eq!(handle.status().running, 1);
+    gate.open();
+    assert_eq!(handle.infer(2).await.unwrap().output, 3);
+}
