@@ -1,2 +1,38 @@
-//! Being written.
-fn main() {}
+//! The command line of Unruffled: the only place that reads the environment, starts logging and chooses exit codes.
+
+mod terminal;
+
+mod exit;
+
+mod args;
+mod logging;
+
+mod find;
+mod page;
+mod remote;
+mod signals;
+
+mod greeting;
+
+mod infer;
+mod inspect;
+mod serve;
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+
+use args::{Args, Command};
+
+fn main() -> ExitCode {
+    let args = Args::parse();
+    let outcome = logging::start(&args.log, args.log_format).and_then(|()| match &args.command {
+        Command::Serve(serve) => serve::run(serve),
+        Command::Infer(infer) => infer::run(infer),
+        Command::Inspect(inspect) => inspect::run(inspect),
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.print(),
+    }
+}

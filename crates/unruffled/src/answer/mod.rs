@@ -7,7 +7,7 @@ mod reading;
 mod summary;
 
 use serde_json::{Value, json};
-use unruffled_model::{Name, Tensor, Tensors};
+use unruffled_model::{DType, Name, Tensor, Tensors};
 
 use crate::config::ModelConfig;
 
@@ -64,7 +64,7 @@ impl OutputAnswer {
                 let class = |class: &Class| {
                     let mut told = json!({ "index": class.index, "label": class.label });
                     if let Some(score) = class.score {
-                        told["score"] = numbers::float(score);
+                        told["score"] = self.score(score);
                     }
                     told
                 };
@@ -72,13 +72,21 @@ impl OutputAnswer {
                 ("classes", rows.iter().map(row).collect())
             }
             Reading::Text(lines) => {
-                let line = |line: &Line| json!({ "text": line.text, "score": numbers::float(line.score) });
+                let line = |line: &Line| json!({ "text": line.text, "score": self.score(line.score) });
                 ("text", lines.iter().map(line).collect())
             }
             Reading::Plain => ("data", numbers::json(&self.tensor)),
         };
         all[key] = value;
         all
+    }
+
+    /// A score, as precise as the tensor that it was taken from.
+    fn score(&self, score: f64) -> Value {
+        match self.tensor.dtype() {
+            DType::F64 => numbers::float(score),
+            _ => numbers::narrow(score as f32),
+        }
     }
 }
 

@@ -85,7 +85,7 @@ pub(super) fn float(float: f64) -> Value {
 }
 
 /// A single as the double that prints as short: 0.1 and not 0.10000000149011612.
-fn narrow(single: f32) -> Value {
+pub(super) fn narrow(single: f32) -> Value {
     float(single.to_string().parse().unwrap_or(f64::from(single)))
 }
 

@@ -28,24 +28,25 @@ pub(super) fn of_list(spec: &TensorSpec, count: usize) -> Result<Vec<usize>, Err
             return Err(Error::input(message));
         }
     };
+    let given = match count {
+        1 => "1 number does".into(),
+        _ => format!("{count} numbers do"),
+    };
     let size = match solved {
         None if count == known => 1,
         Some(_) if known > 0 && count > 0 && count.is_multiple_of(known) => count / known,
         Some(0) => {
-            let message = format!(
-                "{count} numbers do not fill {spec}; give {known}, or a multiple of it for several rows"
-            );
+            let message =
+                format!("{given} not fill {spec}; give {known}, or a multiple of it for several rows");
             return Err(Error::input(message));
         }
         Some(_) => {
             return Err(Error::input(format!(
-                "{count} numbers do not fill {spec}; give a multiple of {known}"
+                "{given} not fill {spec}; give a multiple of {known}"
             )));
         }
         None => {
-            return Err(Error::input(format!(
-                "{count} numbers do not fill {spec}; give {known}"
-            )));
+            return Err(Error::input(format!("{given} not fill {spec}; give {known}")));
         }
     };
     let shape = dims.iter().enumerate().map(|(at, dim)| match dim {

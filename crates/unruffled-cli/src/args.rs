@@ -1,0 +1,232 @@
+//! The command line as it is typed, and the help that teaches it.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::builder::styling::{AnsiColor, Styles};
+use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+
+use crate::exit::CODES;
+
+const STYLES: Styles = Styles::styled()
+    .header(AnsiColor::Cyan.on_default().bold())
+    .usage(AnsiColor::Cyan.on_default().bold())
+    .literal(AnsiColor::Green.on_default())
+    .placeholder(AnsiColor::Yellow.on_default());
+
+/// Runs machine-learning models without making anybody wait who need not.
+#[derive(Debug, Parser)]
+#[command(name = "unruffled", version, styles = STYLES, max_term_width = 110, arg_required_else_help = true)]
+#[command(after_help = format!("\
+Begin with:
+  unruffled infer                 recognise a handwritten digit, with a model that is built in
+  unruffled serve                 the same behind HTTP
+  unruffled infer --help          pictures, sounds, files and numbers as inputs
+
+Exit codes:
+{CODES}"))]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+
+    /// What to log on standard error: error, warn, info, debug, trace, off, or a filter such as
+    /// `warn,unruffled_engine=debug`
+    #[arg(
+        long,
+        global = true,
+        value_name = "LEVEL",
+        default_value = "warn",
+        help_heading = "Logging"
+    )]
+    pub(crate) log: String,
+
+    /// How to write it
+    #[arg(
+        long,
+        global = true,
+        value_name = "FORMAT",
+        default_value = "text",
+        help_heading = "Logging"
+    )]
+    pub(crate) log_format: LogFormat,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    Serve(Serve),
+    Infer(Infer),
+    Inspect(Inspect),
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum LogFormat {
+    Text,
+    Json,
+}
+
+/// Serve models over HTTP: the Open Inference Protocol V2, as KServe and Triton clients speak it
+///
+/// All models of the folder are loaded and kept in memory. One that is broken is told and left out; the others are
+/// served. Without a folder or a file the built-in model `digits` is served.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  unruffled serve                                  the built-in model, to try it out
+  unruffled serve --models models                  every model of a folder
+  unruffled serve classifier.onnx                  a single file
+  unruffled serve --models models --http 0.0.0.0:8000 --queue 256
+
+A folder of models holds
+  NAME/model.onnx      a model, called by the name of its folder
+  NAME/1/model.onnx    numbered versions: the highest is served
+  NAME.onnx            a single file, called by its own name
+and, where there is something to set, NAME/model.toml
+
+Ctrl-C or SIGTERM ends the server: requests in flight have the grace to finish. A second one ends it at once.")]
+pub(crate) struct Serve {
+    /// A model's file or folder
+    #[arg(value_name = "FILE.onnx")]
+    pub(crate) file: Option<PathBuf>,
+
+    /// The folder of models
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+
+    /// The address to listen on; port 0 takes a free one, and says which
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    pub(crate) http: SocketAddr,
+
+    /// How many requests may wait for each model; more are refused at once. Without it, `queue_items` of model.toml, or 1024
+    #[arg(long, value_name = "N")]
+    pub(crate) queue: Option<std::num::NonZeroUsize>,
+
+    /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
+    pub(crate) grace: Duration,
+}
+
+/// Ask a model once, here or on a server, and show its answer
+///
+/// Without anything, the built-in model recognises a handwritten digit.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+What an input can be:
+  1,2,3                 numbers; the shape follows from what the model takes
+  [[1,2],[3,4]]         numbers in this shape; the batch may be left out
+  @array.npy            an array as NumPy saves it, or as JSON: @array.json
+  @request.json         a whole request of the Open Inference Protocol
+  @picture.png          a picture (PNG, JPEG, BMP, WebP), @sound.wav, or any @file: where the model's model.toml
+                        says how to read it (`unruffled inspect MODEL` tells)
+NAME= can be left out where only one input must be given. An input that is given several times becomes several rows.
+
+Examples:
+  unruffled infer                                          a handwritten digit that is built in
+  unruffled infer digits --input image=@seven.png          a picture
+  unruffled infer magika --input @Cargo.toml --top 5       the type of a file, with the five best guesses
+  unruffled infer net.onnx --input x=1,2,3 --input flag=1  a file, and two inputs
+  unruffled infer digits --input @seven.png --url http://127.0.0.1:8000
+
+Exit codes: `unruffled --help` lists them.")]
+pub(crate) struct Infer {
+    /// A model of the folder, a model's folder or an .onnx file; without it, the built-in `digits`
+    #[arg(value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+
+    /// An input; give this once for each
+    #[arg(
+        short,
+        long = "input",
+        value_name = "NAME=VALUE|@FILE",
+        allow_hyphen_values = true
+    )]
+    pub(crate) inputs: Vec<String>,
+
+    /// The folder of models; without it, `models` if there is one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+
+    /// Ask this server instead of loading the model here
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// Give up after this time: 250 (milliseconds), 250ms or 2s
+    #[arg(long, value_name = "MS", value_parser = milliseconds)]
+    pub(crate) timeout: Option<Duration>,
+
+    /// How many of the best classes to show; without it, as many as model.toml says
+    #[arg(long, value_name = "K")]
+    pub(crate) top: Option<std::num::NonZeroUsize>,
+
+    /// Say where the time went
+    #[arg(long)]
+    pub(crate) timings: bool,
+}
+
+/// Say what a model takes and gives, what runs it, and what is set about it
+///
+/// Given a folder of models, it lists them.
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  unruffled inspect                    the models of `models`, and those that are built in
+  unruffled inspect digits             a model by its name
+  unruffled inspect net.onnx --json    a file, for a script")]
+pub(crate) struct Inspect {
+    /// A model by name, a model's folder or file, or a folder of models
+    #[arg(value_name = "MODEL|DIR")]
+    pub(crate) model: Option<String>,
+
+    /// The folder of models; without it, `models` if there is one
+    #[arg(long, value_name = "DIR")]
+    pub(crate) models: Option<PathBuf>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    duration(text, 1.0)
+}
+
+fn milliseconds(text: &str) -> Result<Duration, String> {
+    duration(text, 1e-3)
+}
+
+/// A time with its unit, or in units of so many seconds.
+fn duration(text: &str, plain: f64) -> Result<Duration, String> {
+    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("", plain)];
+    let parsed = units.iter().find_map(|(unit, seconds)| {
+        let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        Duration::try_from_secs_f64(number * seconds).ok()
+    });
+    parsed.ok_or_else(|| "expected a time such as 250ms, 30s or 2m".into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use clap::CommandFactory as _;
+
+    use super::{Args, milliseconds, seconds};
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Args::command().debug_assert();
+    }
+
+    #[test]
+    fn times_may_have_units() {
+        assert_eq!(milliseconds("250"), Ok(Duration::from_millis(250)));
+        assert_eq!(milliseconds("2s"), Ok(Duration::from_secs(2)));
+        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
+        assert_eq!(seconds("0.5 m"), Ok(Duration::from_secs(30)));
+        assert!(seconds("soon").is_err() && seconds("-1s").is_err());
+    }
+}

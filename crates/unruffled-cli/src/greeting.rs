@@ -1,0 +1,99 @@
+//! What the server says once it can be asked: where, and one line to paste.
+
+use unruffled::{DType, Dim, Signature, TensorSpec, sample};
+
+use crate::remote::encoded;
+use crate::terminal::{FAINT, HINT, NAME};
+
+/// The most elements that an example spells out.
+const ELEMENTS: usize = 64;
+
+/// An example request to one model, and what it is.
+pub(crate) struct Example {
+    /// What is asked, to stand above the line.
+    above: String,
+    /// The line itself; nothing may stand in front of it.
+    curl: String,
+    /// What comes back, to stand below.
+    below: &'static str,
+}
+
+impl Example {
+    /// The line for a model of this name and description.
+    pub(crate) fn new(url: &str, name: &str, signature: &Signature) -> Self {
+        let model = format!("{url}/v2/models/{}", encoded(name));
+        if takes_digits(name, signature) {
+            return Self {
+                above: "Ask it what this handwritten seven is:".into(),
+                curl: format!("curl -s {model}/infer -d '{}'", sample::SEVEN_JSON.trim()),
+                below: "The answer ends with the label: \"data\":[7]",
+            };
+        }
+        match zeros(signature) {
+            Some(body) => Self {
+                above: format!("Ask {name}, with nothing but zeros:"),
+                curl: format!("curl -s {model}/infer -d '{}'", body.replace('\'', r"'\''")),
+                below: "The answer has every output in full.",
+            },
+            None => Self {
+                above: format!("See what {name} takes:"),
+                curl: format!("curl -s {model}"),
+                below: "`unruffled infer --url` asks it with pictures, sounds and files.",
+            },
+        }
+    }
+
+    /// The whole greeting.
+    pub(crate) fn page(&self, url: &str, count: usize) -> String {
+        let Self { above, curl, below } = self;
+        let models = if count == 1 {
+            "one model".into()
+        } else {
+            format!("{count} models")
+        };
+        format!(
+            "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
+             {HINT}{above}{HINT:#}\n{curl}\n{FAINT}{below}{FAINT:#}\n"
+        )
+    }
+}
+
+/// Whether the model takes what the sample request brings.
+fn takes_digits(name: &str, signature: &Signature) -> bool {
+    name == sample::NAME
+        && signature.inputs.len() == 1
+        && signature.check(&sample::seven()).is_ok()
+        && signature
+            .outputs
+            .last()
+            .is_some_and(|output| &*output.name == "label")
+}
+
+/// A request of zeros, if one is short enough.
+fn zeros(signature: &Signature) -> Option<String> {
+    let required = signature.inputs.iter().filter(|spec| spec.default.is_none());
+    let inputs: Vec<String> = required.map(zero_input).collect::<Option<_>>()?;
+    (!inputs.is_empty()).then(|| format!(r#"{{"inputs":[{}]}}"#, inputs.join(",")))
+}
+
+fn zero_input(spec: &TensorSpec) -> Option<String> {
+    let size = |dim: &Dim| if let Dim::Fixed(size) = dim { *size } else { 1 };
+    let shape: Vec<usize> = spec.dims.as_ref()?.iter().map(size).collect();
+    let count = shape
+        .iter()
+        .try_fold(1_usize, |count, size| count.checked_mul(*size))?;
+    if count > ELEMENTS {
+        return None;
+    }
+    let element = match spec.dtype {
+        DType::Bool => "false",
+        DType::Bytes => "\"text\"",
+        _ => "0",
+    };
+    let name = serde_json::Value::from(&*spec.name);
+    let datatype = unruffled_protocol::datatype::name(spec.dtype);
+    let data = vec![element; count].join(",");
+    Some(format!(
+        r#"{{"name":{name},"shape":{shape:?},"datatype":"{datatype}","data":[{data}]}}"#
+    ))
+}

@@ -1,0 +1,453 @@
+//! `unruffled inspect`: what a model is, in words or as JSON.
+
+use std::fmt::{Display, Write as _};
+use std::path::Path;
+
+use serde_json::{Value, json};
+use unruffled::config::{AudioInput, Color, Decode, FileInput, ImageInput, InputSource, OutputConfig};
+use unruffled::{
+    Backends, Batching, Dim, Engine, ErrorKind, InputReader, ModelFolder, ModelInfo, OnnxSummary,
+    QueueLimits, Repository, TensorSpec,
+};
+
+use crate::args::Inspect;
+use crate::exit::{Exit, Failure};
+use crate::terminal::{BAD, FAINT, GOOD, HINT, NAME, WARN, size};
+use crate::{find, terminal};
+
+/// How many operators are named; the others are counted.
+const OPERATORS: usize = 8;
+
+pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
+    match folder(args)? {
+        Target::Many(repository) => {
+            find::warn(&repository);
+            let page = if args.json {
+                format!("{:#}\n", table_json(&repository))
+            } else {
+                table(&repository)
+            };
+            terminal::print(&page);
+            Ok(())
+        }
+        Target::One(model) => {
+            let report = Report::new(*model)?;
+            let page = if args.json {
+                format!("{:#}\n", report.to_json())
+            } else {
+                report.page()
+            };
+            terminal::print(&page);
+            // The page shows what there is; a script still learns that the model does not run.
+            report
+                .info
+                .map(drop)
+                .map_err(|error| Failure::new(Exit::Model, error))
+        }
+    }
+}
+
+enum Target {
+    One(Box<ModelFolder>),
+    Many(Repository),
+}
+
+fn folder(args: &Inspect) -> Result<Target, Failure> {
+    let Some(word) = &args.model else {
+        return Ok(Target::Many(find::repository(args.models.as_ref())?));
+    };
+    if Path::new(word).is_dir() {
+        match Repository::open(word) {
+            Ok(repository) => match repository.models() {
+                [one] if repository.warnings().len() == 0 => return Ok(Target::One(Box::new(one.clone()))),
+                _ => return Ok(Target::Many(repository)),
+            },
+            // A name may be that of a model and of some folder.
+            Err(error) if error.kind() == ErrorKind::ModelNotFound && !word.contains(['/', '.']) => {}
+            Err(error) => return Err(Failure::loading(error)),
+        }
+    }
+    find::model(Some(word), args.models.as_ref()).map(|model| Target::One(Box::new(model)))
+}
+
+fn table(repository: &Repository) -> String {
+    let models = repository.models();
+    let width = models.iter().map(|model| model.name.len()).max().unwrap_or(0);
+    let mut page = String::new();
+    for model in models {
+        let what = match &model.config.description {
+            Some(description) => description.clone(),
+            None => in_and_out(model),
+        };
+        let version = model
+            .version
+            .map_or(String::new(), |version| format!("v{version}"));
+        line(
+            &mut page,
+            format_args!(
+                "{NAME}{:width$}{NAME:#}  {FAINT}{version:4}{FAINT:#} {what}",
+                model.name
+            ),
+        );
+    }
+    line(
+        &mut page,
+        format_args!("\n{HINT}try{HINT:#}: unruffled inspect NAME"),
+    );
+    page
+}
+
+/// What a model without a description takes and gives.
+fn in_and_out(model: &ModelFolder) -> String {
+    match OnnxSummary::read(&model.source) {
+        Ok(file) => format!("{} -> {}", file.inputs.join(", "), file.outputs.join(", ")),
+        Err(error) => format!("{BAD}broken{BAD:#}: {error}"),
+    }
+}
+
+fn table_json(repository: &Repository) -> Value {
+    let models = repository.models().iter().map(|model| {
+        json!({ "name": &*model.name, "version": model.version, "description": model.config.description })
+    });
+    let warnings = repository.warnings().map(ToString::to_string);
+    json!({ "models": models.collect::<Vec<_>>(), "warnings": warnings.collect::<Vec<_>>() })
+}
+
+/// Everything that is found out about one model.
+struct Report {
+    model: ModelFolder,
+    file: OnnxSummary,
+    backend: String,
+    /// What the loaded model says, or why it could not be loaded.
+    info: Result<ModelInfo, String>,
+}
+
+impl Report {
+    fn new(model: ModelFolder) -> Result<Self, Failure> {
+        let file = OnnxSummary::read(&model.source).map_err(Failure::loading)?;
+        let backends = Backends::default();
+        let (backend, info) = match backends.choose(&model) {
+            Err(error) => ("none".into(), Err(error.to_string())),
+            Ok(choice) => {
+                let backend = format!("{} ({})", choice.backend.name(), choice.reason);
+                (
+                    backend,
+                    load(&model, &backends).map_err(|error| error.to_string()),
+                )
+            }
+        };
+        Ok(Self {
+            model,
+            file,
+            backend,
+            info,
+        })
+    }
+
+    fn page(&self) -> String {
+        let mut page = String::new();
+        let (model, config) = (&self.model, &self.model.config);
+        let version = model
+            .version
+            .map_or("no versions".into(), |version| format!("version {version}"));
+        let others: Vec<_> = model
+            .versions
+            .iter()
+            .filter(|other| Some(**other) != model.version)
+            .collect();
+        let others = if others.is_empty() {
+            String::new()
+        } else {
+            format!(", also there: {others:?}")
+        };
+        let place = model
+            .file()
+            .map_or("built in".into(), |file| file.display().to_string());
+        line(
+            &mut page,
+            format_args!(
+                "{NAME}{}{NAME:#}  {FAINT}{version}{others}, {place}{FAINT:#}",
+                model.name
+            ),
+        );
+        if let Some(description) = &config.description {
+            line(&mut page, description);
+        }
+        match &self.info {
+            Ok(info) => self.running(&mut page, info),
+            Err(error) => {
+                let list =
+                    |lines: &[String]| lines.iter().map(|text| format!("  {text}\n")).collect::<String>();
+                heading(&mut page, "inputs");
+                page.push_str(&list(&self.file.inputs));
+                heading(&mut page, "outputs");
+                page.push_str(&list(&self.file.outputs));
+                line(&mut page, format_args!("\n{BAD}does not run{BAD:#}: {error}"));
+            }
+        }
+        self.file(&mut page);
+        if let Ok(info) = &self.info {
+            let reader = InputReader::new(&info.signature, config);
+            let inputs = reader
+                .required()
+                .map(|spec| format!(" --input {}={}", spec.name, reader.example(spec)));
+            let (name, inputs) = (self.typed_name(), inputs.collect::<String>());
+            line(
+                &mut page,
+                format_args!("\n{HINT}try{HINT:#}: unruffled infer {name}{inputs}"),
+            );
+        }
+        page
+    }
+
+    /// What a person types to mean this model.
+    fn typed_name(&self) -> String {
+        let model = &self.model;
+        match model.file() {
+            None => model.name.to_string(),
+            Some(_) if Path::new("models").join(&*model.name).is_dir() => model.name.to_string(),
+            Some(file) => file.display().to_string(),
+        }
+    }
+
+    fn running(&self, page: &mut String, info: &ModelInfo) {
+        let config = &self.model.config;
+        let rows = |specs: &[TensorSpec], note: &dyn Fn(&TensorSpec) -> String| {
+            let width = specs
+                .iter()
+                .map(|spec| spec.to_string().chars().count())
+                .max()
+                .unwrap_or(0);
+            let row = |spec: &TensorSpec| match note(spec).as_str() {
+                "" => format!("  {spec}\n"),
+                note => format!("  {:width$}  {FAINT}{note}{FAINT:#}\n", spec.to_string()),
+            };
+            specs.iter().map(row).collect::<String>()
+        };
+        heading(page, "inputs");
+        page.push_str(&rows(&info.signature.inputs, &|spec| self.input_note(spec)));
+        heading(page, "outputs");
+        page.push_str(&rows(&info.signature.outputs, &|spec| {
+            config.output(&spec.name).map_or(String::new(), output_note)
+        }));
+        heading(page, "runs");
+        field(page, "backend", &self.backend);
+        match info.batching {
+            Batching::Joint => {
+                let most = config.run.max_batch;
+                let most = most.map_or(String::new(), |rows| format!(", up to {rows} rows a run"));
+                field(
+                    page,
+                    "batching",
+                    format_args!("{GOOD}requests are joined{GOOD:#}{most}"),
+                );
+            }
+            Batching::Sequential => field(page, "batching", "requests run one after the other"),
+            Batching::Single => {
+                field(
+                    page,
+                    "batching",
+                    format_args!("{WARN}one request a run{WARN:#}: its rows cannot be joined"),
+                );
+            }
+        }
+        let instances = config.run.instances.map_or(1, usize::from);
+        field(
+            page,
+            "instances",
+            format_args!("{instances}, of {} thread{}", info.threads, plural(info.threads)),
+        );
+        let limits = QueueLimits::default();
+        let items = config.run.queue_items.map_or(limits.items, usize::from);
+        let bytes = config.run.queue_bytes.map_or(limits.bytes, usize::from);
+        field(
+            page,
+            "queue",
+            format_args!("{items} requests, {}", size(bytes as u64)),
+        );
+    }
+
+    fn input_note(&self, spec: &TensorSpec) -> String {
+        let config = self.model.config.input(&spec.name);
+        let mut note = match config.and_then(|input| input.default.as_ref()) {
+            Some(default) => format!("may be left out: {}", default.value),
+            None => String::new(),
+        };
+        if let Some(from) = config.and_then(|input| input.from.as_ref()) {
+            note.push_str(&match from {
+                InputSource::Image(image) => image_note(image),
+                InputSource::Audio(audio) => audio_note(audio),
+                InputSource::File(file) => file_note(file),
+            });
+        }
+        note
+    }
+
+    fn file(&self, page: &mut String) {
+        let config = &self.model.config;
+        heading(page, "file");
+        let weights = if self.file.external_weights {
+            ", some in a second file"
+        } else {
+            ""
+        };
+        field(
+            page,
+            "weights",
+            format_args!("{}{weights}", size(self.file.weight_bytes)),
+        );
+        field(page, "operators", self.operators());
+        let opsets: Vec<_> = self
+            .file
+            .opsets
+            .iter()
+            .map(|(domain, version)| format!("{domain} {version}"))
+            .collect();
+        field(page, "opsets", opsets.join(", "));
+        let told = [
+            ("producer", &self.file.producer),
+            ("licence", &config.license),
+            ("source", &config.source),
+        ];
+        for (name, value) in told {
+            if let Some(value) = value {
+                field(page, name, value);
+            }
+        }
+    }
+
+    /// The operators by how often they occur.
+    fn operators(&self) -> String {
+        let mut operators: Vec<_> = self.file.operators.iter().collect();
+        operators.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+        let shown = operators.iter().take(OPERATORS).map(|(name, count)| match count {
+            1 => (*name).clone(),
+            _ => format!("{name} x{count}"),
+        });
+        let mut shown: Vec<_> = shown.collect();
+        if operators.len() > OPERATORS {
+            shown.push(format!("and {} others", operators.len() - OPERATORS));
+        }
+        shown.join(", ")
+    }
+
+    fn to_json(&self) -> Value {
+        let config = &self.model.config;
+        let dim = |dim: &Dim| match dim {
+            Dim::Fixed(size) => json!(size),
+            Dim::Symbolic(_) | Dim::Any => json!(dim.to_string()),
+        };
+        let tensor = |spec: &TensorSpec| {
+            let dims = spec
+                .dims
+                .as_ref()
+                .map(|dims| dims.iter().map(dim).collect::<Value>());
+            json!({ "name": &*spec.name, "dtype": spec.dtype.name(), "dims": dims })
+        };
+        let input = |spec: &TensorSpec| {
+            let mut input = tensor(spec);
+            input["required"] = json!(spec.default.is_none());
+            input
+        };
+        let mut document = json!({
+            "name": &*self.model.name,
+            "version": self.model.version,
+            "versions": self.model.versions,
+            "file": self.model.file(),
+            "description": config.description,
+            "license": config.license,
+            "source": config.source,
+            "backend": self.backend,
+            "weight_bytes": self.file.weight_bytes,
+            "operators": self.file.operators,
+            "producer": self.file.producer,
+            "opsets": self.file.opsets,
+        });
+        match &self.info {
+            Err(error) => document["error"] = json!(error),
+            Ok(info) => {
+                document["inputs"] = info.signature.inputs.iter().map(input).collect();
+                document["outputs"] = info.signature.outputs.iter().map(tensor).collect();
+                document["joins_requests"] = json!(info.batching == Batching::Joint);
+                document["threads"] = json!(info.threads);
+            }
+        }
+        document
+    }
+}
+
+/// Loads a model to hear what it says of itself.
+fn load(model: &ModelFolder, backends: &Backends) -> Result<ModelInfo, unruffled::Error> {
+    let engine = Engine::new();
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    let runtime = runtime.map_err(|error| {
+        unruffled::engine::Error::new(
+            unruffled::engine::ErrorKind::NotReady,
+            format!("no runtime: {error}"),
+        )
+    })?;
+    let handle = runtime.block_on(backends.load(&engine, model)?)?;
+    Ok(handle.info().clone())
+}
+
+fn image_note(image: &ImageInput) -> String {
+    let size = match (image.width, image.height) {
+        (Some(width), Some(height)) => format!(", stretched to {width} x {height}"),
+        (Some(width), None) => format!(", {width} wide"),
+        (None, Some(height)) => format!(", {height} high"),
+        (None, None) => String::new(),
+    };
+    let most = image
+        .side_max
+        .map_or(String::new(), |side| format!(", at most {side} a side"));
+    let multiple = image.multiple.map_or(String::new(), |multiple| {
+        format!(", sides in multiples of {multiple}")
+    });
+    let color = match image.color {
+        Color::Gray => "gray",
+        Color::Rgb => "in colour",
+        Color::Bgr => "in colour, blue first",
+    };
+    format!("from a picture, {color}{size}{most}{multiple}")
+}
+
+fn audio_note(audio: &AudioInput) -> String {
+    let samples = audio
+        .samples
+        .map_or(String::new(), |samples| format!(", {samples} samples"));
+    format!("from a WAV file, at {} Hz{samples}", audio.rate)
+}
+
+fn file_note(file: &FileInput) -> String {
+    format!(
+        "from any file: its first {} and last {} bytes",
+        file.begin, file.end
+    )
+}
+
+fn output_note(output: &OutputConfig) -> String {
+    let labels = output
+        .labels
+        .as_ref()
+        .map_or("no labels".into(), |labels| format!("{} labels", labels.len()));
+    match output.decode {
+        Decode::Ctc => format!("text of {labels}"),
+        Decode::Classes => labels,
+    }
+}
+
+fn heading(page: &mut String, text: &str) {
+    line(page, format_args!("\n{HINT}{text}{HINT:#}"));
+}
+
+fn field(page: &mut String, name: &str, value: impl Display) {
+    line(page, format_args!("  {FAINT}{name:9}{FAINT:#}  {value}"));
+}
+
+fn line(page: &mut String, text: impl Display) {
+    writeln!(page, "{text}").expect("a String takes everything");
+}
+
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}

@@ -1,0 +1,221 @@
+//! `unruffled serve`: models behind HTTP, from the first byte read to the last request answered.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+use tokio::task::JoinSet;
+use unruffled::model::Name;
+use unruffled::{Backends, Engine, ModelFolder, Repository, TensorHandle, sample};
+use unruffled_server::{Server, ServerOptions};
+
+use crate::args::Serve;
+use crate::exit::{Exit, Failure};
+use crate::greeting::Example;
+use crate::signals::Signals;
+use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
+use crate::{find, terminal};
+
+/// Threads of the event loop. They only pass things on: the cores are for the models.
+const LOOP_THREADS: usize = 2;
+
+/// How long models have to stop once the server has given its last answer.
+const STOP_GRACE: Duration = Duration::from_secs(2);
+
+pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
+    let repository = models(args)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(LOOP_THREADS)
+        .thread_name("event loop")
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(Exit::Failed, format!("no event loop: {error}")))?;
+    let outcome = runtime.block_on(serve(args, &repository));
+    // A model that cannot be stopped must not keep the program: what it computes is for nobody.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// The models that the command line names, with its settings.
+fn models(args: &Serve) -> Result<Repository, Failure> {
+    let mut models = Vec::new();
+    if let Some(file) = &args.file {
+        models.push(ModelFolder::open(file).map_err(Failure::loading)?);
+    }
+    if let Some(folder) = &args.models {
+        let repository = Repository::open(folder).map_err(Failure::loading)?;
+        find::warn(&repository);
+        models.extend(repository.models().iter().cloned());
+    }
+    if models.is_empty() {
+        anstream::eprintln!("No models are named: serving the one that is built in, {NAME}digits{NAME:#}.");
+        let hint = if Path::new("models").is_dir() {
+            "unruffled serve --models models"
+        } else {
+            "unruffled serve --models DIR"
+        };
+        anstream::eprintln!("{FAINT}For models of your own: {hint}, or unruffled serve FILE.onnx{FAINT:#}");
+        models.push(sample::digits());
+    }
+    for model in &mut models {
+        model.config.run.queue_items = args.queue.or(model.config.run.queue_items);
+    }
+    let repository = Repository::of(models);
+    find::warn(&repository);
+    Ok(repository)
+}
+
+async fn serve(args: &Serve, repository: &Repository) -> Result<(), Failure> {
+    let mut signals = Signals::listen()?;
+    let engine = Engine::new();
+    let options = ServerOptions::default()
+        .with_grace(args.grace)
+        .with_catalog(versions(repository));
+    let server = Server::bind(args.http, engine.clone(), options)
+        .await
+        .map_err(|error| unbindable(args.http, &error))?;
+    let address = server
+        .local_addr()
+        .map_err(|error| unbindable(args.http, &error))?;
+    // All names are taken before the first request can come, so that readiness never speaks of a part of them.
+    let loads = start_loads(&engine, repository)?;
+    let (stop, stopped) = oneshot::channel();
+    let mut running = tokio::spawn(server.run(async {
+        // A sender that has gone ends it as well.
+        let _ = stopped.await;
+    }));
+
+    let loaded = tokio::select! {
+        loaded = report_loads(loads) => loaded?,
+        () = signals.next() => return Ok(()),
+    };
+    terminal::print(&greeting(address, &loaded));
+    drop(loaded);
+
+    tokio::select! {
+        () = signals.next() => {}
+        ended = &mut running => {
+            return Err(Failure::new(Exit::Failed, format!("the server ended by itself: {ended:?}")));
+        }
+    }
+    let grace = milliseconds(args.grace);
+    anstream::eprintln!("Ending: requests in flight have {grace}. {FAINT}Once more to end at once{FAINT:#}");
+    let _ = stop.send(());
+    let end = async {
+        let served = running.await;
+        (served, engine.shutdown(STOP_GRACE).await)
+    };
+    tokio::select! {
+        (served, drained) = end => {
+            let cut = served.map_or(0, |served| served.cut);
+            if cut > 0 {
+                terminal::warn(&format!("{cut} connections were cut: they had not ended in time"));
+            }
+            for model in drained.still_running {
+                terminal::warn(&format!("{model} was still running and could not be stopped"));
+            }
+            anstream::eprintln!("Ended.");
+            Ok(())
+        }
+        () = signals.next() => Err(Failure::new(Exit::Interrupted, "ended at once, as asked")),
+    }
+}
+
+fn versions(repository: &Repository) -> HashMap<Name, Name> {
+    let version = |model: &ModelFolder| Some((model.name.clone(), model.version?.to_string().into()));
+    repository.models().iter().filter_map(version).collect()
+}
+
+/// A model, and how its load went.
+type Loaded = (
+    ModelFolder,
+    Duration,
+    Result<TensorHandle, unruffled::engine::Error>,
+);
+
+/// Starts all loads; each goes on by itself, on a thread of its own.
+fn start_loads(engine: &Engine, repository: &Repository) -> Result<JoinSet<Loaded>, Failure> {
+    let backends = Backends::default();
+    let mut loads = JoinSet::new();
+    for folder in repository.models() {
+        let begin = Instant::now();
+        let loading = backends.load(engine, folder).map_err(Failure::loading)?;
+        let folder = folder.clone();
+        loads.spawn(async move {
+            let outcome = loading.await;
+            (folder, begin.elapsed(), outcome)
+        });
+    }
+    Ok(loads)
+}
+
+/// Says how each load went, as it ends. Fails if none went well.
+async fn report_loads(mut loads: JoinSet<Loaded>) -> Result<Vec<TensorHandle>, Failure> {
+    let mut loaded = Vec::new();
+    let mut failed = 0;
+    while let Some(joined) = loads.join_next().await {
+        let Ok((folder, took, outcome)) = joined else {
+            continue;
+        };
+        match outcome {
+            Ok(handle) => {
+                let bytes = folder
+                    .file()
+                    .and_then(|file| std::fs::metadata(file).ok())
+                    .map(|file| file.len());
+                let bytes = bytes.map_or("built in".into(), size);
+                let backend = &handle.info().backend;
+                anstream::eprintln!(
+                    "  {GOOD}ready{GOOD:#}   {}  {FAINT}{bytes}, {backend}, {}{FAINT:#}",
+                    folder.name,
+                    milliseconds(took)
+                );
+                loaded.push(handle);
+            }
+            Err(error) => {
+                failed += 1;
+                anstream::eprintln!("  {BAD}failed{BAD:#}  {}  {}", folder.name, error.message());
+            }
+        }
+    }
+    if loaded.is_empty() {
+        return Err(Failure::new(Exit::Model, "no model could be loaded")
+            .hint("unruffled inspect FILE says more about a model"));
+    }
+    if failed > 0 {
+        terminal::warn("what failed is not served; mend it and start again");
+    }
+    loaded.sort_by(|a, b| a.name().cmp(b.name()));
+    Ok(loaded)
+}
+
+fn greeting(address: SocketAddr, loaded: &[TensorHandle]) -> String {
+    // An address for everybody is none that a client could connect to.
+    let host = match address {
+        _ if !address.ip().is_unspecified() => address.to_string(),
+        _ => format!("localhost:{}", address.port()),
+    };
+    let url = format!("http://{host}");
+    let shown = loaded
+        .iter()
+        .find(|handle| **handle.name() == *sample::NAME)
+        .unwrap_or(&loaded[0]);
+    Example::new(&url, shown.name(), &shown.info().signature).page(&url, loaded.len())
+}
+
+fn unbindable(address: SocketAddr, error: &std::io::Error) -> Failure {
+    let hint = match error.kind() {
+        std::io::ErrorKind::AddrInUse => format!("--http {}:0 for a port that is free", address.ip()),
+        std::io::ErrorKind::PermissionDenied => {
+            format!("--http {}:8000: ports below 1024 are for root", address.ip())
+        }
+        _ => "--http 127.0.0.1:8000".into(),
+    };
+    let why = match error.kind() {
+        std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),
+        _ => error.to_string(),
+    };
+    Failure::new(Exit::Network, format!("cannot listen on {address}: {why}")).hint(hint)
+}
