@@ -1,16 +1,35 @@
 //! What the benchmarks share: a model that costs what it is told to, histograms, CPU time, tables.
 
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
-/// A model that keeps its thread busy for `cost` and gives its input back.
+/// Steps of arithmetic that take about a microsecond here, on a core of one's own.
+static STEPS_PER_MICROSECOND: LazyLock<f64> = LazyLock::new(|| {
+    const STEPS: u64 = 200_000;
+    let fastest = (0..50).map(|_| {
+        let begin = Instant::now();
+        steps(STEPS);
+        begin.elapsed()
+    });
+    let fastest = fastest.min().expect("fifty tries");
+    STEPS as f64 / (fastest.as_secs_f64() * 1e6)
+});
+
+fn steps(count: u64) {
+    let mut state = 1_u64;
+    for _ in 0..count {
+        state = std::hint::black_box(state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1));
+    }
+}
+
+/// A model that does work worth `cost` of a core, and gives its input back.
+///
+/// Work, not waiting: two of them on one core take twice as long.
 pub fn busy(cost: Duration, input: u64) -> u64 {
     if !cost.is_zero() {
-        let begin = Instant::now();
-        while begin.elapsed() < cost {
-            std::hint::spin_loop();
-        }
+        steps((cost.as_secs_f64() * 1e6 * *STEPS_PER_MICROSECOND) as u64);
     }
     input
 }

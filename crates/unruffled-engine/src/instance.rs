@@ -19,7 +19,7 @@ pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>
     for slot in 0..pool.options().instances {
         // Counted before it runs, so that nobody finds the pool empty in between.
         let presence = Presence::new(pool);
-        thread::start(thread_name(pool, slot), Intent::Model, move || {
+        thread::start(thread_name(pool, slot), Intent::CheapModel, move || {
             live(&presence.0, slot);
         })
         .map_err(|error| {
@@ -68,7 +68,7 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
         let built = catch_unwind(AssertUnwindSafe(|| {
             pool.model().with_instance(&mut |model| {
                 // A backend may serve on a thread that it made.
-                thread::enter(&thread_name(pool, slot), Intent::Model);
+                thread::enter(&thread_name(pool, slot), Intent::CheapModel);
                 end = serve(pool, slot, model, &mut setbacks);
             })
         }));
@@ -114,6 +114,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
     model: &mut dyn Model<Input = I, Output = O>,
     setbacks: &mut u32,
 ) -> End {
+    let mut courtesy = Courtesy::default();
     pool.instance_up();
     while let Some(mut work) = pool.next(slot) {
         let failure = run(model, &mut work);
@@ -128,13 +129,45 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         } else {
             *setbacks = 0;
         }
-        pool.complete(slot, work, failure.as_ref(), Instant::now());
+        let row = pool.complete(slot, work, failure.as_ref(), Instant::now());
+        if courtesy.is_due(row) {
+            thread::enter(&thread_name(pool, slot), Intent::Model);
+        }
         if broken {
             return End::Broken;
         }
     }
     pool.instance_down();
     End::NoMoreWork
+}
+
+/// Decides when a thread is to give way to others: once its rows have shown that they are not cheap.
+///
+/// A model of microseconds keeps nobody waiting, and on a busy machine a lower priority would cost it half of its
+/// throughput, each hand-over being a race for a core. One long run may be the machine's doing; a row of them is not.
+#[derive(Default)]
+struct Courtesy {
+    given: bool,
+    costly_runs: u32,
+    spent: Duration,
+}
+
+impl Courtesy {
+    const CHEAP_ROW: Duration = Duration::from_micros(10);
+    const RUNS: u32 = 8;
+    const SPENT: Duration = Duration::from_millis(15);
+
+    /// Whether this run, by what one of its rows cost, is the one that settles it.
+    fn is_due(&mut self, row: Duration) -> bool {
+        if self.given || row <= Self::CHEAP_ROW {
+            (self.costly_runs, self.spent) = (0, Duration::ZERO);
+            return false;
+        }
+        self.costly_runs += 1;
+        self.spent += row;
+        self.given = self.costly_runs >= Self::RUNS || self.spent >= Self::SPENT;
+        self.given
+    }
 }
 
 fn run<I, O>(model: &mut dyn Model<Input = I, Output = O>, work: &mut Work<I, O>) -> Option<Failure> {
@@ -147,5 +180,30 @@ fn run<I, O>(model: &mut dyn Model<Input = I, Output = O>, work: &mut Work<I, O>
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(Failure::Error(error)),
         Err(payload) => Some(Failure::panic(&*payload)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::Courtesy;
+
+    #[track_caller]
+    fn check(rows_us: &[u64], settled_by: Option<usize>) {
+        let mut courtesy = Courtesy::default();
+        let settled = rows_us
+            .iter()
+            .position(|&us| courtesy.is_due(Duration::from_micros(us)));
+        assert_eq!(settled, settled_by);
+    }
+
+    #[test]
+    fn a_thread_gives_way_once_its_rows_are_known_to_be_costly() {
+        check(&[20_000], Some(0));
+        check(&[20; 20], Some(7));
+        check(&[1; 1000], None);
+        // A hiccup of the machine between cheap runs proves nothing.
+        check(&[1, 9_000, 1, 9_000, 1, 9_000, 1], None);
     }
 }

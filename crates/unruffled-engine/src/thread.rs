@@ -5,7 +5,10 @@ use std::io;
 /// What a thread is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {
-    /// Runs a model: gives way to the threads of the application, which draw windows and answer health checks.
+    /// Runs a model whose cost is not known yet, or so small that it keeps nobody waiting.
+    CheapModel,
+    /// Runs a model that keeps a core busy: gives way to the application's threads, which draw windows and answer health
+    /// checks.
     Model,
     /// Loads a model: gives way to running models too.
     Load,
@@ -14,13 +17,14 @@ pub(crate) enum Intent {
 }
 
 impl Intent {
-    /// The nice value on Linux, where it counts per thread; elsewhere threads keep the default priority.
+    /// The nice value on Linux, where it counts per thread; elsewhere threads keep the default priority. It can only be
+    /// raised again by a privileged user, so that a thread begins with the lower one.
     #[cfg(target_os = "linux")]
     const fn nice(self) -> i32 {
         match self {
+            Intent::CheapModel | Intent::Timer => 0,
             Intent::Model => 5,
             Intent::Load => 10,
-            Intent::Timer => 0,
         }
     }
 }
@@ -44,7 +48,11 @@ pub(crate) fn enter(name: &str, intent: Intent) {
         let start = name.len().saturating_sub(15);
         let tail: Vec<u8> = name.bytes().skip(start).filter(|&byte| byte != 0).collect();
         let named = std::ffi::CString::new(tail).map(|tail| rustix::thread::set_name(&tail));
-        let niced = rustix::process::setpriority_process(None, intent.nice());
+        let niced = match intent.nice() {
+            // What the process has is what it stays with.
+            0 => Ok(()),
+            nice => rustix::process::setpriority_process(None, nice),
+        };
         if let (Ok(Err(error)), _) | (_, Err(error)) = (named, niced) {
             tracing::debug!(thread = name, %error, "thread keeps the default name or priority");
         }

@@ -3,7 +3,6 @@
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use unruffled_engine::ModelStatus;
 use unruffled_protocol::{Health, ModelMetadata, ModelReady, ServerMetadata};
 
 use crate::refusal::Refusal;
@@ -19,23 +18,19 @@ pub(crate) fn json(body: Vec<u8>) -> impl IntoResponse {
 
 /// `GET /v2/health/live`: an answer is all it takes.
 pub(crate) async fn live(State(service): State<Service>) -> Response {
-    let ready = is_ready(&service);
+    let ready = service.is_ready();
     json(Health { live: true, ready }.to_json()).into_response()
 }
 
 /// `GET /v2/health/ready`: all models are loaded and can answer.
 pub(crate) async fn ready(State(service): State<Service>) -> Response {
-    let ready = is_ready(&service);
+    let ready = service.is_ready();
     let status = if ready {
         StatusCode::OK
     } else {
         StatusCode::SERVICE_UNAVAILABLE
     };
     (status, json(Health { live: true, ready }.to_json())).into_response()
-}
-
-fn is_ready(service: &Service) -> bool {
-    service.models().iter().all(ModelStatus::is_ready)
 }
 
 /// `GET /v2`.

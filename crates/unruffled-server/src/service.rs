@@ -62,6 +62,11 @@ impl Service {
         &self.0.offload
     }
 
+    /// Whether all models can answer.
+    pub(crate) fn is_ready(&self) -> bool {
+        self.0.engine.is_ready()
+    }
+
     /// All named models.
     pub(crate) fn models(&self) -> Vec<ModelStatus> {
         self.0.engine.models()

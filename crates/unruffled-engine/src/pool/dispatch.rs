@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use unruffled_model::{Batch, ModelError, RequestContext, RunContext};
@@ -143,8 +143,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         })
     }
 
-    /// Hands the answers of a run back and frees its slot.
-    pub(crate) fn complete(&self, slot: usize, work: Work<I, O>, failure: Option<&Failure>, now: Instant) {
+    /// Hands the answers of a run back and frees its slot. Returns what one row has cost.
+    pub(crate) fn complete(
+        &self,
+        slot: usize,
+        work: Work<I, O>,
+        failure: Option<&Failure>,
+        now: Instant,
+    ) -> Duration {
         let Work {
             batch,
             tickets,
@@ -181,6 +187,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             wakers.extend(ticket.answer(outcome));
         }
         wakers.into_iter().for_each(std::task::Waker::wake);
+        run / u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
     }
 
     fn outcome(

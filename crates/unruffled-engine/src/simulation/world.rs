@@ -294,7 +294,8 @@ impl World {
                 until: self.now + self.rng.u64(..2_000),
             };
         }
-        self.pool
+        let _cost = self
+            .pool
             .complete(slot, work, failure.as_ref(), self.instant(self.now));
     }
 

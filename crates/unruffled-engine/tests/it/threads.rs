@@ -1,47 +1,52 @@
-//! Instances live on named threads that give way to the application's.
+//! Instances live on named threads, and those of costly models give way to the application's.
 
 use unruffled_engine::Engine;
 
+/// The calling thread's name and nice value, as the kernel has them.
 #[cfg(target_os = "linux")]
-#[tokio::test]
-async fn an_instance_has_a_name_and_a_lower_priority() {
-    let engine = Engine::new();
-    let whoami = engine
-        .wrap(|()| {
-            let name = std::fs::read_to_string("/proc/thread-self/comm")
-                .unwrap()
-                .trim()
-                .to_owned();
-            let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-            // Field 19, counted from the state that follows the command.
-            let nice = stat
-                .rsplit_once(')')
-                .unwrap()
-                .1
-                .split_whitespace()
-                .nth(16)
-                .unwrap()
-                .parse::<i32>()
-                .unwrap();
-            (name, nice)
-        })
-        .name("text-classifier")
-        .build()
-        .unwrap();
-    let (name, nice) = whoami.infer(()).await.unwrap().output;
-    assert_eq!(
-        name, "xt-classifier/0",
-        "the kernel keeps 15 bytes: the end, which tells instances apart"
-    );
-    let own = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
-    let own = own
+fn whoami() -> (String, i32) {
+    let name = std::fs::read_to_string("/proc/thread-self/comm")
+        .unwrap()
+        .trim()
+        .to_owned();
+    let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+    // Field 19; the command, which may hold blanks, is the second.
+    let nice = stat
         .rsplit_once(')')
         .unwrap()
         .1
         .split_whitespace()
         .nth(16)
         .unwrap()
-        .parse::<i32>()
+        .parse()
         .unwrap();
-    assert!(nice > own || own >= 5, "nice {nice} beside the caller's {own}");
+    (name, nice)
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_costly_model_gives_way_and_every_instance_has_a_name() {
+    use std::time::{Duration, Instant};
+
+    let engine = Engine::new();
+    let model = engine
+        .wrap(|cost: Duration| {
+            let begin = Instant::now();
+            while begin.elapsed() < cost {
+                std::hint::spin_loop();
+            }
+            whoami()
+        })
+        .name("text-classifier")
+        .build()
+        .unwrap();
+    let (name, before) = model.infer(Duration::from_millis(20)).await.unwrap().output;
+    assert_eq!(
+        name, "xt-classifier/0",
+        "the kernel keeps 15 bytes: the end, which tells instances apart"
+    );
+    let (_, own) = whoami();
+    assert_eq!(before, own, "nothing is known of the cost yet");
+    let (_, after) = model.infer(Duration::ZERO).await.unwrap().output;
+    assert_eq!(after, own.max(5));
 }
