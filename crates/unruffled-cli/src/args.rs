@@ -20,9 +20,9 @@ const STYLES: Styles = Styles::styled()
 #[command(name = "unruffled", version, styles = STYLES, max_term_width = 110, arg_required_else_help = true)]
 #[command(after_help = format!("\
 Begin with:
-  unruffled infer                 recognise a handwritten digit, with a model that is built in
-  unruffled serve                 the same behind HTTP
-  unruffled infer --help          pictures, sounds, files and numbers as inputs
+  unruffled infer           recognise a digit, with a model that is built in
+  unruffled serve           the same behind HTTP
+  unruffled infer --help    pictures, sounds, files and numbers as inputs
 
 Exit codes:
 {CODES}"))]
@@ -65,16 +65,17 @@ pub(crate) enum LogFormat {
     Json,
 }
 
-/// Serve models over HTTP: the Open Inference Protocol V2, as KServe and Triton clients speak it
-///
-/// All models of the folder are loaded and kept in memory. One that is broken is told and left out; the others are
-/// served. Without a folder or a file the built-in model `digits` is served.
+/// Serve models over HTTP, by the Open Inference Protocol V2
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
+All models of the folder are loaded and kept in memory. One that is broken is
+told and left out; the others are served. Clients of KServe and Triton work as
+they are. Without a folder or a file the built-in model `digits` is served.
+
 Examples:
-  unruffled serve                                  the built-in model, to try it out
-  unruffled serve --models models                  every model of a folder
-  unruffled serve classifier.onnx                  a single file
+  unruffled serve                      the built-in model, to try it out
+  unruffled serve --models models      every model of a folder
+  unruffled serve classifier.onnx      a single file
   unruffled serve --models models --http 0.0.0.0:8000 --queue 256
 
 A folder of models holds
@@ -83,7 +84,8 @@ A folder of models holds
   NAME.onnx            a single file, called by its own name
 and, where there is something to set, NAME/model.toml
 
-Ctrl-C or SIGTERM ends the server: requests in flight have the grace to finish. A second one ends it at once.")]
+Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
+finish. A second one ends it at once.")]
 pub(crate) struct Serve {
     /// A model's file or folder
     #[arg(value_name = "FILE.onnx")]
@@ -94,10 +96,10 @@ pub(crate) struct Serve {
     pub(crate) models: Option<PathBuf>,
 
     /// The address to listen on; port 0 takes a free one, and says which
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000")]
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
     pub(crate) http: SocketAddr,
 
-    /// How many requests may wait for each model; more are refused at once. Without it, `queue_items` of model.toml, or 1024
+    /// How many requests may wait for each model, instead of what model.toml says; more are refused at once
     #[arg(long, value_name = "N")]
     pub(crate) queue: Option<std::num::NonZeroUsize>,
 
@@ -107,25 +109,26 @@ pub(crate) struct Serve {
 }
 
 /// Ask a model once, here or on a server, and show its answer
-///
-/// Without anything, the built-in model recognises a handwritten digit.
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 What an input can be:
-  1,2,3                 numbers; the shape follows from what the model takes
-  [[1,2],[3,4]]         numbers in this shape; the batch may be left out
-  @array.npy            an array as NumPy saves it, or as JSON: @array.json
-  @request.json         a whole request of the Open Inference Protocol
-  @picture.png          a picture (PNG, JPEG, BMP, WebP), @sound.wav, or any @file: where the model's model.toml
-                        says how to read it (`unruffled inspect MODEL` tells)
-NAME= can be left out where only one input must be given. An input that is given several times becomes several rows.
+  1,2,3            numbers; the shape follows from what the model takes
+  [[1,2],[3,4]]    numbers in this shape; the batch may be left out
+  @array.npy       an array as NumPy saves it, or as JSON: @array.json
+  @request.json    a whole request of the Open Inference Protocol
+  @picture.png     a picture: PNG, JPEG, BMP, WebP
+  @sound.wav       a sound
+  @anything        a file of any kind
+Pictures, sounds and other files need a model whose model.toml says how to
+read them: `unruffled inspect MODEL` tells. NAME= can be left out where only
+one input must be given. An input given several times becomes several rows.
 
 Examples:
-  unruffled infer                                          a handwritten digit that is built in
-  unruffled infer digits --input image=@seven.png          a picture
-  unruffled infer magika --input @Cargo.toml --top 5       the type of a file, with the five best guesses
-  unruffled infer net.onnx --input x=1,2,3 --input flag=1  a file, and two inputs
-  unruffled infer digits --input @seven.png --url http://127.0.0.1:8000
+  unruffled infer                                a digit that is built in
+  unruffled infer digits -i image=@seven.png     a picture
+  unruffled infer magika -i @Cargo.toml --top 5  the five best guesses
+  unruffled infer net.onnx -i x=1,2,3 -i on=1    a file, and two inputs
+  unruffled infer digits -i @seven.png --url http://127.0.0.1:8000
 
 Exit codes: `unruffled --help` lists them.")]
 pub(crate) struct Infer {
@@ -167,14 +170,13 @@ pub(crate) struct Infer {
     pub(crate) timings: bool,
 }
 
-/// Say what a model takes and gives, what runs it, and what is set about it
-///
-/// Given a folder of models, it lists them.
+/// Say what a model takes and gives and what runs it, or list a folder
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 Examples:
-  unruffled inspect                    the models of `models`, and those that are built in
+  unruffled inspect                    the models of `models`, and the built-in
   unruffled inspect digits             a model by its name
+  unruffled inspect models             a folder of models
   unruffled inspect net.onnx --json    a file, for a script")]
 pub(crate) struct Inspect {
     /// A model by name, a model's folder or file, or a folder of models
@@ -188,6 +190,13 @@ pub(crate) struct Inspect {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    let numeric = text.replace("localhost", "127.0.0.1");
+    numeric
+        .parse()
+        .map_err(|_| "expected an address and a port, such as 127.0.0.1:8000 or 0.0.0.0:8000".into())
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -8,14 +8,13 @@ use unruffled::{Error, ErrorKind};
 use crate::terminal::{BAD, HINT};
 
 /// What the exit codes mean, for `--help`.
-pub(crate) const CODES: &str = "\
-  0  it worked
-  1  the model failed, or something unforeseen did
-  2  the command line was not understood
-  3  the model was not found, or could not be loaded
-  4  an input was not one that the model takes
-  5  no answer in time, or too much to do: try again
-  6  the server could not be reached, or the address not be had
+pub(crate) const CODES: &str = "    0  it worked
+    1  the model failed, or something unforeseen did
+    2  the command line was not understood
+    3  the model was not found, or could not be loaded
+    4  an input was not one that the model takes
+    5  no answer in time, or too much to do: try again
+    6  the server could not be reached, or the address not be had
   130  interrupted";
 
 /// The exit codes.

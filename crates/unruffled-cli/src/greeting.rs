@@ -22,22 +22,22 @@ impl Example {
     /// The line for a model of this name and description.
     pub(crate) fn new(url: &str, name: &str, signature: &Signature) -> Self {
         let model = format!("{url}/v2/models/{}", encoded(name));
-        if takes_digits(name, signature) {
+        if takes_digits(signature) {
             return Self {
                 above: "Ask it what this handwritten seven is:".into(),
-                curl: format!("curl -s {model}/infer -d '{}'", sample::SEVEN_JSON.trim()),
+                curl: format!("curl -sS {model}/infer -d '{}'", sample::SEVEN_JSON.trim()),
                 below: "The answer ends with the label: \"data\":[7]",
             };
         }
         match zeros(signature) {
             Some(body) => Self {
                 above: format!("Ask {name}, with nothing but zeros:"),
-                curl: format!("curl -s {model}/infer -d '{}'", body.replace('\'', r"'\''")),
+                curl: format!("curl -sS {model}/infer -d '{}'", body.replace('\'', r"'\''")),
                 below: "The answer has every output in full.",
             },
             None => Self {
                 above: format!("See what {name} takes:"),
-                curl: format!("curl -s {model}"),
+                curl: format!("curl -sS {model}"),
                 below: "`unruffled infer --url` asks it with pictures, sounds and files.",
             },
         }
@@ -58,11 +58,18 @@ impl Example {
     }
 }
 
-/// Whether the model takes what the sample request brings.
-fn takes_digits(name: &str, signature: &Signature) -> bool {
-    name == sample::NAME
-        && signature.inputs.len() == 1
-        && signature.check(&sample::seven()).is_ok()
+/// How much an example for this model would show: a real question before zeros, zeros before a description.
+pub(crate) fn worth(signature: &Signature) -> u8 {
+    match zeros(signature) {
+        _ if takes_digits(signature) => 2,
+        Some(_) => 1,
+        None => 0,
+    }
+}
+
+/// Whether the model takes what the sample request brings, and answers as the digits do.
+fn takes_digits(signature: &Signature) -> bool {
+    signature.check(&sample::seven()).is_ok()
         && signature
             .outputs
             .last()

@@ -22,7 +22,7 @@ const WIDTH: usize = 8;
 const NEXT: &[(&str, &str)] = &[
     (
         "unruffled infer digits --input @picture.png",
-        "a picture of your own, dark on light",
+        "a picture of your own",
     ),
     ("unruffled inspect digits", "what the model takes and gives"),
     ("unruffled serve", "the same behind HTTP"),

@@ -13,7 +13,7 @@ use unruffled_server::{Server, ServerOptions};
 
 use crate::args::Serve;
 use crate::exit::{Exit, Failure};
-use crate::greeting::Example;
+use crate::greeting::{Example, worth};
 use crate::signals::Signals;
 use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
 use crate::{find, terminal};
@@ -81,6 +81,12 @@ async fn serve(args: &Serve, repository: &Repository) -> Result<(), Failure> {
         .map_err(|error| unbindable(args.http, &error))?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
     let loads = start_loads(&engine, repository)?;
+    let width = repository
+        .models()
+        .iter()
+        .map(|model| model.name.chars().count())
+        .max()
+        .unwrap_or(0);
     let (stop, stopped) = oneshot::channel();
     let mut running = tokio::spawn(server.run(async {
         // A sender that has gone ends it as well.
@@ -88,7 +94,7 @@ async fn serve(args: &Serve, repository: &Repository) -> Result<(), Failure> {
     }));
 
     let loaded = tokio::select! {
-        loaded = report_loads(loads) => loaded?,
+        loaded = report_loads(loads, width) => loaded?,
         () = signals.next() => return Ok(()),
     };
     terminal::print(&greeting(address, &loaded));
@@ -152,7 +158,7 @@ fn start_loads(engine: &Engine, repository: &Repository) -> Result<JoinSet<Loade
 }
 
 /// Says how each load went, as it ends. Fails if none went well.
-async fn report_loads(mut loads: JoinSet<Loaded>) -> Result<Vec<TensorHandle>, Failure> {
+async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<TensorHandle>, Failure> {
     let mut loaded = Vec::new();
     let mut failed = 0;
     while let Some(joined) = loads.join_next().await {
@@ -168,7 +174,7 @@ async fn report_loads(mut loads: JoinSet<Loaded>) -> Result<Vec<TensorHandle>, F
                 let bytes = bytes.map_or("built in".into(), size);
                 let backend = &handle.info().backend;
                 anstream::eprintln!(
-                    "  {GOOD}ready{GOOD:#}   {}  {FAINT}{bytes}, {backend}, {}{FAINT:#}",
+                    "  {GOOD}ready{GOOD:#}   {:width$}  {FAINT}{bytes}, {backend}, {}{FAINT:#}",
                     folder.name,
                     milliseconds(took)
                 );
@@ -176,7 +182,11 @@ async fn report_loads(mut loads: JoinSet<Loaded>) -> Result<Vec<TensorHandle>, F
             }
             Err(error) => {
                 failed += 1;
-                anstream::eprintln!("  {BAD}failed{BAD:#}  {}  {}", folder.name, error.message());
+                anstream::eprintln!(
+                    "  {BAD}failed{BAD:#}  {:width$}  {}",
+                    folder.name,
+                    error.message()
+                );
             }
         }
     }
@@ -198,10 +208,12 @@ fn greeting(address: SocketAddr, loaded: &[TensorHandle]) -> String {
         _ => format!("localhost:{}", address.port()),
     };
     let url = format!("http://{host}");
-    let shown = loaded
+    // The first of those whose example shows the most.
+    let by_worth = loaded
         .iter()
-        .find(|handle| **handle.name() == *sample::NAME)
-        .unwrap_or(&loaded[0]);
+        .rev()
+        .max_by_key(|handle| worth(&handle.info().signature));
+    let shown = by_worth.expect("one was loaded at least");
     Example::new(&url, shown.name(), &shown.info().signature).page(&url, loaded.len())
 }
 

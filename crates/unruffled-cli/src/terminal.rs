@@ -31,6 +31,7 @@ pub(crate) fn milliseconds(duration: Duration) -> String {
         ..1.0 => format!("{ms:.2} ms"),
         ..10.0 => format!("{ms:.1} ms"),
         ..10_000.0 => format!("{ms:.0} ms"),
+        _ if ms % 1e3 == 0.0 => format!("{:.0} s", ms / 1e3),
         _ => format!("{:.1} s", ms / 1e3),
     }
 }
@@ -66,8 +67,8 @@ mod tests {
     fn numbers_read_well() {
         let ms = |micros| milliseconds(Duration::from_micros(micros));
         assert_eq!(
-            [ms(170), ms(2_340), ms(812_000), ms(12_000_000)],
-            ["0.17 ms", "2.3 ms", "812 ms", "12.0 s"]
+            [ms(170), ms(2_340), ms(812_000), ms(12_340_000)],
+            ["0.17 ms", "2.3 ms", "812 ms", "12.3 s"]
         );
         assert_eq!(
             [size(12), size(108_200), size(90_298_602)],

@@ -6,7 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use unruffled_engine::{Engine, Handle, Loading, PoolOptions, QueueLimits};
-use unruffled_model::{Backend, BackendOptions, LoadContext, ModelErrorKind, Support, TensorModel, Tensors};
+use unruffled_model::{
+    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Support, TensorModel, Tensors,
+};
 use unruffled_onnx::RtenBackend;
 
 use crate::config::RunConfig;
@@ -107,9 +109,7 @@ impl Backends {
         let model = choice.backend.load(&folder.source, &options, ctx);
         let model = model.map_err(|error| match (error.kind(), &config.file) {
             // A default that does not fit: the settings are at fault, not a caller.
-            (ModelErrorKind::InvalidInput, Some(file)) => {
-                Error::new(ErrorKind::InvalidConfig, error.to_string()).in_file(file)
-            }
+            (ModelErrorKind::InvalidInput, Some(file)) => misplaced_default(&error).in_file(file),
             _ => error.into(),
         })?;
         config.fit(&model.info().signature)?;
@@ -145,6 +145,16 @@ fn reason(wanted: Option<&str>, refusals: &[String]) -> String {
         (None, []) => "the first that can run it".into(),
         (None, refusals) => refusals.join("; "),
     }
+}
+
+/// What a backend has against a default, at the key that sets it.
+fn misplaced_default(error: &ModelError) -> Error {
+    let text = error.to_string();
+    let Some(input) = error.tensor() else {
+        return Error::new(ErrorKind::InvalidConfig, text);
+    };
+    let message = text.strip_prefix(&format!("`{input}`: ")).unwrap_or(&text);
+    Error::new(ErrorKind::InvalidConfig, message).at_key(format!("inputs.{input}"))
 }
 
 /// How a model of these settings is run.

@@ -72,7 +72,7 @@ async fn settings_that_do_not_fit_are_named() {
     .await;
     check(
         "[inputs.picture]\ndefault = 0",
-        "model.toml: `picture`: a default for an input that does not exist",
+        "model.toml: `inputs.picture`: a default for an input that does not exist",
     )
     .await;
     check(

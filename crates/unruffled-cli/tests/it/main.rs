@@ -1,0 +1,9 @@
+//! The program as its users meet it: started, talked to, ended.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod program;
+
+mod gathered;
+mod infer;
+mod inspect;
+mod serve;
