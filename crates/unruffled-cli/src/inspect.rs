@@ -4,7 +4,6 @@ use std::fmt::{Display, Write as _};
 use std::path::Path;
 
 use serde_json::{Value, json};
-use unruffled::config::{AudioInput, Color, Decode, FileInput, ImageInput, InputSource, OutputConfig};
 use unruffled::{
     Backends, Batching, Dim, Engine, ErrorKind, InputReader, ModelFolder, ModelInfo, OnnxSummary,
     QueueLimits, Repository, TensorSpec,
@@ -13,7 +12,7 @@ use unruffled::{
 use crate::args::Inspect;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{BAD, FAINT, GOOD, HINT, NAME, WARN, size};
-use crate::{find, terminal};
+use crate::{find, notes, terminal};
 
 /// How many operators are named; the others are counted.
 const OPERATORS: usize = 8;
@@ -228,7 +227,7 @@ impl Report {
         page.push_str(&rows(&info.signature.inputs, &|spec| self.input_note(spec)));
         heading(page, "outputs");
         page.push_str(&rows(&info.signature.outputs, &|spec| {
-            config.output(&spec.name).map_or(String::new(), output_note)
+            config.output(&spec.name).map_or(String::new(), notes::output)
         }));
         heading(page, "runs");
         field(page, "backend", &self.backend);
@@ -274,11 +273,7 @@ impl Report {
             None => String::new(),
         };
         if let Some(from) = config.and_then(|input| input.from.as_ref()) {
-            note.push_str(&match from {
-                InputSource::Image(image) => image_note(image),
-                InputSource::Audio(audio) => audio_note(audio),
-                InputSource::File(file) => file_note(file),
-            });
+            note.push_str(&notes::source(from));
         }
         note
     }
@@ -388,52 +383,6 @@ fn load(model: &ModelFolder, backends: &Backends) -> Result<ModelInfo, unruffled
     })?;
     let handle = runtime.block_on(backends.load(&engine, model)?)?;
     Ok(handle.info().clone())
-}
-
-fn image_note(image: &ImageInput) -> String {
-    let size = match (image.width, image.height) {
-        (Some(width), Some(height)) => format!(", stretched to {width} x {height}"),
-        (Some(width), None) => format!(", {width} wide"),
-        (None, Some(height)) => format!(", {height} high"),
-        (None, None) => String::new(),
-    };
-    let most = image
-        .side_max
-        .map_or(String::new(), |side| format!(", at most {side} a side"));
-    let multiple = image.multiple.map_or(String::new(), |multiple| {
-        format!(", sides in multiples of {multiple}")
-    });
-    let color = match image.color {
-        Color::Gray => "gray",
-        Color::Rgb => "in colour",
-        Color::Bgr => "in colour, blue first",
-    };
-    format!("from a picture, {color}{size}{most}{multiple}")
-}
-
-fn audio_note(audio: &AudioInput) -> String {
-    let samples = audio
-        .samples
-        .map_or(String::new(), |samples| format!(", {samples} samples"));
-    format!("from a WAV file, at {} Hz{samples}", audio.rate)
-}
-
-fn file_note(file: &FileInput) -> String {
-    format!(
-        "from any file: its first {} and last {} bytes",
-        file.begin, file.end
-    )
-}
-
-fn output_note(output: &OutputConfig) -> String {
-    let labels = output
-        .labels
-        .as_ref()
-        .map_or("no labels".into(), |labels| format!("{} labels", labels.len()));
-    match output.decode {
-        Decode::Ctc => format!("text of {labels}"),
-        Decode::Classes => labels,
-    }
 }
 
 fn heading(page: &mut String, text: &str) {

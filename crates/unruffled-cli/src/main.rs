@@ -13,6 +13,7 @@ mod remote;
 mod signals;
 
 mod greeting;
+mod notes;
 
 mod infer;
 mod inspect;
