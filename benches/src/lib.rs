@@ -80,12 +80,7 @@ pub fn machine() -> String {
         .lines()
         .find_map(|line| line.strip_prefix("model name"))
         .map(|rest| rest.trim_matches([' ', '\t', ':']));
-    format!(
-        "{} cores, {}, {}",
-        cores,
-        model.unwrap_or("unknown processor"),
-        std::env::consts::OS
-    )
+    format!("{} cores, {}, {}", cores, model.unwrap_or("unknown processor"), std::env::consts::OS)
 }
 
 /// A number of calls per second, short.

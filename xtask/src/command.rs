@@ -11,37 +11,22 @@ use crate::terminal;
 /// Whether a program can be started at all.
 pub(crate) fn exists(program: &str, probe: &str) -> bool {
     let mut command = Command::new(program);
-    command
-        .arg(probe)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null());
+    command.arg(probe).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     command.status().is_ok()
 }
 
 /// Runs with the terminal of this process.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
-    let status = command
-        .stdin(Stdio::null())
-        .status()
-        .with_context(|| cannot_start(command))?;
+    let status = command.stdin(Stdio::null()).status().with_context(|| cannot_start(command))?;
     succeeded(command, status)
 }
 
 /// What a program printed on standard output. If it fails, the error shows what it said on standard error.
 pub(crate) fn capture(command: &mut Command) -> Result<String> {
-    let output = command
-        .stdin(Stdio::null())
-        .output()
-        .with_context(|| cannot_start(command))?;
+    let output = command.stdin(Stdio::null()).output().with_context(|| cannot_start(command))?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        bail!(
-            "`{}` failed ({})\n{}",
-            line_of(command),
-            output.status,
-            said.trim_end()
-        );
+        bail!("`{}` failed ({})\n{}", line_of(command), output.status, said.trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
@@ -49,10 +34,7 @@ pub(crate) fn capture(command: &mut Command) -> Result<String> {
 /// Runs with both outputs joined, shows each line as it comes and hands it, without colours, to `see`.
 pub(crate) fn tee(command: &mut Command, mut see: impl FnMut(&str)) -> Result<ExitStatus> {
     let reader = join_outputs(command)?;
-    let mut child = command
-        .stdin(Stdio::null())
-        .spawn()
-        .with_context(|| cannot_start(command))?;
+    let mut child = command.stdin(Stdio::null()).spawn().with_context(|| cannot_start(command))?;
     release_outputs(command);
     each_line(reader, |line| {
         let mut out = std::io::stdout().lock();
@@ -95,9 +77,7 @@ pub(crate) fn succeeded(command: &Command, status: ExitStatus) -> Result<()> {
 
 /// The command as one would type it.
 pub(crate) fn line_of(command: &Command) -> String {
-    let program = std::path::Path::new(command.get_program())
-        .file_name()
-        .unwrap_or(command.get_program());
+    let program = std::path::Path::new(command.get_program()).file_name().unwrap_or(command.get_program());
     let words = std::iter::once(program).chain(command.get_args());
     words.map(OsStr::to_string_lossy).collect::<Vec<_>>().join(" ")
 }

@@ -19,12 +19,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
-#[command(
-    name = "xtask",
-    bin_name = "cargo xtask",
-    about = "Development tasks of Unruffled",
-    version
-)]
+#[command(name = "xtask", bin_name = "cargo xtask", about = "Development tasks of Unruffled", version)]
 struct Arguments {
     #[command(subcommand)]
     task: Task,

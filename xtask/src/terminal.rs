@@ -35,9 +35,7 @@ pub(crate) fn byte_bar(label: &str) -> ProgressBar {
     }
     let style = ProgressStyle::with_template("  {msg} [{bar:30}] {bytes}/{total_bytes} {bytes_per_sec}")
         .expect("the template is a constant");
-    ProgressBar::new(0)
-        .with_style(style.progress_chars("=> "))
-        .with_message(label.to_owned())
+    ProgressBar::new(0).with_style(style.progress_chars("=> ")).with_message(label.to_owned())
 }
 
 pub(crate) fn seconds(duration: Duration) -> String {
@@ -62,10 +60,7 @@ mod tests {
 
     #[test]
     fn colours_are_taken_off() {
-        assert_eq!(
-            plain("\u{1b}[32;1m     Summary\u{1b}[0m 3 passed"),
-            "     Summary 3 passed"
-        );
+        assert_eq!(plain("\u{1b}[32;1m     Summary\u{1b}[0m 3 passed"), "     Summary 3 passed");
     }
 
     #[test]

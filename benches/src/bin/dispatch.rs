@@ -46,9 +46,7 @@ impl Way {
                 .expect("the model does not panic"),
             Way::Channel(sender) => {
                 let (reply, answer) = tokio::sync::oneshot::channel();
-                sender
-                    .send((input, reply))
-                    .expect("the thread lives as long as a sender");
+                sender.send((input, reply)).expect("the thread lives as long as a sender");
                 answer.await.expect("the thread answers")
             }
             Way::Engine(model) => model.infer(input).await.expect("the model does not fail").output,
@@ -88,9 +86,7 @@ fn round(runtime: &Runtime, way: &Way, cost: Duration, callers: usize) -> Round 
             latency.add(task.await.expect("no panic")).expect("same bounds");
         }
         let elapsed = begin.elapsed().as_secs_f64();
-        let cpu = cpu_before
-            .zip(cpu_time())
-            .map(|(before, after)| after.saturating_sub(before));
+        let cpu = cpu_before.zip(cpu_time()).map(|(before, after)| after.saturating_sub(before));
         Round {
             calls_per_second: latency.len() as f64 / elapsed,
             cpu_per_call: cpu.map(|cpu| cpu.div_f64(latency.len().max(1) as f64)),
@@ -136,10 +132,7 @@ fn main() {
 
 fn compare(runtime: &Runtime, cost: Duration, callers: usize) {
     let engine = Engine::new();
-    let model = engine
-        .wrap(move |input: u64| busy(cost, input))
-        .build()
-        .expect("a thread starts");
+    let model = engine.wrap(move |input: u64| busy(cost, input)).build().expect("a thread starts");
     let ways = [Way::Direct, Way::SpawnBlocking, channel(cost), Way::Engine(model)];
     let mut rounds: Vec<Vec<Round>> = ways.iter().map(|_| Vec::new()).collect();
     for way in &ways {
@@ -159,9 +152,7 @@ fn compare(runtime: &Runtime, cost: Duration, callers: usize) {
         let calls = figure(rounds, &|round| round.calls_per_second);
         let middle = figure(rounds, &p50);
         let late = figure(rounds, &|round| quantile(&round.latency, 0.99).as_secs_f64());
-        let cpu = figure(rounds, &|round| {
-            round.cpu_per_call.map_or(f64::NAN, |cpu| cpu.as_secs_f64())
-        });
+        let cpu = figure(rounds, &|round| round.cpu_per_call.map_or(f64::NAN, |cpu| cpu.as_secs_f64()));
         println!(
             "| {callers} | {} | {:.1?} | {:.1?} | {} | {:.2} us | {:.2} | {:.2} |",
             way.name(),

@@ -49,23 +49,14 @@ struct Beats {
 }
 
 async fn beat_under(way: Way) -> Beats {
-    let server = Server::bind(
-        "127.0.0.1:0".parse().expect("an address"),
-        Engine::new(),
-        ServerOptions::default(),
-    );
+    let server =
+        Server::bind("127.0.0.1:0".parse().expect("an address"), Engine::new(), ServerOptions::default());
     let server = server.await.expect("a port is free");
     let address = server.local_addr().expect("it is bound");
     let server = tokio::spawn(server.run(std::future::pending()));
     let (stop, answered) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
     let requests: Vec<_> = (0..REQUESTS)
-        .map(|_| {
-            tokio::spawn(request_until(
-                way.clone(),
-                Arc::clone(&stop),
-                Arc::clone(&answered),
-            ))
-        })
+        .map(|_| tokio::spawn(request_until(way.clone(), Arc::clone(&stop), Arc::clone(&answered))))
         .collect();
     let probe_stop = Arc::clone(&stop);
     #[allow(
@@ -88,16 +79,9 @@ async fn beat_under(way: Way) -> Beats {
     for request in requests {
         request.await.expect("no request panics");
     }
-    let health = tokio::task::spawn_blocking(|| probe.join())
-        .await
-        .expect("no panic")
-        .expect("no panic");
+    let health = tokio::task::spawn_blocking(|| probe.join()).await.expect("no panic").expect("no panic");
     server.abort();
-    Beats {
-        late,
-        health,
-        answered: answered.load(Ordering::Relaxed),
-    }
+    Beats { late, health, answered: answered.load(Ordering::Relaxed) }
 }
 
 /// Asks again and again whether the server lives, on a new connection each time.
@@ -123,9 +107,7 @@ async fn request_until(way: Way, stop: Arc<AtomicBool>, answered: Arc<AtomicU64>
             Way::Idle => return,
             Way::Engine(model) => drop(model.infer(1).await.expect("the model does not fail")),
             Way::SpawnBlocking => {
-                tokio::task::spawn_blocking(|| busy(COST, 1))
-                    .await
-                    .expect("no panic");
+                tokio::task::spawn_blocking(|| busy(COST, 1)).await.expect("no panic");
             }
             Way::PlainCall => {
                 busy(COST, 1);
@@ -145,11 +127,7 @@ fn main() {
     println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
     let engine = Engine::new();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let model = engine
-        .wrap(|input: u64| busy(COST, input))
-        .instances(cores)
-        .build()
-        .expect("threads start");
+    let model = engine.wrap(|input: u64| busy(COST, input)).instances(cores).build().expect("threads start");
     let mut idle = Duration::ZERO;
     for way in [Way::Idle, Way::Engine(model), Way::SpawnBlocking, Way::PlainCall] {
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -160,13 +138,8 @@ fn main() {
         let name = way.name();
         // On the runtime's own threads, where an application's tasks live.
         let beats = runtime.block_on(async { tokio::spawn(beat_under(way)).await.expect("no panic") });
-        let three = |of: &Histogram<u64>| {
-            (
-                quantile(of, 0.5),
-                quantile(of, 0.99),
-                Duration::from_nanos(of.max()),
-            )
-        };
+        let three =
+            |of: &Histogram<u64>| (quantile(of, 0.5), quantile(of, 0.99), Duration::from_nanos(of.max()));
         let (p50, p99, max) = three(&beats.late);
         let (health_p50, health_p99, health_max) = three(&beats.health);
         if idle.is_zero() {

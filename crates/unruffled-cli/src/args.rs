@@ -32,23 +32,11 @@ pub(crate) struct Args {
 
     /// What to log on standard error: error, warn, info, debug, trace, off, or a filter such as
     /// `warn,unruffled_engine=debug`
-    #[arg(
-        long,
-        global = true,
-        value_name = "LEVEL",
-        default_value = "warn",
-        help_heading = "Logging"
-    )]
+    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", help_heading = "Logging")]
     pub(crate) log: String,
 
     /// How to write it
-    #[arg(
-        long,
-        global = true,
-        value_name = "FORMAT",
-        default_value = "text",
-        help_heading = "Logging"
-    )]
+    #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "Logging")]
     pub(crate) log_format: LogFormat,
 }
 
@@ -137,12 +125,7 @@ pub(crate) struct Infer {
     pub(crate) model: Option<String>,
 
     /// An input; give this once for each
-    #[arg(
-        short,
-        long = "input",
-        value_name = "NAME=VALUE|@FILE",
-        allow_hyphen_values = true
-    )]
+    #[arg(short, long = "input", value_name = "NAME=VALUE|@FILE", allow_hyphen_values = true)]
     pub(crate) inputs: Vec<String>,
 
     /// The folder of models; without it, `models` if there is one

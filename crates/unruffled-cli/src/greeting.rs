@@ -46,11 +46,7 @@ impl Example {
     /// The whole greeting.
     pub(crate) fn page(&self, url: &str, count: usize) -> String {
         let Self { above, curl, below } = self;
-        let models = if count == 1 {
-            "one model".into()
-        } else {
-            format!("{count} models")
-        };
+        let models = if count == 1 { "one model".into() } else { format!("{count} models") };
         format!(
             "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
              {HINT}{above}{HINT:#}\n{curl}\n{FAINT}{below}{FAINT:#}\n"
@@ -70,10 +66,7 @@ pub(crate) fn worth(signature: &Signature) -> u8 {
 /// Whether the model takes what the sample request brings, and answers as the digits do.
 fn takes_digits(signature: &Signature) -> bool {
     signature.check(&sample::seven()).is_ok()
-        && signature
-            .outputs
-            .last()
-            .is_some_and(|output| &*output.name == "label")
+        && signature.outputs.last().is_some_and(|output| &*output.name == "label")
 }
 
 /// A request of zeros, if one is short enough.
@@ -86,9 +79,7 @@ fn zeros(signature: &Signature) -> Option<String> {
 fn zero_input(spec: &TensorSpec) -> Option<String> {
     let size = |dim: &Dim| if let Dim::Fixed(size) = dim { *size } else { 1 };
     let shape: Vec<usize> = spec.dims.as_ref()?.iter().map(size).collect();
-    let count = shape
-        .iter()
-        .try_fold(1_usize, |count, size| count.checked_mul(*size))?;
+    let count = shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))?;
     if count > ELEMENTS {
         return None;
     }
@@ -100,7 +91,5 @@ fn zero_input(spec: &TensorSpec) -> Option<String> {
     let name = serde_json::Value::from(&*spec.name);
     let datatype = unruffled_protocol::datatype::name(spec.dtype);
     let data = vec![element; count].join(",");
-    Some(format!(
-        r#"{{"name":{name},"shape":{shape:?},"datatype":"{datatype}","data":[{data}]}}"#
-    ))
+    Some(format!(r#"{{"name":{name},"shape":{shape:?},"datatype":"{datatype}","data":[{data}]}}"#))
 }

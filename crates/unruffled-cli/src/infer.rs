@@ -20,10 +20,7 @@ const INK_MAX: f32 = 16.0;
 const WIDTH: usize = 8;
 
 const NEXT: &[(&str, &str)] = &[
-    (
-        "unruffled infer digits --input @picture.png",
-        "a picture of your own",
-    ),
+    ("unruffled infer digits --input @picture.png", "a picture of your own"),
     ("unruffled inspect digits", "what the model takes and gives"),
     ("unruffled serve", "the same behind HTTP"),
     ("unruffled infer --help", "other models and inputs"),
@@ -87,9 +84,7 @@ pub(crate) fn run(args: &Infer) -> Result<(), Failure> {
 async fn local(folder: &ModelFolder, args: &Infer) -> Result<Told, Failure> {
     let engine = Engine::new();
     let begin = Instant::now();
-    let loading = Backends::default()
-        .load(&engine, folder)
-        .map_err(Failure::loading)?;
+    let loading = Backends::default().load(&engine, folder).map_err(Failure::loading)?;
     let handle: TensorHandle = tokio::select! {
         loaded = loading => loaded.map_err(Failure::loading)?,
         _ = tokio::signal::ctrl_c() => return Err(interrupted()),
@@ -114,12 +109,7 @@ async fn local(folder: &ModelFolder, args: &Infer) -> Result<Told, Failure> {
         version: folder.version.map(|version| version.to_string()),
         backend: info.backend.to_string(),
         place: folder.file().is_none().then(|| "built in".to_owned()),
-        times: Times {
-            load: Some(load),
-            total: begin.elapsed(),
-            engine: Some(answer.timings),
-            server: None,
-        },
+        times: Times { load: Some(load), total: begin.elapsed(), engine: Some(answer.timings), server: None },
         outputs: answer.output,
     })
 }
@@ -146,12 +136,7 @@ fn remote(url: &str, args: &Infer) -> Result<(Told, ModelConfig), Failure> {
         backend: platform,
         place: Some(format!("at {url}")),
         outputs: reply.outputs,
-        times: Times {
-            load: None,
-            total: begin.elapsed(),
-            engine: None,
-            server: reply.timing,
-        },
+        times: Times { load: None, total: begin.elapsed(), engine: None, server: reply.timing },
     };
     Ok((told, config))
 }
@@ -170,9 +155,7 @@ fn inputs(
     if args.inputs.is_empty() && reader.required().next().is_some() {
         return Ok(None);
     }
-    let inputs = reader
-        .read(args.inputs.iter().map(String::as_str))
-        .map_err(Failure::asking)?;
+    let inputs = reader.read(args.inputs.iter().map(String::as_str)).map_err(Failure::asking)?;
     // Said here, where the words are those of the command line, and not only by the model.
     match reader.required().find(|spec| inputs.get(&spec.name).is_none()) {
         Some(missing) => {
@@ -191,15 +174,10 @@ fn nothing_given(name: &str, signature: &Signature, config: &ModelConfig) -> Fai
     let reader = InputReader::new(signature, config);
     let required: Vec<_> = reader.required().collect();
     let listed: Vec<_> = required.iter().map(ToString::to_string).collect();
-    let typed: Vec<_> = required
-        .iter()
-        .map(|spec| format!("--input {}={}", spec.name, reader.example(spec)))
-        .collect();
-    Failure::new(
-        Exit::Input,
-        format!("no input is given; the model needs {}", listed.join(", ")),
-    )
-    .hint(format!("unruffled infer {name} {}", typed.join(" ")))
+    let typed: Vec<_> =
+        required.iter().map(|spec| format!("--input {}={}", spec.name, reader.example(spec))).collect();
+    Failure::new(Exit::Input, format!("no input is given; the model needs {}", listed.join(", ")))
+        .hint(format!("unruffled infer {name} {}", typed.join(" ")))
 }
 
 fn interrupted() -> Failure {
@@ -210,19 +188,12 @@ fn head(told: &Told) -> String {
     let version = told.version.as_ref().map(|version| format!("version {version}"));
     let parts = [version, Some(told.backend.clone()), told.place.clone()];
     let parts: Vec<_> = parts.into_iter().flatten().collect();
-    format!(
-        "{NAME}{}{NAME:#}  {FAINT}{}{FAINT:#}",
-        told.model,
-        parts.join(", ")
-    )
+    format!("{NAME}{}{NAME:#}  {FAINT}{}{FAINT:#}", told.model, parts.join(", "))
 }
 
 fn first_try(told: &Told) -> String {
     let seven = sample::seven();
-    let ink = seven
-        .get("image")
-        .and_then(|image| image.elements::<f32>().ok())
-        .unwrap_or_default();
+    let ink = seven.get("image").and_then(|image| image.elements::<f32>().ok()).unwrap_or_default();
     format!(
         "A handwritten digit, {WIDTH} x {WIDTH}:\n\n{}\n{}\n",
         page::drawing(ink, WIDTH, INK_MAX),
@@ -233,10 +204,7 @@ fn first_try(told: &Told) -> String {
 fn next(url: Option<&str>) -> String {
     let mut page = format!("\n{HINT}Next{HINT:#}\n");
     let width = NEXT.iter().map(|(command, _)| command.len()).max().unwrap_or(0);
-    for (command, what) in NEXT
-        .iter()
-        .filter(|(command, _)| url.is_none() || !command.ends_with("serve"))
-    {
+    for (command, what) in NEXT.iter().filter(|(command, _)| url.is_none() || !command.ends_with("serve")) {
         writeln!(page, "  {command:width$}  {FAINT}{what}{FAINT:#}").expect("a String takes everything");
     }
     page

@@ -21,27 +21,17 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
     match folder(args)? {
         Target::Many(repository) => {
             find::warn(&repository);
-            let page = if args.json {
-                format!("{:#}\n", table_json(&repository))
-            } else {
-                table(&repository)
-            };
+            let page =
+                if args.json { format!("{:#}\n", table_json(&repository)) } else { table(&repository) };
             terminal::print(&page);
             Ok(())
         }
         Target::One(model) => {
             let report = Report::new(*model)?;
-            let page = if args.json {
-                format!("{:#}\n", report.to_json())
-            } else {
-                report.page()
-            };
+            let page = if args.json { format!("{:#}\n", report.to_json()) } else { report.page() };
             terminal::print(&page);
             // The page shows what there is; a script still learns that the model does not run.
-            report
-                .info
-                .map(drop)
-                .map_err(|error| Failure::new(Exit::Model, error))
+            report.info.map(drop).map_err(|error| Failure::new(Exit::Model, error))
         }
     }
 }
@@ -78,21 +68,13 @@ fn table(repository: &Repository) -> String {
             Some(description) => description.clone(),
             None => in_and_out(model),
         };
-        let version = model
-            .version
-            .map_or(String::new(), |version| format!("v{version}"));
+        let version = model.version.map_or(String::new(), |version| format!("v{version}"));
         line(
             &mut page,
-            format_args!(
-                "{NAME}{:width$}{NAME:#}  {FAINT}{version:4}{FAINT:#} {what}",
-                model.name
-            ),
+            format_args!("{NAME}{:width$}{NAME:#}  {FAINT}{version:4}{FAINT:#} {what}", model.name),
         );
     }
-    line(
-        &mut page,
-        format_args!("\n{HINT}try{HINT:#}: unruffled inspect NAME"),
-    );
+    line(&mut page, format_args!("\n{HINT}try{HINT:#}: unruffled inspect NAME"));
     page
 }
 
@@ -129,45 +111,22 @@ impl Report {
             Err(error) => ("none".into(), Err(error.to_string())),
             Ok(choice) => {
                 let backend = format!("{} ({})", choice.backend.name(), choice.reason);
-                (
-                    backend,
-                    load(&model, &backends).map_err(|error| error.to_string()),
-                )
+                (backend, load(&model, &backends).map_err(|error| error.to_string()))
             }
         };
-        Ok(Self {
-            model,
-            file,
-            backend,
-            info,
-        })
+        Ok(Self { model, file, backend, info })
     }
 
     fn page(&self) -> String {
         let mut page = String::new();
         let (model, config) = (&self.model, &self.model.config);
-        let version = model
-            .version
-            .map_or("no versions".into(), |version| format!("version {version}"));
-        let others: Vec<_> = model
-            .versions
-            .iter()
-            .filter(|other| Some(**other) != model.version)
-            .collect();
-        let others = if others.is_empty() {
-            String::new()
-        } else {
-            format!(", also there: {others:?}")
-        };
-        let place = model
-            .file()
-            .map_or("built in".into(), |file| file.display().to_string());
+        let version = model.version.map_or("no versions".into(), |version| format!("version {version}"));
+        let others: Vec<_> = model.versions.iter().filter(|other| Some(**other) != model.version).collect();
+        let others = if others.is_empty() { String::new() } else { format!(", also there: {others:?}") };
+        let place = model.file().map_or("built in".into(), |file| file.display().to_string());
         line(
             &mut page,
-            format_args!(
-                "{NAME}{}{NAME:#}  {FAINT}{version}{others}, {place}{FAINT:#}",
-                model.name
-            ),
+            format_args!("{NAME}{}{NAME:#}  {FAINT}{version}{others}, {place}{FAINT:#}", model.name),
         );
         if let Some(description) = &config.description {
             line(&mut page, description);
@@ -187,14 +146,10 @@ impl Report {
         self.file(&mut page);
         if let Ok(info) = &self.info {
             let reader = InputReader::new(&info.signature, config);
-            let inputs = reader
-                .required()
-                .map(|spec| format!(" --input {}={}", spec.name, reader.example(spec)));
+            let inputs =
+                reader.required().map(|spec| format!(" --input {}={}", spec.name, reader.example(spec)));
             let (name, inputs) = (self.typed_name(), inputs.collect::<String>());
-            line(
-                &mut page,
-                format_args!("\n{HINT}try{HINT:#}: unruffled infer {name}{inputs}"),
-            );
+            line(&mut page, format_args!("\n{HINT}try{HINT:#}: unruffled infer {name}{inputs}"));
         }
         page
     }
@@ -212,11 +167,7 @@ impl Report {
     fn running(&self, page: &mut String, info: &ModelInfo) {
         let config = &self.model.config;
         let rows = |specs: &[TensorSpec], note: &dyn Fn(&TensorSpec) -> String| {
-            let width = specs
-                .iter()
-                .map(|spec| spec.to_string().chars().count())
-                .max()
-                .unwrap_or(0);
+            let width = specs.iter().map(|spec| spec.to_string().chars().count()).max().unwrap_or(0);
             let row = |spec: &TensorSpec| match note(spec).as_str() {
                 "" => format!("  {spec}\n"),
                 note => format!("  {:width$}  {FAINT}{note}{FAINT:#}\n", spec.to_string()),
@@ -235,11 +186,7 @@ impl Report {
             Batching::Joint => {
                 let most = config.run.max_batch;
                 let most = most.map_or(String::new(), |rows| format!(", up to {rows} rows a run"));
-                field(
-                    page,
-                    "batching",
-                    format_args!("{GOOD}requests are joined{GOOD:#}{most}"),
-                );
+                field(page, "batching", format_args!("{GOOD}requests are joined{GOOD:#}{most}"));
             }
             Batching::Sequential => field(page, "batching", "requests run one after the other"),
             Batching::Single => {
@@ -259,11 +206,7 @@ impl Report {
         let limits = QueueLimits::default();
         let items = config.run.queue_items.map_or(limits.items, usize::from);
         let bytes = config.run.queue_bytes.map_or(limits.bytes, usize::from);
-        field(
-            page,
-            "queue",
-            format_args!("{items} requests, {}", size(bytes as u64)),
-        );
+        field(page, "queue", format_args!("{items} requests, {}", size(bytes as u64)));
     }
 
     fn input_note(&self, spec: &TensorSpec) -> String {
@@ -281,29 +224,14 @@ impl Report {
     fn file(&self, page: &mut String) {
         let config = &self.model.config;
         heading(page, "file");
-        let weights = if self.file.external_weights {
-            ", some in a second file"
-        } else {
-            ""
-        };
-        field(
-            page,
-            "weights",
-            format_args!("{}{weights}", size(self.file.weight_bytes)),
-        );
+        let weights = if self.file.external_weights { ", some in a second file" } else { "" };
+        field(page, "weights", format_args!("{}{weights}", size(self.file.weight_bytes)));
         field(page, "operators", self.operators());
-        let opsets: Vec<_> = self
-            .file
-            .opsets
-            .iter()
-            .map(|(domain, version)| format!("{domain} {version}"))
-            .collect();
+        let opsets: Vec<_> =
+            self.file.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
         field(page, "opsets", opsets.join(", "));
-        let told = [
-            ("producer", &self.file.producer),
-            ("licence", &config.license),
-            ("source", &config.source),
-        ];
+        let told =
+            [("producer", &self.file.producer), ("licence", &config.license), ("source", &config.source)];
         for (name, value) in told {
             if let Some(value) = value {
                 field(page, name, value);
@@ -333,10 +261,7 @@ impl Report {
             Dim::Symbolic(_) | Dim::Any => json!(dim.to_string()),
         };
         let tensor = |spec: &TensorSpec| {
-            let dims = spec
-                .dims
-                .as_ref()
-                .map(|dims| dims.iter().map(dim).collect::<Value>());
+            let dims = spec.dims.as_ref().map(|dims| dims.iter().map(dim).collect::<Value>());
             json!({ "name": &*spec.name, "dtype": spec.dtype.name(), "dims": dims })
         };
         let input = |spec: &TensorSpec| {
@@ -376,10 +301,7 @@ fn load(model: &ModelFolder, backends: &Backends) -> Result<ModelInfo, unruffled
     let engine = Engine::new();
     let runtime = tokio::runtime::Builder::new_current_thread().build();
     let runtime = runtime.map_err(|error| {
-        unruffled::engine::Error::new(
-            unruffled::engine::ErrorKind::NotReady,
-            format!("no runtime: {error}"),
-        )
+        unruffled::engine::Error::new(unruffled::engine::ErrorKind::NotReady, format!("no runtime: {error}"))
     })?;
     let handle = runtime.block_on(backends.load(&engine, model)?)?;
     Ok(handle.info().clone())

@@ -18,12 +18,9 @@ fn image(image: &ImageInput) -> String {
         (None, Some(height)) => format!(", {height} high"),
         (None, None) => String::new(),
     };
-    let most = image
-        .side_max
-        .map_or(String::new(), |side| format!(", at most {side} a side"));
-    let multiple = image.multiple.map_or(String::new(), |multiple| {
-        format!(", sides in multiples of {multiple}")
-    });
+    let most = image.side_max.map_or(String::new(), |side| format!(", at most {side} a side"));
+    let multiple =
+        image.multiple.map_or(String::new(), |multiple| format!(", sides in multiples of {multiple}"));
     let color = match image.color {
         Color::Gray => "gray",
         Color::Rgb => "in colour",
@@ -33,24 +30,17 @@ fn image(image: &ImageInput) -> String {
 }
 
 fn audio(audio: &AudioInput) -> String {
-    let samples = audio
-        .samples
-        .map_or(String::new(), |samples| format!(", {samples} samples"));
+    let samples = audio.samples.map_or(String::new(), |samples| format!(", {samples} samples"));
     format!("from a WAV file, at {} Hz{samples}", audio.rate)
 }
 
 fn file(file: &FileInput) -> String {
-    format!(
-        "from any file: its first {} and last {} bytes",
-        file.begin, file.end
-    )
+    format!("from any file: its first {} and last {} bytes", file.begin, file.end)
 }
 
 pub(crate) fn output(output: &OutputConfig) -> String {
-    let labels = output
-        .labels
-        .as_ref()
-        .map_or("no labels".into(), |labels| format!("{} labels", labels.len()));
+    let labels =
+        output.labels.as_ref().map_or("no labels".into(), |labels| format!("{} labels", labels.len()));
     match output.decode {
         Decode::Ctc => format!("text of {labels}"),
         Decode::Classes => labels,

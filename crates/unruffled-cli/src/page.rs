@@ -9,22 +9,12 @@ use crate::terminal::{BAR, FAINT, GOOD, bar};
 const BAR_WIDTH: usize = 24;
 
 /// The shades of a drawing, from no ink to full ink; two characters make a square.
-const SHADES: [&str; 5] = [
-    "  ",
-    "\u{2591}\u{2591}",
-    "\u{2592}\u{2592}",
-    "\u{2593}\u{2593}",
-    "\u{2588}\u{2588}",
-];
+const SHADES: [&str; 5] =
+    ["  ", "\u{2591}\u{2591}", "\u{2592}\u{2592}", "\u{2593}\u{2593}", "\u{2588}\u{2588}"];
 
 /// The outputs, one below the other, their names aligned.
 pub(crate) fn answer(answer: &Answer) -> String {
-    let width = answer
-        .outputs
-        .iter()
-        .map(|output| output.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = answer.outputs.iter().map(|output| output.name.chars().count()).max().unwrap_or(0);
     let mut page = String::new();
     for output in &answer.outputs {
         let mut name = &*output.name;
@@ -50,10 +40,7 @@ pub(crate) fn drawing(ink: &[f32], width: usize, full: f32) -> String {
 fn lines(output: &OutputAnswer) -> Vec<String> {
     match &output.reading {
         Reading::Classes(rows) => {
-            let labels = rows
-                .iter()
-                .flatten()
-                .map(|class| shown(&class.label).chars().count());
+            let labels = rows.iter().flatten().map(|class| shown(&class.label).chars().count());
             let width = labels.max().unwrap_or(0);
             let probabilities = rows
                 .iter()
@@ -71,10 +58,7 @@ fn lines(output: &OutputAnswer) -> Vec<String> {
             rows.iter()
                 .enumerate()
                 .flat_map(|(row, classes)| {
-                    classes
-                        .iter()
-                        .enumerate()
-                        .map(move |(place, class)| (row, place, class))
+                    classes.iter().enumerate().map(move |(place, class)| (row, place, class))
                 })
                 .map(|(row, place, class)| line(row, place, class))
                 .collect()
@@ -82,20 +66,13 @@ fn lines(output: &OutputAnswer) -> Vec<String> {
         Reading::Text(texts) => {
             let line = |text: &unruffled::Line| {
                 let percent = text.score * 100.0;
-                format!(
-                    "{GOOD}{}{GOOD:#}  {FAINT}{percent:.1} %{FAINT:#}",
-                    shown(&text.text)
-                )
+                format!("{GOOD}{}{GOOD:#}  {FAINT}{percent:.1} %{FAINT:#}", shown(&text.text))
             };
             texts.iter().map(line).collect()
         }
         _ => {
             let (dtype, shape) = (output.tensor.dtype(), output.tensor.shape());
-            let kind = if shape.is_empty() {
-                dtype.to_string()
-            } else {
-                format!("{dtype} {shape:?}")
-            };
+            let kind = if shape.is_empty() { dtype.to_string() } else { format!("{dtype} {shape:?}") };
             vec![format!("{}  {FAINT}{kind}{FAINT:#}", Summary::of(&output.tensor))]
         }
     }
@@ -103,19 +80,11 @@ fn lines(output: &OutputAnswer) -> Vec<String> {
 
 fn class_line(class: &Class, best: bool, width: usize, probabilities: bool) -> String {
     let label = format!("{:width$}", shown(&class.label));
-    let label = if best {
-        format!("{GOOD}{label}{GOOD:#}")
-    } else {
-        label
-    };
+    let label = if best { format!("{GOOD}{label}{GOOD:#}") } else { label };
     match class.score {
         None => label.trim_end().to_owned(),
         Some(score) if probabilities => {
-            format!(
-                "{label}  {BAR}{}{BAR:#}  {:6.2} %",
-                bar(score, BAR_WIDTH),
-                score * 100.0
-            )
+            format!("{label}  {BAR}{}{BAR:#}  {:6.2} %", bar(score, BAR_WIDTH), score * 100.0)
         }
         Some(score) => format!("{label}  {score:>12.4}"),
     }
@@ -128,13 +97,7 @@ fn shown(text: &str) -> String {
         text if text.trim().is_empty() => format!("{text:?}"),
         text => text
             .chars()
-            .flat_map(|c| {
-                if c.is_control() {
-                    c.escape_default().collect()
-                } else {
-                    vec![c]
-                }
-            })
+            .flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] })
             .collect(),
     }
 }

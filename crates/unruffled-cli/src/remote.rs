@@ -34,11 +34,8 @@ pub(crate) struct Reply {
 impl Remote {
     pub(crate) fn new(server: &str, model: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
         if !server.starts_with("http://") {
-            return Err(Failure::new(
-                Exit::Usage,
-                format!("--url {server}: only http:// is spoken here"),
-            )
-            .hint("--url http://127.0.0.1:8000"));
+            return Err(Failure::new(Exit::Usage, format!("--url {server}: only http:// is spoken here"))
+                .hint("--url http://127.0.0.1:8000"));
         }
         let server = server.trim_end_matches('/');
         let config = ureq::Agent::config_builder()
@@ -59,36 +56,21 @@ impl Remote {
         let (body, _) = self.body(answer)?;
         let metadata = ModelMetadata::from_json(&body).map_err(|error| self.strange(&error))?;
         let specs = |tensors: &[TensorMetadata]| tensors.iter().map(spec).collect();
-        let signature = Signature {
-            inputs: specs(&metadata.inputs),
-            outputs: specs(&metadata.outputs),
-        };
+        let signature = Signature { inputs: specs(&metadata.inputs), outputs: specs(&metadata.outputs) };
         Ok((signature, metadata.platform))
     }
 
     pub(crate) fn infer(&self, inputs: Tensors, timeout: Option<Duration>) -> Result<Reply, Failure> {
-        let request = InferRequest {
-            inputs,
-            ..InferRequest::default()
-        };
-        let body = request
-            .to_json()
-            .map_err(|error| Failure::new(Exit::Input, error.to_string()))?;
-        let mut post = self
-            .agent
-            .post(format!("{}/infer", self.url))
-            .content_type("application/json");
+        let request = InferRequest { inputs, ..InferRequest::default() };
+        let body = request.to_json().map_err(|error| Failure::new(Exit::Input, error.to_string()))?;
+        let mut post = self.agent.post(format!("{}/infer", self.url)).content_type("application/json");
         if let Some(timeout) = timeout {
             post = post.header("X-Request-Timeout", timeout.as_secs_f64().to_string());
         }
         let (body, timing) = self.body(post.send(&body))?;
         let response =
             InferResponse::from_json(&body, &Limits::default()).map_err(|error| self.strange(&error))?;
-        Ok(Reply {
-            version: response.model_version,
-            outputs: response.outputs,
-            timing,
-        })
+        Ok(Reply { version: response.model_version, outputs: response.outputs, timing })
     }
 
     /// The body of an answer that is a success.
@@ -97,17 +79,10 @@ impl Remote {
         answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     ) -> Result<(Vec<u8>, Option<String>), Failure> {
         let mut answer = answer.map_err(|error| self.unreachable(&error))?;
-        let timing = answer
-            .headers()
-            .get("server-timing")
-            .and_then(|timing| timing.to_str().ok())
-            .map(str::to_owned);
+        let timing =
+            answer.headers().get("server-timing").and_then(|timing| timing.to_str().ok()).map(str::to_owned);
         let status = answer.status();
-        let body = answer
-            .body_mut()
-            .with_config()
-            .limit(ANSWER_BYTES_MAX)
-            .read_to_vec();
+        let body = answer.body_mut().with_config().limit(ANSWER_BYTES_MAX).read_to_vec();
         let body = body.map_err(|error| self.unreachable(&error))?;
         if status.is_success() {
             return Ok((body, timing));
@@ -124,31 +99,20 @@ impl Remote {
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {
-        let exit = if matches!(error, ureq::Error::Timeout(_)) {
-            Exit::Busy
-        } else {
-            Exit::Network
-        };
+        let exit = if matches!(error, ureq::Error::Timeout(_)) { Exit::Busy } else { Exit::Network };
         Failure::new(exit, format!("{}: no answer: {error}", self.server))
             .hint("check the address, and that `unruffled serve` runs there")
     }
 
     fn strange(&self, error: &unruffled_protocol::ProtocolError) -> Failure {
-        let message = format!(
-            "{} does not speak the Open Inference Protocol V2: {error}",
-            self.server
-        );
+        let message = format!("{} does not speak the Open Inference Protocol V2: {error}", self.server);
         Failure::new(Exit::Network, message)
     }
 }
 
 fn spec(tensor: &TensorMetadata) -> TensorSpec {
     let dim = |size: &i64| usize::try_from(*size).map_or(Dim::Any, Dim::Fixed);
-    TensorSpec::new(
-        tensor.name.as_str(),
-        tensor.dtype,
-        tensor.shape.iter().map(dim).collect::<Vec<_>>(),
-    )
+    TensorSpec::new(tensor.name.as_str(), tensor.dtype, tensor.shape.iter().map(dim).collect::<Vec<_>>())
 }
 
 /// A name as one step of a path.

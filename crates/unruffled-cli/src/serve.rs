@@ -70,23 +70,14 @@ fn models(args: &Serve) -> Result<Repository, Failure> {
 async fn serve(args: &Serve, repository: &Repository) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let engine = Engine::new();
-    let options = ServerOptions::default()
-        .with_grace(args.grace)
-        .with_catalog(versions(repository));
+    let options = ServerOptions::default().with_grace(args.grace).with_catalog(versions(repository));
     let server = Server::bind(args.http, engine.clone(), options)
         .await
         .map_err(|error| unbindable(args.http, &error))?;
-    let address = server
-        .local_addr()
-        .map_err(|error| unbindable(args.http, &error))?;
+    let address = server.local_addr().map_err(|error| unbindable(args.http, &error))?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
     let loads = start_loads(&engine, repository)?;
-    let width = repository
-        .models()
-        .iter()
-        .map(|model| model.name.chars().count())
-        .max()
-        .unwrap_or(0);
+    let width = repository.models().iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
     let (stop, stopped) = oneshot::channel();
     let mut running = tokio::spawn(server.run(async {
         // A sender that has gone ends it as well.
@@ -135,11 +126,7 @@ fn versions(repository: &Repository) -> HashMap<Name, Name> {
 }
 
 /// A model, and how its load went.
-type Loaded = (
-    ModelFolder,
-    Duration,
-    Result<TensorHandle, unruffled::engine::Error>,
-);
+type Loaded = (ModelFolder, Duration, Result<TensorHandle, unruffled::engine::Error>);
 
 /// Starts all loads; each goes on by itself, on a thread of its own.
 fn start_loads(engine: &Engine, repository: &Repository) -> Result<JoinSet<Loaded>, Failure> {
@@ -167,10 +154,8 @@ async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<Te
         };
         match outcome {
             Ok(handle) => {
-                let bytes = folder
-                    .file()
-                    .and_then(|file| std::fs::metadata(file).ok())
-                    .map(|file| file.len());
+                let bytes =
+                    folder.file().and_then(|file| std::fs::metadata(file).ok()).map(|file| file.len());
                 let bytes = bytes.map_or("built in".into(), size);
                 let backend = &handle.info().backend;
                 anstream::eprintln!(
@@ -182,11 +167,7 @@ async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<Te
             }
             Err(error) => {
                 failed += 1;
-                anstream::eprintln!(
-                    "  {BAD}failed{BAD:#}  {:width$}  {}",
-                    folder.name,
-                    error.message()
-                );
+                anstream::eprintln!("  {BAD}failed{BAD:#}  {:width$}  {}", folder.name, error.message());
             }
         }
     }
@@ -209,10 +190,7 @@ fn greeting(address: SocketAddr, loaded: &[TensorHandle]) -> String {
     };
     let url = format!("http://{host}");
     // The first of those whose example shows the most.
-    let by_worth = loaded
-        .iter()
-        .rev()
-        .max_by_key(|handle| worth(&handle.info().signature));
+    let by_worth = loaded.iter().rev().max_by_key(|handle| worth(&handle.info().signature));
     let shown = by_worth.expect("one was loaded at least");
     Example::new(&url, shown.name(), &shown.info().signature).page(&url, loaded.len())
 }

@@ -18,10 +18,7 @@ impl Signals {
 
         let listen =
             |kind| signal(kind).map_err(|error| Failure::new(Exit::Failed, format!("no signals: {error}")));
-        Ok(Self {
-            interrupt: listen(SignalKind::interrupt())?,
-            terminate: listen(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: listen(SignalKind::interrupt())?, terminate: listen(SignalKind::terminate())? })
     }
 
     /// Starts to listen.

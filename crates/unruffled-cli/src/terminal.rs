@@ -48,9 +48,8 @@ pub(crate) fn size(bytes: u64) -> String {
 
 /// A bar of at most `width` for a part from 0 to 1, padded to the full width.
 pub(crate) fn bar(part: f64, width: usize) -> String {
-    const EIGHTHS: [&str; 8] = [
-        "", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}",
-    ];
+    const EIGHTHS: [&str; 8] =
+        ["", "\u{258f}", "\u{258e}", "\u{258d}", "\u{258c}", "\u{258b}", "\u{258a}", "\u{2589}"];
     let eighths = (part.clamp(0.0, 1.0) * width as f64 * 8.0).round() as usize;
     let (whole, rest) = (eighths / 8, EIGHTHS[eighths % 8]);
     let blanks = width - whole - usize::from(!rest.is_empty());
@@ -70,10 +69,7 @@ mod tests {
             [ms(170), ms(2_340), ms(812_000), ms(12_340_000)],
             ["0.17 ms", "2.3 ms", "812 ms", "12.3 s"]
         );
-        assert_eq!(
-            [size(12), size(108_200), size(90_298_602)],
-            ["12 bytes", "108.2 kB", "90.3 MB"]
-        );
+        assert_eq!([size(12), size(108_200), size(90_298_602)], ["12 bytes", "108.2 kB", "90.3 MB"]);
     }
 
     #[test]

@@ -24,9 +24,7 @@ impl Default for RowCost {
 impl RowCost {
     pub(crate) fn observe(&self, run: Duration, rows: usize) {
         let newest = run.as_secs_f64() / rows.max(1) as f64;
-        let average = self
-            .known()
-            .map_or(newest, |known| known + NEWEST * (newest - known));
+        let average = self.known().map_or(newest, |known| known + NEWEST * (newest - known));
         self.0.store(average.to_bits(), Ordering::Relaxed);
     }
 
@@ -45,8 +43,7 @@ impl RowCost {
 
     /// How long `rows` take on so many instances; unknown before the first run.
     pub(crate) fn predict(&self, rows: usize, instances: usize) -> Option<Duration> {
-        self.known()
-            .map(|row| Duration::from_secs_f64(row * rows as f64 / instances.max(1) as f64))
+        self.known().map(|row| Duration::from_secs_f64(row * rows as f64 / instances.max(1) as f64))
     }
 }
 

@@ -42,16 +42,10 @@ impl Engine {
     /// # Panics
     ///
     /// If the operating system refuses a thread.
-    #[allow(
-        clippy::new_without_default,
-        reason = "it starts a thread, which no default should"
-    )]
+    #[allow(clippy::new_without_default, reason = "it starts a thread, which no default should")]
     pub fn new() -> Self {
         let timer = Timer::start().expect("the operating system grants one thread");
-        Self(Arc::new(Inner {
-            registry: Arc::default(),
-            timer,
-        }))
+        Self(Arc::new(Inner { registry: Arc::default(), timer }))
     }
 
     /// Makes a model of a function, without a name in the registry: its [`Handle`] is all there is.
@@ -88,12 +82,7 @@ impl Engine {
     /// As [`wrap`](Self::wrap), for a model of any kind.
     pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
         let name = model.info().backend.clone();
-        Wrap {
-            engine: self.clone(),
-            name,
-            model: Arc::new(model),
-            options: PoolOptions::default(),
-        }
+        Wrap { engine: self.clone(), name, model: Arc::new(model), options: PoolOptions::default() }
     }
 
     /// Loads a model under a name: `loader` runs on a thread of its own, and says how far it is.
@@ -169,13 +158,7 @@ impl Engine {
     /// Dropped before its end, the model is out of the registry and goes on draining, without a bound.
     pub async fn unload(&self, name: &str, grace: Duration) -> Result<Drained, Error> {
         let member = self.0.registry.take(name)?;
-        Ok(self
-            .drain(
-                vec![member],
-                Error::new(ErrorKind::NotReady, "has been unloaded"),
-                grace,
-            )
-            .await)
+        Ok(self.drain(vec![member], Error::new(ErrorKind::NotReady, "has been unloaded"), grace).await)
     }
 
     /// Ends everything: new requests are refused at once with `ShuttingDown`, those accepted have `grace` to finish,
@@ -196,10 +179,7 @@ impl Engine {
             member.drain(error.clone());
         }
         if self.ended(&members, begin + grace).await {
-            return Drained {
-                cancelled: false,
-                still_running: Vec::new(),
-            };
+            return Drained { cancelled: false, still_running: Vec::new() };
         }
         for member in &members {
             member.close(error.clone());
@@ -333,9 +313,7 @@ fn start<I: Send + 'static, O: Send + 'static>(
     let pool = Arc::new(Pool::new(name, model, options));
     let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
     pool.set_alarm(timer.register(weak.clone()));
-    registry
-        .started(weak)
-        .map_err(|error| error.of_model(pool.name()))?;
+    registry.started(weak).map_err(|error| error.of_model(pool.name()))?;
     // From here on the handle's end is the pool's end, whatever fails.
     let handle = Handle::new(pool);
     instance::start(handle.pool())?;

@@ -77,13 +77,7 @@ struct Inner {
 impl Error {
     /// An error of this kind; `message` names the value that was wrong and, where there is one, the remedy.
     pub fn new(kind: ErrorKind, message: impl Into<Box<str>>) -> Self {
-        Self(Arc::new(Inner {
-            kind,
-            model: None,
-            message: message.into(),
-            retry_after: None,
-            source: None,
-        }))
+        Self(Arc::new(Inner { kind, model: None, message: message.into(), retry_after: None, source: None }))
     }
 
     pub(crate) fn from_model(error: ModelError) -> Self {

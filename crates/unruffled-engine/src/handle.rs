@@ -51,11 +51,7 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
     /// # }
     /// ```
     pub fn infer(&self, input: I) -> Request<'_, I, O> {
-        Request {
-            pool: self.pool(),
-            input,
-            options: RequestOptions::default(),
-        }
+        Request { pool: self.pool(), input, options: RequestOptions::default() }
     }
 
     /// The name of the model.
@@ -82,10 +78,7 @@ impl<I: Send + 'static, O: Send + 'static> Clone for Handle<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Handle<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Handle")
-            .field("name", self.name())
-            .field("status", &self.status())
-            .finish()
+        f.debug_struct("Handle").field("name", self.name()).field("status", &self.status()).finish()
     }
 }
 

@@ -101,9 +101,7 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
 fn pause(setbacks: u32) -> Duration {
     match setbacks {
         0 | 1 => Duration::ZERO,
-        _ => FIRST_PAUSE
-            .saturating_mul(1 << (setbacks - 2).min(16))
-            .min(LONGEST_PAUSE),
+        _ => FIRST_PAUSE.saturating_mul(1 << (setbacks - 2).min(16)).min(LONGEST_PAUSE),
     }
 }
 
@@ -117,7 +115,9 @@ fn serve<I: Send + 'static, O: Send + 'static>(
     let mut courtesy = Courtesy::default();
     pool.instance_up();
     while let Some(mut work) = pool.next(slot) {
+        let begin = courtesy.wants_cpu_time().then(thread::cpu_time).flatten();
         let failure = run(model, &mut work);
+        let on_core = begin.and_then(|begin| Some((thread::cpu_time()?.saturating_sub(begin), work.rows())));
         let broken = match &failure {
             Some(Failure::Panic(_)) => true,
             Some(Failure::Error(error)) => error.kind() == ModelErrorKind::Crashed,
@@ -130,7 +130,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
             *setbacks = 0;
         }
         let row = pool.complete(slot, work, failure.as_ref(), Instant::now());
-        if courtesy.is_due(row) {
+        if courtesy.is_due(row, on_core) {
             thread::enter(&thread_name(pool, slot), Intent::Model);
         }
         if broken {
@@ -144,10 +144,12 @@ fn serve<I: Send + 'static, O: Send + 'static>(
 /// Decides when a thread is to give way to others: once its rows have shown that they are not cheap.
 ///
 /// A model of microseconds keeps nobody waiting, and on a busy machine a lower priority would cost it half of its
-/// throughput, each hand-over being a race for a core. One long run may be the machine's doing; a row of them is not.
+/// throughput, each hand-over being a race for a core. A run that took long may have been kept off its core, so that its
+/// time on the core is what counts; that is asked only after one that took long.
 #[derive(Default)]
 struct Courtesy {
     given: bool,
+    suspected: bool,
     costly_runs: u32,
     spent: Duration,
 }
@@ -157,14 +159,22 @@ impl Courtesy {
     const RUNS: u32 = 8;
     const SPENT: Duration = Duration::from_millis(15);
 
-    /// Whether this run, by what one of its rows cost, is the one that settles it.
-    fn is_due(&mut self, row: Duration) -> bool {
-        if self.given || row <= Self::CHEAP_ROW {
-            (self.costly_runs, self.spent) = (0, Duration::ZERO);
-            return false;
+    /// Whether the next run's time on the core is to be measured.
+    fn wants_cpu_time(&self) -> bool {
+        self.suspected && !self.given
+    }
+
+    /// Whether this run settles it, by how long its rows took each, and how long the whole was on the core.
+    fn is_due(&mut self, row: Duration, on_core: Option<(Duration, u32)>) -> bool {
+        self.suspected = row > Self::CHEAP_ROW;
+        match on_core {
+            _ if self.given => return false,
+            Some((spent, rows)) if spent / rows.max(1) > Self::CHEAP_ROW => {
+                self.costly_runs += 1;
+                self.spent += spent;
+            }
+            _ => (self.costly_runs, self.spent) = (0, Duration::ZERO),
         }
-        self.costly_runs += 1;
-        self.spent += row;
         self.given = self.costly_runs >= Self::RUNS || self.spent >= Self::SPENT;
         self.given
     }
@@ -189,21 +199,23 @@ mod tests {
 
     use super::Courtesy;
 
+    /// Feeds runs of one row, as (time taken, time on the core) in microseconds.
     #[track_caller]
-    fn check(rows_us: &[u64], settled_by: Option<usize>) {
+    fn check(runs_us: &[(u64, u64)], settled_by: Option<usize>) {
         let mut courtesy = Courtesy::default();
-        let settled = rows_us
-            .iter()
-            .position(|&us| courtesy.is_due(Duration::from_micros(us)));
+        let settled = runs_us.iter().position(|&(taken, on_core)| {
+            let on_core = courtesy.wants_cpu_time().then(|| (Duration::from_micros(on_core), 1));
+            courtesy.is_due(Duration::from_micros(taken), on_core)
+        });
         assert_eq!(settled, settled_by);
     }
 
     #[test]
     fn a_thread_gives_way_once_its_rows_are_known_to_be_costly() {
-        check(&[20_000], Some(0));
-        check(&[20; 20], Some(7));
-        check(&[1; 1000], None);
-        // A hiccup of the machine between cheap runs proves nothing.
-        check(&[1, 9_000, 1, 9_000, 1, 9_000, 1], None);
+        check(&[(20_000, 20_000); 3], Some(1));
+        check(&[(20, 20); 20], Some(8));
+        check(&[(1, 1); 1000], None);
+        // Kept off its core again and again, a cheap model is still cheap.
+        check(&[(9_000, 1); 1000], None);
     }
 }

@@ -71,11 +71,7 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
             if loaded.is_err() {
                 release();
             }
-            let last = if loaded.is_ok() {
-                LoadProgress::Ready
-            } else {
-                LoadProgress::Failed
-            };
+            let last = if loaded.is_ok() { LoadProgress::Ready } else { LoadProgress::Failed };
             tell_progress.send_replace(last);
             // Nobody hears it if the load was dropped in this very moment: then the model stays, under its name.
             let _ = tell_outcome.send(loaded);
@@ -83,12 +79,7 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
         thread::start(format!("load {name}"), Intent::Load, body).map_err(|error| {
             Error::new(ErrorKind::NotReady, format!("no thread to load it: {error}")).of_model(name)
         })?;
-        Ok(Self {
-            outcome,
-            progress,
-            cancel,
-            name: name.clone(),
-        })
+        Ok(Self { outcome, progress, cancel, name: name.clone() })
     }
 
     /// How far it has come.
@@ -120,10 +111,9 @@ fn read<I, O>(
     match catch_unwind(AssertUnwindSafe(|| loader(&context))) {
         Ok(loaded) => loaded.map_err(Error::from_model),
         Err(payload) => match Failure::panic(&*payload) {
-            Failure::Panic(text) => Err(Error::new(
-                ErrorKind::ModelCrashed,
-                format!("panicked while loading: {text}"),
-            )),
+            Failure::Panic(text) => {
+                Err(Error::new(ErrorKind::ModelCrashed, format!("panicked while loading: {text}")))
+            }
             Failure::Error(error) => Err(Error::from_model(error)),
         },
     }
@@ -151,9 +141,6 @@ impl<I: Send + 'static, O: Send + 'static> Drop for Loading<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Loading<I, O> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Loading")
-            .field("name", &self.name)
-            .field("progress", &self.progress())
-            .finish()
+        f.debug_struct("Loading").field("name", &self.name).field("progress", &self.progress()).finish()
     }
 }

@@ -21,11 +21,7 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(class: Priority, deadline: Option<Instant>, arrived: Instant, arrival: u64) -> Self {
-        Self {
-            class,
-            due: deadline.unwrap_or(arrived + PATIENCE),
-            arrival,
-        }
+        Self { class, due: deadline.unwrap_or(arrived + PATIENCE), arrival }
     }
 
     pub(crate) fn arrival(&self) -> u64 {
@@ -45,10 +41,7 @@ pub struct QueueLimits {
 impl Default for QueueLimits {
     /// 1,024 requests and 256 MiB.
     fn default() -> Self {
-        Self {
-            items: 1024,
-            bytes: 256 << 20,
-        }
+        Self { items: 1024, bytes: 256 << 20 }
     }
 }
 
@@ -88,13 +81,7 @@ struct Entry<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self {
-            limits,
-            lanes: Default::default(),
-            len: 0,
-            rows: 0,
-            bytes: 0,
-        }
+        Self { limits, lanes: Default::default(), len: 0, rows: 0, bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -188,10 +175,7 @@ impl<T> Queue<T> {
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         (self.len, self.rows, self.bytes) = (0, 0, 0);
-        std::mem::take(&mut self.lanes)
-            .into_iter()
-            .flatten()
-            .map(|entry| entry.item)
+        std::mem::take(&mut self.lanes).into_iter().flatten().map(|entry| entry.item)
     }
 
     fn count_out(&mut self, footprint: &Footprint) {

@@ -116,10 +116,7 @@ impl Registry {
             Some(Entry::Loading) => Err(error(ErrorKind::NotReady, "is being loaded")),
             Some(Entry::Loaded(_, handle)) => match handle.downcast_ref::<Handle<I, O>>() {
                 Some(handle) => Ok(handle.clone()),
-                None => Err(error(
-                    ErrorKind::InvalidInput,
-                    "takes or gives other types than asked for",
-                )),
+                None => Err(error(ErrorKind::InvalidInput, "takes or gives other types than asked for")),
             },
         }
     }

@@ -21,10 +21,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self {
-            waiting: AtomicUsize::new(0),
-            cancel: CancelToken::new(),
-        })
+        Arc::new(Self { waiting: AtomicUsize::new(0), cancel: CancelToken::new() })
     }
 
     pub(crate) fn cancel_token(&self) -> &CancelToken {
@@ -82,14 +79,7 @@ impl<O> Ticket<O> {
         footprint: Footprint,
         context: RequestContext,
     ) -> Arc<Self> {
-        Arc::new(Self {
-            key,
-            arrived,
-            deadline,
-            footprint,
-            context,
-            state: Mutex::new(State::Queued(None)),
-        })
+        Arc::new(Self { key, arrived, deadline, footprint, context, state: Mutex::new(State::Queued(None)) })
     }
 
     /// Queued -> Running. False if the request was given up or answered meanwhile.
@@ -141,11 +131,7 @@ impl<O> Ticket<O> {
             State::Answered(outcome) => {
                 let next = next();
                 // Only the caller's going throws an answer away.
-                *state = if matches!(next, State::Closed) {
-                    next
-                } else {
-                    State::Answered(outcome)
-                };
+                *state = if matches!(next, State::Closed) { next } else { State::Answered(outcome) };
                 (Left::Nowhere, None)
             }
             State::Closed => (Left::Nowhere, None),
@@ -193,34 +179,14 @@ mod loom_tests {
     fn ticket() -> Arc<Ticket<u32>> {
         let now = Instant::now();
         let key = Key::new(Priority::Normal, None, now, 0);
-        let footprint = Footprint {
-            rows: 1,
-            bytes: 0,
-            bucket: 0,
-        };
-        Ticket::new(
-            key,
-            now,
-            None,
-            footprint,
-            RequestContext::new(RequestId::Number(0)),
-        )
+        let footprint = Footprint { rows: 1, bytes: 0, bucket: 0 };
+        Ticket::new(key, now, None, footprint, RequestContext::new(RequestId::Number(0)))
     }
 
     fn answer(output: u32) -> Outcome<u32> {
         let none = Duration::ZERO;
-        let timings = Timings {
-            queue: none,
-            run: none,
-            batch_requests: 1,
-            batch_rows: 1,
-            instance: 0,
-        };
-        Ok(Response {
-            output,
-            id: RequestId::Number(0),
-            timings,
-        })
+        let timings = Timings { queue: none, run: none, batch_requests: 1, batch_rows: 1, instance: 0 };
+        Ok(Response { output, id: RequestId::Number(0), timings })
     }
 
     fn leave(left: Left) {
@@ -283,13 +249,7 @@ mod loom_tests {
             assert!(ticket.join(&run) && neighbour.join(&run));
             let timer = thread::spawn({
                 let ticket = Arc::clone(&ticket);
-                move || {
-                    leave(
-                        ticket
-                            .give_up(|| Error::new(ErrorKind::DeadlineExceeded, "late"))
-                            .0,
-                    )
-                }
+                move || leave(ticket.give_up(|| Error::new(ErrorKind::DeadlineExceeded, "late")).0)
             });
             leave(ticket.close());
             timer.join().unwrap();

@@ -1,6 +1,7 @@
 //! Threads: each has a name and says what it is for, and that decides its priority.
 
 use std::io;
+use std::time::Duration;
 
 /// What a thread is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,4 +60,15 @@ pub(crate) fn enter(name: &str, intent: Intent) {
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (name, intent);
+}
+
+/// The time that the current thread has spent on a core so far; `None` where priorities are left alone.
+pub(crate) fn cpu_time() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(time).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }

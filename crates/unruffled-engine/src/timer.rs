@@ -80,10 +80,7 @@ impl Timer {
         let id = alarms.next_id;
         alarms.next_id += 1;
         alarms.known.insert(id, Entry { alarm, due: None });
-        AlarmHandle {
-            timer: self.clone(),
-            id,
-        }
+        AlarmHandle { timer: self.clone(), id }
     }
 
     /// Completes at `at`, on any executor.
@@ -92,10 +89,7 @@ impl Timer {
         let weak: Weak<dyn Alarm> = Arc::downgrade(&state) as Weak<dyn Alarm>;
         let handle = self.register(weak);
         handle.wake_by(at);
-        Sleep {
-            state,
-            _handle: handle,
-        }
+        Sleep { state, _handle: handle }
     }
 }
 
@@ -237,10 +231,8 @@ mod tests {
         let timer = Timer::start().unwrap();
         let (tell, told) = mpsc::channel();
         let at = Instant::now() + Duration::from_millis(5);
-        let (first, second) = (
-            Arc::new(Tell(tell.clone(), at)),
-            Arc::new(Tell(tell, at + Duration::from_millis(5))),
-        );
+        let (first, second) =
+            (Arc::new(Tell(tell.clone(), at)), Arc::new(Tell(tell, at + Duration::from_millis(5))));
         let forgotten = timer.register(Arc::downgrade(&first) as Weak<dyn Alarm>);
         forgotten.wake_by(at);
         let kept = timer.register(Arc::downgrade(&second) as Weak<dyn Alarm>);

@@ -48,10 +48,7 @@ pub struct BackendOptions {
 
 impl Default for BackendOptions {
     fn default() -> Self {
-        Self {
-            threads: 1,
-            defaults: Vec::new(),
-        }
+        Self { threads: 1, defaults: Vec::new() }
     }
 }
 

@@ -24,10 +24,7 @@ impl<T: Send + Sync + 'static> Buffer<T> {
     /// `owner` must lend the same slice every time it is asked; one that shrinks makes later accesses panic.
     pub fn from_owner(owner: impl AsRef<[T]> + Send + Sync + 'static) -> Self {
         let range = 0..owner.as_ref().len();
-        Self {
-            owner: Arc::new(owner),
-            range,
-        }
+        Self { owner: Arc::new(owner), range }
     }
 
     /// A part of this buffer, sharing its memory.
@@ -42,10 +39,7 @@ impl<T: Send + Sync + 'static> Buffer<T> {
             self.range.len()
         );
         let start = self.range.start;
-        Self {
-            owner: Arc::clone(&self.owner),
-            range: start + range.start..start + range.end,
-        }
+        Self { owner: Arc::clone(&self.owner), range: start + range.start..start + range.end }
     }
 }
 
@@ -59,10 +53,7 @@ impl<T> Deref for Buffer<T> {
 
 impl<T> Clone for Buffer<T> {
     fn clone(&self) -> Self {
-        Self {
-            owner: Arc::clone(&self.owner),
-            range: self.range.clone(),
-        }
+        Self { owner: Arc::clone(&self.owner), range: self.range.clone() }
     }
 }
 
@@ -77,11 +68,7 @@ impl<T: fmt::Debug> fmt::Debug for Buffer<T> {
         const SHOWN: usize = 8;
         let mut list = f.debug_list();
         list.entries(self.iter().take(SHOWN));
-        if self.len() > SHOWN {
-            list.finish_non_exhaustive()
-        } else {
-            list.finish()
-        }
+        if self.len() > SHOWN { list.finish_non_exhaustive() } else { list.finish() }
     }
 }
 
@@ -111,9 +98,6 @@ mod tests {
 
     #[test]
     fn debug_is_short() {
-        assert_eq!(
-            format!("{:?}", Buffer::new(vec![0_u8; 100])),
-            "[0, 0, 0, 0, 0, 0, 0, 0, ..]"
-        );
+        assert_eq!(format!("{:?}", Buffer::new(vec![0_u8; 100])), "[0, 0, 0, 0, 0, 0, 0, 0, ..]");
     }
 }

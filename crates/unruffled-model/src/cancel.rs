@@ -72,18 +72,13 @@ impl CancelToken {
 
     fn hooks(&self) -> MutexGuard<'_, Hooks> {
         // A hook that panicked has been taken off the list; the rest of the list is sound.
-        self.0
-            .hooks
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.0.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 impl fmt::Debug for CancelToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CancelToken")
-            .field("cancelled", &self.is_cancelled())
-            .finish_non_exhaustive()
+        f.debug_struct("CancelToken").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
     }
 }
 

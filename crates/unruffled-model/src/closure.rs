@@ -30,9 +30,7 @@ impl<I: Send + 'static, O: Send + 'static> FnModel<I, O, ()> {
     where
         F: Fn(I) -> O + Send + Sync + 'static,
     {
-        FnModel::build(Interrupt::Never, move |input, _: &RunContext<'_>| {
-            Ok(function(input))
-        })
+        FnModel::build(Interrupt::Never, move |input, _: &RunContext<'_>| Ok(function(input)))
     }
 
     /// A function that may fail.
@@ -73,12 +71,7 @@ impl<I, O, F: RowFn<I, O>> FnModel<I, O, F> {
             interrupt,
             threads: 1,
         };
-        Self {
-            function,
-            info,
-            bytes: |_| size_of::<I>(),
-            types: PhantomData,
-        }
+        Self { function, info, bytes: |_| size_of::<I>(), types: PhantomData }
     }
 
     /// Says how many bytes an input holds; without it, only the size of its type counts.
@@ -98,11 +91,7 @@ impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> LoadedModel for FnMod
     }
 
     fn admit(&self, input: &I) -> Result<Footprint, ModelError> {
-        Ok(Footprint {
-            rows: 1,
-            bytes: (self.bytes)(input),
-            bucket: 0,
-        })
+        Ok(Footprint { rows: 1, bytes: (self.bytes)(input), bucket: 0 })
     }
 
     fn with_instance(&self, serve: &mut Serve<'_, I, O>) -> Result<(), ModelError> {

@@ -50,11 +50,7 @@ pub struct RunContext<'a> {
 impl<'a> RunContext<'a> {
     /// The context of a run over these requests, one per row of the batch.
     pub fn new(cancel: &'a CancelToken, deadline: Option<Instant>, requests: &'a [RequestContext]) -> Self {
-        Self {
-            cancel,
-            deadline,
-            requests,
-        }
+        Self { cancel, deadline, requests }
     }
 
     /// Whether nobody waits for this run any more. Ask it between steps, and return

@@ -35,12 +35,7 @@ struct Inner {
 
 impl ModelError {
     fn new(kind: ModelErrorKind, message: impl Into<Box<str>>) -> Self {
-        Self(Arc::new(Inner {
-            kind,
-            tensor: None,
-            message: message.into(),
-            source: None,
-        }))
+        Self(Arc::new(Inner { kind, tensor: None, message: message.into(), source: None }))
     }
 
     /// The input is not one that this model takes.
@@ -146,10 +141,7 @@ mod tests {
         assert_eq!(error.kind(), ModelErrorKind::Failed);
         let copy = error.clone().at("y");
         assert_eq!((error.tensor(), copy.tensor()), (Some("x"), Some("y")));
-        let root = copy
-            .source()
-            .and_then(|source| source.source())
-            .map(ToString::to_string);
+        let root = copy.source().and_then(|source| source.source()).map(ToString::to_string);
         assert_eq!(root.as_deref(), Some("disk on fire"));
     }
 }

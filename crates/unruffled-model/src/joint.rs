@@ -30,11 +30,7 @@ pub fn admit_tensors(info: &ModelInfo, inputs: &Tensors) -> Result<Footprint, Mo
     info.signature.check(inputs)?;
     let bytes = inputs.byte_len();
     if info.batching != Batching::Joint {
-        return Ok(Footprint {
-            rows: 1,
-            bytes,
-            bucket: 0,
-        });
+        return Ok(Footprint { rows: 1, bytes, bucket: 0 });
     }
     let (mut rows, mut shapes) = (1, DefaultHasher::new());
     for spec in &info.signature.inputs {
@@ -43,11 +39,7 @@ pub fn admit_tensors(info: &ModelInfo, inputs: &Tensors) -> Result<Footprint, Mo
             rest.hash(&mut shapes);
         }
     }
-    Ok(Footprint {
-        rows,
-        bytes,
-        bucket: shapes.finish(),
-    })
+    Ok(Footprint { rows, bytes, bucket: shapes.finish() })
 }
 
 /// Makes a [`Model`] of a [`TensorRun`]: gathers the rows of a batch, fills inputs that were left out, runs, scatters.
@@ -75,10 +67,8 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
         rows: &mut [Row<Tensors, Tensors>],
         ctx: &RunContext<'_>,
     ) -> Result<(), ModelError> {
-        let counts: Vec<usize> = rows
-            .iter()
-            .map(|row| input(row).map(row_count))
-            .collect::<Result<_, _>>()?;
+        let counts: Vec<usize> =
+            rows.iter().map(|row| input(row).map(row_count)).collect::<Result<_, _>>()?;
         let inputs = self.gather(rows)?;
         let outputs = self.run.run(&inputs, ctx)?;
         let total = counts.iter().sum::<usize>();
@@ -91,9 +81,7 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
         let mut start = 0;
         for (row, count) in rows.iter_mut().zip(counts) {
             let end = start + count;
-            let own = outputs
-                .iter()
-                .map(|(name, output)| (name.clone(), output.rows(start..end)));
+            let own = outputs.iter().map(|(name, output)| (name.clone(), output.rows(start..end)));
             row.finish(Ok(own.collect()));
             start = end;
         }
@@ -105,20 +93,13 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
             .iter()
             .map(|row| {
                 let given = input(row)?;
-                Ok(self
-                    .info
-                    .signature
-                    .fill(given)?
-                    .map_or(Cow::Borrowed(given), Cow::Owned))
+                Ok(self.info.signature.fill(given)?.map_or(Cow::Borrowed(given), Cow::Owned))
             })
             .collect::<Result<_, ModelError>>()?;
         let joined = filled[0].iter().map(|(name, _)| {
             let parts: Vec<&Tensor> = filled
                 .iter()
-                .map(|row| {
-                    row.get(name)
-                        .ok_or_else(|| ModelError::failed("rows differ").at(name))
-                })
+                .map(|row| row.get(name).ok_or_else(|| ModelError::failed("rows differ").at(name)))
                 .collect::<Result<_, _>>()?;
             let whole = Tensor::concat(parts.iter().copied()).map_err(|error| error.at(name))?;
             Ok((name.clone(), whole))
@@ -128,18 +109,12 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
 }
 
 fn input(row: &Row<Tensors, Tensors>) -> Result<&Tensors, ModelError> {
-    row.input()
-        .ok_or_else(|| ModelError::failed("the input of this row was taken before"))
+    row.input().ok_or_else(|| ModelError::failed("the input of this row was taken before"))
 }
 
 /// The rows of a request: its leading dimension, which admission has found equal in all inputs.
 fn row_count(inputs: &Tensors) -> usize {
-    inputs
-        .iter()
-        .next()
-        .and_then(|(_, tensor)| tensor.shape().first())
-        .copied()
-        .unwrap_or(1)
+    inputs.iter().next().and_then(|(_, tensor)| tensor.shape().first()).copied().unwrap_or(1)
 }
 
 impl<R: TensorRun> Model for JointModel<'_, R> {
@@ -175,11 +150,7 @@ mod tests {
             backend: "test".into(),
             platform: "test".into(),
             signature: Signature {
-                inputs: vec![TensorSpec::new(
-                    "x",
-                    DType::F32,
-                    dims(Dim::Symbolic("width".into())),
-                )],
+                inputs: vec![TensorSpec::new("x", DType::F32, dims(Dim::Symbolic("width".into())))],
                 outputs: vec![TensorSpec::new("y", DType::F32, dims(Dim::Any))],
             },
             batching: Batching::Joint,
@@ -206,23 +177,14 @@ mod tests {
     #[test]
     fn every_row_gets_its_own_rows_back() {
         let (info, mut seen) = (info(), Vec::new());
-        let mut batch = Batch::new([
-            request(1, 2, 1.0),
-            request(3, 2, 2.0),
-            request(0, 2, 9.0),
-            request(2, 2, 3.0),
-        ]);
+        let mut batch =
+            Batch::new([request(1, 2, 1.0), request(3, 2, 2.0), request(0, 2, 9.0), request(2, 2, 3.0)]);
         let (cancel, requests) = (CancelToken::new(), Vec::new());
         let ctx = RunContext::new(&cancel, None, &requests);
-        JointModel::new(&info, Echo(&mut seen))
-            .run(&mut batch, &ctx)
-            .unwrap();
+        JointModel::new(&info, Echo(&mut seen)).run(&mut batch, &ctx).unwrap();
         assert_eq!(seen, [[6, 2]], "one run for the whole batch");
-        let answers: Vec<_> = batch
-            .into_rows()
-            .into_iter()
-            .map(|row| row.into_answer().unwrap().unwrap())
-            .collect();
+        let answers: Vec<_> =
+            batch.into_rows().into_iter().map(|row| row.into_answer().unwrap().unwrap()).collect();
         let expected = [(1, 1.0_f32), (3, 2.0), (0, 9.0), (2, 3.0)];
         for (answer, (rows, value)) in answers.iter().zip(expected) {
             assert_eq!(answer.get("y"), Some(&Tensor::filled(&[rows, 2], value).unwrap()));
@@ -248,11 +210,7 @@ mod tests {
     fn equal_shapes_share_a_bucket() {
         let info = Arc::new(info());
         let weigh = |inputs: &Tensors| admit_tensors(&info, inputs).unwrap();
-        let (a, b, c) = (
-            weigh(&request(1, 2, 0.)),
-            weigh(&request(5, 2, 0.)),
-            weigh(&request(1, 3, 0.)),
-        );
+        let (a, b, c) = (weigh(&request(1, 2, 0.)), weigh(&request(5, 2, 0.)), weigh(&request(1, 3, 0.)));
         assert_eq!((a.rows, b.rows, c.rows), (1, 5, 1));
         assert_eq!((a.bytes, b.bytes), (8, 40));
         assert!(a.bucket == b.bucket && a.bucket != c.bucket);

@@ -36,9 +36,7 @@ pub struct Batch<I, O> {
 impl<I, O> Batch<I, O> {
     /// A batch over these inputs.
     pub fn new(inputs: impl IntoIterator<Item = I>) -> Self {
-        Self {
-            rows: inputs.into_iter().map(Row::new).collect(),
-        }
+        Self { rows: inputs.into_iter().map(Row::new).collect() }
     }
 
     /// How many rows there are.
@@ -76,10 +74,7 @@ pub struct Row<I, O> {
 
 impl<I, O> Row<I, O> {
     fn new(input: I) -> Self {
-        Self {
-            input: Some(input),
-            answer: None,
-        }
+        Self { input: Some(input), answer: None }
     }
 
     /// The input, unless it has been taken.

@@ -47,12 +47,7 @@ pub struct TensorSpec {
 impl TensorSpec {
     /// A required input, or an output, of these dimensions.
     pub fn new(name: impl Into<Name>, dtype: DType, dims: impl Into<Vec<Dim>>) -> Self {
-        Self {
-            name: name.into(),
-            dtype,
-            dims: Some(dims.into()),
-            default: None,
-        }
+        Self { name: name.into(), dtype, dims: Some(dims.into()), default: None }
     }
 
     /// The default in the shape that the symbols of a request give it.
@@ -132,10 +127,7 @@ struct Symbols<'a>(SmallVec<[(&'a str, usize, &'a str); 4]>);
 
 impl<'a> Symbols<'a> {
     fn get(&self, symbol: &str) -> Option<usize> {
-        self.0
-            .iter()
-            .find(|(known, ..)| *known == symbol)
-            .map(|(_, size, _)| *size)
+        self.0.iter().find(|(known, ..)| *known == symbol).map(|(_, size, _)| *size)
     }
 
     fn bind(&mut self, symbol: &'a str, size: usize, input: &'a str) -> Result<(), ModelError> {
@@ -182,8 +174,7 @@ impl Signature {
     pub fn check(&self, inputs: &Tensors) -> Result<(), ModelError> {
         let symbols = self.bind(inputs)?;
         // A default that no request could fill is found here, not in the middle of a batch.
-        self.defaults(inputs)
-            .try_for_each(|(spec, default)| spec.fill(default, &symbols).map(drop))
+        self.defaults(inputs).try_for_each(|(spec, default)| spec.fill(default, &symbols).map(drop))
     }
 
     /// The inputs with the defaults of those that were left out; `None` if none was.
@@ -243,10 +234,8 @@ impl Signature {
         let name = &default.input;
         let Some(spec) = self.inputs.iter_mut().find(|spec| spec.name == *name) else {
             let known: Vec<_> = self.inputs.iter().map(ToString::to_string).collect();
-            let message = format!(
-                "a default for an input that does not exist; the model takes {}",
-                known.join(", ")
-            );
+            let message =
+                format!("a default for an input that does not exist; the model takes {}", known.join(", "));
             return Err(ModelError::invalid_input(message).at(name));
         };
         let scalar = Tensor::from_number(spec.dtype, default.value).map_err(|error| error.at(name))?;
@@ -272,10 +261,7 @@ impl Signature {
         let Some(first) = self.inputs.first().and_then(leading) else {
             return false;
         };
-        self.inputs
-            .iter()
-            .chain(&self.outputs)
-            .all(|spec| leading(spec).as_ref() == Some(&first))
+        self.inputs.iter().chain(&self.outputs).all(|spec| leading(spec).as_ref() == Some(&first))
     }
 }
 
@@ -294,11 +280,7 @@ mod tests {
         Signature {
             inputs: vec![
                 TensorSpec::new("ids", DType::I64, [symbol("batch"), symbol("sequence")]),
-                TensorSpec::new(
-                    "mask",
-                    DType::F32,
-                    [symbol("batch"), symbol("sequence"), Dim::Fixed(2)],
-                ),
+                TensorSpec::new("mask", DType::F32, [symbol("batch"), symbol("sequence"), Dim::Fixed(2)]),
             ],
             outputs: vec![TensorSpec::new("y", DType::F32, [symbol("batch")])],
         }
@@ -320,9 +302,7 @@ mod tests {
 
     #[test]
     fn names_what_is_wrong_and_what_was_expected() {
-        let good = Tensors::new()
-            .with("ids", ids([1, 3]))
-            .with("mask", mask([1, 3, 2]));
+        let good = Tensors::new().with("ids", ids([1, 3])).with("mask", mask([1, 3, 2]));
         check(&good, Ok(()));
         check(
             &good.clone().with("idz", ids([1, 3])),
@@ -354,14 +334,8 @@ mod tests {
         let given = Tensors::new().with("ids", ids([1, 3]));
         signature.inputs[1].default = Some(mask([1, 3, 2]));
         assert!(signature.check(&given).is_ok());
-        assert_eq!(
-            signature.fill(&given).unwrap(),
-            Some(given.clone().with("mask", mask([1, 3, 2])))
-        );
-        assert!(
-            signature.check(&Tensors::new().with("ids", ids([1, 4]))).is_err(),
-            "the default has 3"
-        );
+        assert_eq!(signature.fill(&given).unwrap(), Some(given.clone().with("mask", mask([1, 3, 2]))));
+        assert!(signature.check(&Tensors::new().with("ids", ids([1, 4]))).is_err(), "the default has 3");
     }
 
     #[test]
@@ -369,10 +343,7 @@ mod tests {
         let mut signature = two_inputs();
         signature.inputs[1].default = Some(Tensor::scalar(1_f32));
         let given = Tensors::new().with("ids", ids([2, 5]));
-        assert_eq!(
-            signature.fill(&given).unwrap(),
-            Some(given.clone().with("mask", mask([2, 5, 2])))
-        );
+        assert_eq!(signature.fill(&given).unwrap(), Some(given.clone().with("mask", mask([2, 5, 2]))));
         let whole = given.with("mask", mask([2, 5, 2]));
         assert_eq!(signature.fill(&whole).unwrap(), None);
         signature.inputs[0].default = Some(Tensor::scalar(0_i64));
@@ -387,18 +358,11 @@ mod tests {
     fn a_default_is_cast_to_the_inputs_type() {
         let mut signature = two_inputs();
         let mut set = |input: &str, value, shape: Option<&[usize]>| {
-            let default = InputDefault {
-                input: input.into(),
-                value,
-                shape: shape.map(<[usize]>::to_vec),
-            };
+            let default = InputDefault { input: input.into(), value, shape: shape.map(<[usize]>::to_vec) };
             signature.set_default(&default).map_err(|error| error.to_string())
         };
         assert_eq!(set("ids", 7.0, None), Ok(()));
-        assert_eq!(
-            set("ids", 0.5, None),
-            Err("`ids`: 0.5 is not a value of type i64".into())
-        );
+        assert_eq!(set("ids", 0.5, None), Err("`ids`: 0.5 is not a value of type i64".into()));
         assert_eq!(set("mask", 1.0, Some(&[1, 2, 2])), Ok(()));
         assert_eq!(
             set("mask", 1.0, Some(&[1, 2])),

@@ -41,24 +41,16 @@ impl Tensor {
     pub fn new<T: Element>(shape: &[usize], elements: impl Into<Buffer<T>>) -> Result<Self, ModelError> {
         let elements = elements.into();
         if element_count(shape)? == elements.len() {
-            Ok(Self {
-                shape: shape.into(),
-                data: T::wrap(elements),
-            })
+            Ok(Self { shape: shape.into(), data: T::wrap(elements) })
         } else {
             let count = elements.len();
-            Err(ModelError::invalid_input(format!(
-                "shape {shape:?} does not hold {count} elements"
-            )))
+            Err(ModelError::invalid_input(format!("shape {shape:?} does not hold {count} elements")))
         }
     }
 
     /// A tensor without dimensions that holds one element.
     pub fn scalar<T: Element>(element: T) -> Self {
-        Self {
-            shape: Shape::new(),
-            data: T::wrap(Buffer::new(vec![element])),
-        }
+        Self { shape: Shape::new(), data: T::wrap(Buffer::new(vec![element])) }
     }
 
     /// A scalar of an element type that is known at run time only.
@@ -101,10 +93,7 @@ impl Tensor {
     /// `InvalidInput` if the product of `shape` overflows.
     pub fn filled<T: Element>(shape: &[usize], element: T) -> Result<Self, ModelError> {
         let count = element_count(shape)?;
-        Ok(Self {
-            shape: shape.into(),
-            data: T::wrap(Buffer::new(vec![element; count])),
-        })
+        Ok(Self { shape: shape.into(), data: T::wrap(Buffer::new(vec![element; count])) })
     }
 
     /// A tensor of `shape` whose elements are all this one's first.
@@ -114,9 +103,8 @@ impl Tensor {
     /// `InvalidInput` if the product of `shape` overflows, or this tensor is empty.
     pub fn repeated(&self, shape: &[usize]) -> Result<Self, ModelError> {
         fn repeat<T: Element>(buffer: &Buffer<T>, shape: &[usize]) -> Result<Tensor, ModelError> {
-            let first = buffer
-                .first()
-                .ok_or_else(|| ModelError::invalid_input("there is no element to repeat"))?;
+            let first =
+                buffer.first().ok_or_else(|| ModelError::invalid_input("there is no element to repeat"))?;
             Tensor::filled(shape, first.clone())
         }
         for_each_dtype!(&self.data, buffer => repeat(buffer, shape))
@@ -167,11 +155,7 @@ impl Tensor {
     pub fn elements<T: Element>(&self) -> Result<&[T], ModelError> {
         match T::unwrap_ref(&self.data) {
             Some(buffer) => Ok(buffer),
-            None => Err(ModelError::invalid_input(format!(
-                "is {}, not {}",
-                self.dtype(),
-                T::DTYPE
-            ))),
+            None => Err(ModelError::invalid_input(format!("is {}, not {}", self.dtype(), T::DTYPE))),
         }
     }
 
@@ -192,15 +176,10 @@ impl Tensor {
     /// `InvalidInput` if `shape` does not hold as many elements.
     pub fn reshaped(&self, shape: &[usize]) -> Result<Self, ModelError> {
         if element_count(shape)? == self.len() {
-            Ok(Self {
-                shape: shape.into(),
-                data: self.data.clone(),
-            })
+            Ok(Self { shape: shape.into(), data: self.data.clone() })
         } else {
             let from = self.shape();
-            Err(ModelError::invalid_input(format!(
-                "cannot reshape {from:?} to {shape:?}"
-            )))
+            Err(ModelError::invalid_input(format!("cannot reshape {from:?} to {shape:?}")))
         }
     }
 
@@ -213,19 +192,12 @@ impl Tensor {
         let stride: usize = self.shape[1..].iter().product();
         let mut shape = self.shape.clone();
         shape[0] = range.len();
-        assert!(
-            range.end <= self.shape[0],
-            "rows {range:?} of a tensor of {} rows",
-            self.shape[0]
-        );
+        assert!(range.end <= self.shape[0], "rows {range:?} of a tensor of {} rows", self.shape[0]);
         let elements = range.start * stride..range.end * stride;
         fn slice<T: Element>(buffer: &Buffer<T>, range: Range<usize>) -> Data {
             T::wrap(buffer.slice(range))
         }
-        Self {
-            shape,
-            data: for_each_dtype!(&self.data, buffer => slice(buffer, elements)),
-        }
+        Self { shape, data: for_each_dtype!(&self.data, buffer => slice(buffer, elements)) }
     }
 
     /// Joins tensors along their first dimension: the one copy that gathering a batch makes.
@@ -235,9 +207,7 @@ impl Tensor {
     /// `InvalidInput` if there is none, or if they differ in element type or in any dimension but the first.
     pub fn concat<'a>(parts: impl Iterator<Item = &'a Tensor> + Clone) -> Result<Self, ModelError> {
         let mut rest = parts.clone();
-        let first = rest
-            .next()
-            .ok_or_else(|| ModelError::invalid_input("no tensors to join"))?;
+        let first = rest.next().ok_or_else(|| ModelError::invalid_input("no tensors to join"))?;
         if first.shape.is_empty() {
             return Err(ModelError::invalid_input("a scalar has no rows to join"));
         }
@@ -263,10 +233,7 @@ impl Tensor {
             T::wrap(Buffer::new(joined))
         }
         let len = parts.clone().map(Tensor::len).sum();
-        Ok(Self {
-            shape,
-            data: for_each_dtype!(&first.data, buffer => join(buffer, parts, len)),
-        })
+        Ok(Self { shape, data: for_each_dtype!(&first.data, buffer => join(buffer, parts, len)) })
     }
 }
 
@@ -296,10 +263,7 @@ impl<T: Element> From<ArrayD<T>> for Tensor {
         } else {
             Buffer::new(array.iter().cloned().collect())
         };
-        Self {
-            shape,
-            data: T::wrap(elements),
-        }
+        Self { shape, data: T::wrap(elements) }
     }
 }
 
@@ -333,35 +297,18 @@ mod tests {
     #[test]
     fn shape_must_hold_the_elements() {
         check_refused(&[2, 3], vec![0; 5], "shape [2, 3] does not hold 5 elements");
-        check_refused(
-            &[usize::MAX, 2],
-            vec![],
-            "shape [18446744073709551615, 2] is too large",
-        );
-        check_refused(
-            &[0, usize::MAX, 2],
-            vec![],
-            "shape [0, 18446744073709551615, 2] is too large",
-        );
+        check_refused(&[usize::MAX, 2], vec![], "shape [18446744073709551615, 2] is too large");
+        check_refused(&[0, usize::MAX, 2], vec![], "shape [0, 18446744073709551615, 2] is too large");
         assert_eq!(Tensor::new::<u8>(&[0, 4], vec![]).unwrap().shape(), [0, 4]);
     }
 
     #[test]
     fn every_dtype_knows_itself() {
         let tensor = Tensor::scalar(f16::from_f32(1.5));
-        assert_eq!(
-            (tensor.dtype(), tensor.byte_len(), tensor.shape()),
-            (DType::F16, 2, &[][..])
-        );
+        assert_eq!((tensor.dtype(), tensor.byte_len(), tensor.shape()), (DType::F16, 2, &[][..]));
         let strings = Tensor::new(&[2], vec![Bytes::from_static(b"ab"), Bytes::new()]).unwrap();
-        assert_eq!(
-            (strings.dtype(), strings.byte_len()),
-            (DType::Bytes, 2 * size_of::<Bytes>() + 2)
-        );
-        assert_eq!(
-            strings.elements::<f32>().unwrap_err().to_string(),
-            "is bytes, not f32"
-        );
+        assert_eq!((strings.dtype(), strings.byte_len()), (DType::Bytes, 2 * size_of::<Bytes>() + 2));
+        assert_eq!(strings.elements::<f32>().unwrap_err().to_string(), "is bytes, not f32");
     }
 
     #[test]
@@ -386,15 +333,9 @@ mod tests {
     #[test]
     fn arrays_of_any_layout_become_tensors() {
         let array: ArrayD<f32> = Array::from_shape_fn((2, 3), |(i, j)| (10 * i + j) as f32).into_dyn();
-        assert_eq!(
-            Tensor::from(array.clone()).elements::<f32>().unwrap(),
-            [0., 1., 2., 10., 11., 12.]
-        );
+        assert_eq!(Tensor::from(array.clone()).elements::<f32>().unwrap(), [0., 1., 2., 10., 11., 12.]);
         let turned = array.clone().reversed_axes();
-        assert_eq!(
-            Tensor::from(turned).elements::<f32>().unwrap(),
-            [0., 10., 1., 11., 2., 12.]
-        );
+        assert_eq!(Tensor::from(turned).elements::<f32>().unwrap(), [0., 10., 1., 11., 2., 12.]);
         let mut tail = array;
         tail.slice_axis_inplace(Axis(0), (1..).into());
         assert_eq!(Tensor::from(tail).elements::<f32>().unwrap(), [10., 11., 12.]);

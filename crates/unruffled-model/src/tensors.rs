@@ -43,10 +43,7 @@ impl Tensors {
 
     /// The tensor of that name.
     pub fn get(&self, name: &str) -> Option<&Tensor> {
-        self.0
-            .iter()
-            .find(|(known, _)| **known == *name)
-            .map(|(_, tensor)| tensor)
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, tensor)| tensor)
     }
 
     /// Takes the tensor of that name out.
@@ -108,19 +105,11 @@ mod tests {
 
     #[test]
     fn keeps_order_and_replaces_by_name() {
-        let mut tensors = Tensors::new()
-            .with("b", Tensor::scalar(1_u8))
-            .with("a", Tensor::scalar(2_u8));
+        let mut tensors = Tensors::new().with("b", Tensor::scalar(1_u8)).with("a", Tensor::scalar(2_u8));
         tensors.insert("b", Tensor::scalar(3_u8));
         let names: Vec<_> = tensors.iter().map(|(name, _)| name.to_string()).collect();
         assert_eq!(names, ["b", "a"]);
-        assert_eq!(
-            tensors.remove("b").map(|t| t.elements::<u8>().unwrap()[0]),
-            Some(3)
-        );
-        assert_eq!(
-            (tensors.len(), tensors.byte_len(), tensors.get("b")),
-            (1, 1, None)
-        );
+        assert_eq!(tensors.remove("b").map(|t| t.elements::<u8>().unwrap()[0]), Some(3));
+        assert_eq!((tensors.len(), tensors.byte_len(), tensors.get("b")), (1, 1, None));
     }
 }

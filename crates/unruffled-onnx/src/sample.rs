@@ -96,18 +96,12 @@ impl Sample {
 
 /// A dimension of this size.
 pub(crate) fn fixed(size: i64) -> Dimension {
-    Dimension {
-        dim_value: Some(size),
-        dim_param: None,
-    }
+    Dimension { dim_value: Some(size), dim_param: None }
 }
 
 /// A dimension of this name.
 pub(crate) fn symbol(name: &str) -> Dimension {
-    Dimension {
-        dim_value: None,
-        dim_param: Some(name.into()),
-    }
+    Dimension { dim_value: None, dim_param: Some(name.into()) }
 }
 
 fn value(name: &str, dtype: DataType, dim: Vec<Dimension>) -> ValueInfoProto {

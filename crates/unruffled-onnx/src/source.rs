@@ -17,10 +17,8 @@ pub(crate) fn display_name(source: &ModelSource) -> String {
 
 /// The source could not be read.
 pub(crate) fn unreadable(source: &ModelSource, error: std::io::Error) -> ModelError {
-    let message = format!(
-        "cannot read {}: {error}; check that it exists and may be read",
-        display_name(source)
-    );
+    let message =
+        format!("cannot read {}: {error}; check that it exists and may be read", display_name(source));
     ModelError::failed(message).caused_by(error)
 }
 

@@ -29,10 +29,7 @@ fn load(threads: usize) -> TensorModel {
         .output("y", DataType::FLOAT, [symbol("batch"), fixed(side)])
         .source();
     let cancel = CancelToken::new();
-    let options = BackendOptions {
-        threads,
-        ..BackendOptions::default()
-    };
+    let options = BackendOptions { threads, ..BackendOptions::default() };
     let ctx = LoadContext::new(&cancel, &|_| ());
     RtenBackend.load(&source, &options, &ctx).unwrap()
 }
@@ -44,16 +41,11 @@ fn with_instances(model: &TensorModel, count: usize, look: &mut (dyn FnMut() + S
     }
     let serve = &mut |instance: &mut dyn unruffled_model::Model<Input = Tensors, Output = Tensors>| {
         let thread = std::thread::current();
-        assert!(
-            thread.name().is_some_and(|name| name.starts_with("rten-")),
-            "runs would change threads"
-        );
+        assert!(thread.name().is_some_and(|name| name.starts_with("rten-")), "runs would change threads");
         let x = Tensor::filled(&[1, SIDE], 1.0_f32).unwrap();
         let mut batch = Batch::new([Tensors::new().with("x", x)]);
         let cancel = CancelToken::new();
-        instance
-            .run(&mut batch, &RunContext::new(&cancel, None, &[]))
-            .unwrap();
+        instance.run(&mut batch, &RunContext::new(&cancel, None, &[])).unwrap();
         with_instances(model, count - 1, look);
     };
     model.with_instance(serve).unwrap();

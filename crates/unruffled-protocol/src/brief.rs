@@ -18,11 +18,7 @@ impl fmt::Display for Brief<'_> {
                 f.write_char(char)?;
             }
         }
-        if chars.next().is_some() {
-            f.write_str("...")
-        } else {
-            Ok(())
-        }
+        if chars.next().is_some() { f.write_str("...") } else { Ok(()) }
     }
 }
 
@@ -34,9 +30,6 @@ mod tests {
     fn cuts_by_characters_and_escapes_controls() {
         assert_eq!(Brief("a\nb\0ü").to_string(), "a\\nb\\u{0}ü");
         assert_eq!(Brief(&"ü".repeat(80)).to_string(), "ü".repeat(80));
-        assert_eq!(
-            Brief(&"ü".repeat(81)).to_string(),
-            format!("{}...", "ü".repeat(80))
-        );
+        assert_eq!(Brief(&"ü".repeat(81)).to_string(), format!("{}...", "ü".repeat(80)));
     }
 }

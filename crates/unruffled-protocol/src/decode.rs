@@ -68,11 +68,7 @@ pub(crate) fn tensor(item: &Item<'_>, limits: &Limits, null: Null) -> Result<Ten
     let dtype = datatype::parse(&datatype)?;
     let shape = shape(required(item.shape, "shape")?, limits)?;
     let count = element_count(&shape).map_err(|error| invalid(error.to_string()))?;
-    let data = Data {
-        json: required(item.data, "data")?,
-        shape: &shape,
-        count,
-    };
+    let data = Data { json: required(item.data, "data")?, shape: &shape, count };
     match dtype {
         DType::Bool => data.read(5, boolean),
         DType::U8 => data.read(2, integer::<u8>),
@@ -96,36 +92,20 @@ fn invalid(message: String) -> ProtocolError {
 }
 
 fn shape(json: &str, limits: &Limits) -> Result<Vec<usize>, ProtocolError> {
-    let flat = json
-        .strip_prefix('[')
-        .filter(|items| !items.contains(['[', '{', '"']));
+    let flat = json.strip_prefix('[').filter(|items| !items.contains(['[', '{', '"']));
     let Some(items) = flat else {
-        let message = format!(
-            "`shape` is `{}`; expected an array of non-negative integers",
-            Brief(json)
-        );
+        let message = format!("`shape` is `{}`; expected an array of non-negative integers", Brief(json));
         return Err(ProtocolError::new(ProtocolErrorKind::Malformed, message));
     };
-    let rank = if items.trim_start().starts_with(']') {
-        0
-    } else {
-        items.split(',').count()
-    };
+    let rank = if items.trim_start().starts_with(']') { 0 } else { items.split(',').count() };
     let most = limits.rank;
     if rank > most {
         let message = format!("`shape` has {rank} dimensions; at most {most} are allowed");
         return Err(ProtocolError::new(ProtocolErrorKind::LimitExceeded, message));
     }
-    let layout = Layout {
-        shape: &[rank],
-        count: rank,
-        width_min: 2,
-    };
-    let dimension = |token: &str| {
-        token
-            .parse()
-            .map_err(|_| "a dimension is a non-negative integer of 64 bits".into())
-    };
+    let layout = Layout { shape: &[rank], count: rank, width_min: 2 };
+    let dimension =
+        |token: &str| token.parse().map_err(|_| "a dimension is a non-negative integer of 64 bits".into());
     elements::read(json, layout, dimension).map_err(|message| invalid(format!("`shape`: {message}")))
 }
 
@@ -156,19 +136,13 @@ impl Data<'_> {
         });
         let (ends, bytes) = (ends.map_err(invalid)?, Bytes::from(bytes));
         let mut start = 0;
-        let elements: Vec<_> = ends
-            .into_iter()
-            .map(|end| bytes.slice(std::mem::replace(&mut start, end)..end))
-            .collect();
+        let elements: Vec<_> =
+            ends.into_iter().map(|end| bytes.slice(std::mem::replace(&mut start, end)..end)).collect();
         self.tensor(elements)
     }
 
     fn layout(&self, width_min: usize) -> Layout<'_> {
-        Layout {
-            shape: self.shape,
-            count: self.count,
-            width_min,
-        }
+        Layout { shape: self.shape, count: self.count, width_min }
     }
 
     fn tensor<T: Element>(&self, elements: Vec<T>) -> Result<Tensor, ProtocolError> {
@@ -185,10 +159,7 @@ fn boolean(token: &str) -> Result<bool, Refusal> {
 }
 
 fn append_text(token: &str, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
-    let text = token
-        .strip_prefix('"')
-        .and_then(|rest| rest.strip_suffix('"'))
-        .ok_or("BYTES takes text")?;
+    let text = token.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).ok_or("BYTES takes text")?;
     if text.contains('\\') {
         let text: String = serde_json::from_str(token).map_err(|_| "its escapes are no Unicode text")?;
         bytes.extend_from_slice(text.as_bytes());

@@ -36,11 +36,7 @@ impl<'a> Document<'a> {
             let message = format!("the body nests {depth} levels deep; at most {most} are allowed");
             return Err(ProtocolError::new(ProtocolErrorKind::LimitExceeded, message));
         }
-        let shown = if survey.has_words {
-            mask(body).into()
-        } else {
-            original.into()
-        };
+        let shown = if survey.has_words { mask(body).into() } else { original.into() };
         Ok(Self { original, shown })
     }
 
@@ -69,9 +65,7 @@ impl<'a> Document<'a> {
 pub(crate) fn malformed(error: &serde_json::Error) -> ProtocolError {
     let (line, column) = (error.line(), error.column());
     let text = error.to_string();
-    let reason = text
-        .strip_suffix(&format!(" at line {line} column {column}"))
-        .unwrap_or(&text);
+    let reason = text.strip_suffix(&format!(" at line {line} column {column}")).unwrap_or(&text);
     let reason = Brief(reason);
     let message = if error.is_data() {
         format!("{reason}, at line {line}, column {column}")
@@ -103,10 +97,7 @@ fn survey(body: &[u8]) -> Survey {
             _ => {}
         }
     }
-    Survey {
-        depth: deepest,
-        has_words,
-    }
+    Survey { depth: deepest, has_words }
 }
 
 /// Replaces each word outside of texts by an empty object of the same length.
@@ -157,11 +148,7 @@ mod tests {
     #[test]
     fn words_are_masked_in_place_outside_of_texts() {
         check("[NaN,-Infinity,Infinity]", 1, "[{ },{       },{      }]");
-        check(
-            r#"{"NaN":["[[\"Infinity","\\"]}"#,
-            2,
-            r#"{"NaN":["[[\"Infinity","\\"]}"#,
-        );
+        check(r#"{"NaN":["[[\"Infinity","\\"]}"#, 2, r#"{"NaN":["[[\"Infinity","\\"]}"#);
         check(r#"]]["\"#, 1, r#"]]["\"#);
     }
 }

@@ -67,11 +67,7 @@ impl<'a, T, F: FnMut(&str) -> Result<T, Refusal>> Reader<'a, T, F> {
         if given == Some(count) {
             return Ok(());
         }
-        Err(format!(
-            "shape {shape:?} asks for {}, but `data` has {}",
-            elements(count),
-            amount(given)
-        ))
+        Err(format!("shape {shape:?} asks for {}, but `data` has {}", elements(count), amount(given)))
     }
 
     /// An array whose items nest as `shape` says.
@@ -159,10 +155,7 @@ impl<'a, T, F: FnMut(&str) -> Result<T, Refusal>> Reader<'a, T, F> {
 
     /// What stands behind the opening bracket.
     fn second(&self) -> Option<u8> {
-        self.json.as_bytes()[self.at + 1..]
-            .iter()
-            .copied()
-            .find(|byte| !is_space(*byte))
+        self.json.as_bytes()[self.at + 1..].iter().copied().find(|byte| !is_space(*byte))
     }
 
     fn skip_space(&mut self) {
@@ -177,9 +170,7 @@ impl<'a, T, F: FnMut(&str) -> Result<T, Refusal>> Reader<'a, T, F> {
         let length = match rest.first() {
             Some(b'"') => text_len(rest),
             Some(b'{') => rest.iter().position(|byte| *byte == b'}').map(|at| at + 1),
-            _ => rest
-                .iter()
-                .position(|byte| matches!(byte, b',' | b']') || is_space(*byte)),
+            _ => rest.iter().position(|byte| matches!(byte, b',' | b']') || is_space(*byte)),
         };
         let start = self.at;
         self.at += length.unwrap_or(rest.len());
@@ -188,11 +179,7 @@ impl<'a, T, F: FnMut(&str) -> Result<T, Refusal>> Reader<'a, T, F> {
 }
 
 fn elements(count: usize) -> String {
-    if count == 1 {
-        "1 element".to_owned()
-    } else {
-        format!("{count} elements")
-    }
+    if count == 1 { "1 element".to_owned() } else { format!("{count} elements") }
 }
 
 fn amount(given: Option<usize>) -> Cow<'static, str> {
@@ -222,35 +209,20 @@ mod tests {
     #[test]
     fn room_is_made_for_what_the_text_can_hold() {
         let count = usize::MAX / 16;
-        let layout = Layout {
-            shape: &[count],
-            count,
-            width_min: 2,
-        };
+        let layout = Layout { shape: &[count], count, width_min: 2 };
         let outcome = read::<u64>("[1,1,1]", layout, |_| Ok(1));
         let message = "shape [1152921504606846975] asks for 1152921504606846975 elements, but `data` has 3";
-        assert_eq!(
-            outcome,
-            Err(message.into()),
-            "and no attempt to allocate for them"
-        );
+        assert_eq!(outcome, Err(message.into()), "and no attempt to allocate for them");
     }
 
     /// The parser has seen every text before; a part of one must be refused all the same, not panic.
     #[test]
     fn cut_texts_are_refused() {
         let whole = r#"[[1, "a\"b"], [ "" , 2]]"#;
-        let layout = Layout {
-            shape: &[2, 2],
-            count: 4,
-            width_min: 2,
-        };
+        let layout = Layout { shape: &[2, 2], count: 4, width_min: 2 };
         assert!(read(whole, layout, |token| Ok(token.len())).is_ok());
         for end in 0..whole.len() {
-            assert!(
-                read(&whole[..end], layout, |token| Ok(token.len())).is_err(),
-                "{end}"
-            );
+            assert!(read(&whole[..end], layout, |token| Ok(token.len())).is_err(), "{end}");
         }
     }
 }

@@ -31,12 +31,8 @@ pub(crate) fn write_tensor(out: &mut Vec<u8>, name: &str, tensor: &Tensor) -> Re
     out.reserve(HEAD_BYTES + name.len() + data_capacity(tensor));
     out.extend_from_slice(br#"{"name":"#);
     write(out, name);
-    write!(
-        out,
-        r#","datatype":"{}","shape":"#,
-        datatype::name(tensor.dtype())
-    )
-    .expect("a Vec takes everything");
+    write!(out, r#","datatype":"{}","shape":"#, datatype::name(tensor.dtype()))
+        .expect("a Vec takes everything");
     write(out, tensor.shape());
     out.extend_from_slice(br#","data":["#);
     for_each_dtype!(tensor.data(), elements => write_elements(out, elements))?;
@@ -55,9 +51,7 @@ fn data_capacity(tensor: &Tensor) -> usize {
         DType::F64 => 21,
         DType::Bytes => 3,
     };
-    let texts = tensor
-        .elements::<Bytes>()
-        .map_or(0, |texts| texts.iter().map(Bytes::len).sum());
+    let texts = tensor.elements::<Bytes>().map_or(0, |texts| texts.iter().map(Bytes::len).sum());
     width * tensor.len() + texts
 }
 

@@ -63,10 +63,7 @@ impl<'d> Visitor<'d> for EnvelopeSeed<'d> {
 
     fn visit_map<A: MapAccess<'d>>(self, mut map: A) -> Result<Self::Value, A::Error> {
         let Self { document, limits } = self;
-        let tensors = ItemsSeed {
-            document,
-            most: limits.tensors.max(limits.requested_outputs),
-        };
+        let tensors = ItemsSeed { document, most: limits.tensors.max(limits.requested_outputs) };
         let mut envelope = Envelope::default();
         while let Some(Key(member)) = map.next_key()? {
             match member {

@@ -88,11 +88,7 @@ impl ProtocolError {
             message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
             message.push_str("...");
         }
-        Self(Box::new(Inner {
-            kind,
-            place: None,
-            message,
-        }))
+        Self(Box::new(Inner { kind, place: None, message }))
     }
 
     /// Names the tensor at fault.

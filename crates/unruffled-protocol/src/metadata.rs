@@ -74,10 +74,7 @@ impl From<&TensorSpec> for TensorMetadata {
         Self {
             name: spec.name.to_string(),
             dtype: spec.dtype,
-            shape: spec
-                .dims
-                .as_ref()
-                .map_or(vec![-1], |dims| dims.iter().map(size).collect()),
+            shape: spec.dims.as_ref().map_or(vec![-1], |dims| dims.iter().map(size).collect()),
         }
     }
 }
@@ -175,13 +172,7 @@ impl ErrorBody {
     /// Says that something went wrong; an empty text is replaced.
     pub fn new(error: impl Into<String>) -> Self {
         let error = error.into();
-        Self {
-            error: if error.is_empty() {
-                "unknown error".to_owned()
-            } else {
-                error
-            },
-        }
+        Self { error: if error.is_empty() { "unknown error".to_owned() } else { error } }
     }
 
     /// Writes the body.
@@ -237,11 +228,7 @@ impl TensorBody {
             return Err(at(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message)));
         }
         let dtype = datatype::parse(&self.datatype).map_err(at)?;
-        Ok(TensorMetadata {
-            name: self.name,
-            dtype,
-            shape: self.shape,
-        })
+        Ok(TensorMetadata { name: self.name, dtype, shape: self.shape })
     }
 }
 

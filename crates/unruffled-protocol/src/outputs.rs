@@ -27,10 +27,7 @@ pub fn check(requested: &[RequestedOutput], signature: &Signature) -> Result<(),
     for (index, output) in requested.iter().enumerate() {
         let message = if !signature.outputs.iter().any(|spec| spec.name == output.name) {
             format!("the model has no such output; it gives {}", known(signature))
-        } else if requested[..index]
-            .iter()
-            .any(|earlier| earlier.name == output.name)
-        {
+        } else if requested[..index].iter().any(|earlier| earlier.name == output.name) {
             "is asked for twice".to_owned()
         } else {
             continue;
@@ -72,11 +69,7 @@ pub fn select(
 }
 
 fn known(signature: &Signature) -> String {
-    let names = signature
-        .outputs
-        .iter()
-        .take(LISTED)
-        .map(|spec| format!("`{}`", Brief(&spec.name)));
+    let names = signature.outputs.iter().take(LISTED).map(|spec| format!("`{}`", Brief(&spec.name)));
     let names: Vec<_> = names.collect();
     match signature.outputs.len() {
         0 => "none".to_owned(),
@@ -93,14 +86,8 @@ mod tests {
     use crate::parameters::Parameters;
 
     fn signature(names: &[&str]) -> Signature {
-        let outputs = names
-            .iter()
-            .map(|name| TensorSpec::new(*name, DType::U8, []))
-            .collect();
-        Signature {
-            inputs: vec![],
-            outputs,
-        }
+        let outputs = names.iter().map(|name| TensorSpec::new(*name, DType::U8, [])).collect();
+        Signature { inputs: vec![], outputs }
     }
 
     #[track_caller]
@@ -108,18 +95,10 @@ mod tests {
         let outputs: Tensors = given.iter().map(|name| (*name, Tensor::scalar(1_u8))).collect();
         let requested: Vec<_> = requested
             .iter()
-            .map(|name| RequestedOutput {
-                name: Name::from(*name),
-                parameters: Parameters::new(),
-            })
+            .map(|name| RequestedOutput { name: Name::from(*name), parameters: Parameters::new() })
             .collect();
         let selected = select(outputs, &requested, &signature(&["a", "b", "c"]))
-            .map(|outputs| {
-                outputs
-                    .iter()
-                    .map(|(name, _)| name.to_string())
-                    .collect::<Vec<_>>()
-            })
+            .map(|outputs| outputs.iter().map(|(name, _)| name.to_string()).collect::<Vec<_>>())
             .map_err(|error| error.to_string());
         let expected = expected
             .map(|names| names.iter().map(ToString::to_string).collect::<Vec<_>>())
@@ -138,11 +117,7 @@ mod tests {
     fn names_what_is_not_there() {
         let unknown = "output `d`: the model has no such output; it gives `a`, `b`, `c`";
         check(&["a", "b", "c"], &["a", "d"], Err(unknown));
-        check(
-            &["a", "b", "c"],
-            &["a", "b", "a"],
-            Err("output `a`: is asked for twice"),
-        );
+        check(&["a", "b", "c"], &["a", "b", "a"], Err("output `a`: is asked for twice"));
         let missing = "output `b`: the model did not give this output of its signature";
         check(&["a", "c"], &["b"], Err(missing));
         check(&["a", "c"], &[], Err(missing));

@@ -94,10 +94,7 @@ impl Parameters {
 
     /// The value of that name.
     pub fn get(&self, name: &str) -> Option<&ParameterValue> {
-        self.0
-            .iter()
-            .find(|(known, _)| **known == *name)
-            .map(|(_, value)| value)
+        self.0.iter().find(|(known, _)| **known == *name).map(|(_, value)| value)
     }
 
     /// Names and values, in order.
@@ -232,9 +229,7 @@ impl Parameters {
             return Err(ProtocolError::new(ProtocolErrorKind::Malformed, message));
         }
         let document = Document::new(json.as_bytes(), limits)?;
-        let members = document.parse(Members {
-            most: limits.parameters,
-        })?;
+        let members = document.parse(Members { most: limits.parameters })?;
         if members.given > limits.parameters {
             let (given, most) = (members.given, limits.parameters);
             let message = format!("`parameters` has {given} members; at most {most} are allowed");
@@ -244,10 +239,7 @@ impl Parameters {
         for (name, value) in members.kept {
             if name.len() > limits.name_bytes {
                 let most = limits.name_bytes;
-                let message = format!(
-                    "parameter `{}` has a name of more than {most} bytes",
-                    Brief(&name)
-                );
+                let message = format!("parameter `{}` has a name of more than {most} bytes", Brief(&name));
                 return Err(ProtocolError::new(ProtocolErrorKind::LimitExceeded, message));
             }
             if parameters.get(&name).is_some() {
@@ -301,17 +293,12 @@ fn value_of(name: &str, json: &str) -> Result<Option<ParameterValue>, ProtocolEr
         [b'"', ..] => match serde_json::from_str(json) {
             Ok(text) => ParameterValue::Text(text),
             Err(_) => {
-                return Err(invalid(
-                    name,
-                    format_args!("is `{}`, which is no Unicode text", Brief(json)),
-                ));
+                return Err(invalid(name, format_args!("is `{}`, which is no Unicode text", Brief(json))));
             }
         },
         [b'0'..=b'9' | b'-', ..] => {
-            let integer = json
-                .parse()
-                .map(ParameterValue::I64)
-                .or_else(|_| json.parse().map(ParameterValue::U64));
+            let integer =
+                json.parse().map(ParameterValue::I64).or_else(|_| json.parse().map(ParameterValue::U64));
             match integer.or_else(|_| json.parse().map(ParameterValue::F64)) {
                 Ok(ParameterValue::F64(value)) if value.is_infinite() => {
                     return Err(invalid(
@@ -321,19 +308,13 @@ fn value_of(name: &str, json: &str) -> Result<Option<ParameterValue>, ProtocolEr
                 }
                 Ok(value) => value,
                 Err(_) => {
-                    return Err(invalid(
-                        name,
-                        format_args!("is `{}`, which is no number", Brief(json)),
-                    ));
+                    return Err(invalid(name, format_args!("is `{}`, which is no number", Brief(json))));
                 }
             }
         }
         _ => {
             let json = Brief(json);
-            return Err(invalid(
-                name,
-                format_args!("is `{json}`; expected text, a number, true or false"),
-            ));
+            return Err(invalid(name, format_args!("is `{json}`; expected text, a number, true or false")));
         }
     }))
 }
@@ -364,10 +345,7 @@ impl<'d> Visitor<'d> for Members {
     }
 
     fn visit_map<A: MapAccess<'d>>(self, mut map: A) -> Result<Self::Value, A::Error> {
-        let mut read = MembersRead {
-            kept: Vec::new(),
-            given: 0,
-        };
+        let mut read = MembersRead { kept: Vec::new(), given: 0 };
         while read.given < self.most {
             let Some(member) = map.next_entry()? else {
                 return Ok(read);

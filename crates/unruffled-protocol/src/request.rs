@@ -48,17 +48,11 @@ impl InferRequest {
     /// What the client got wrong and in which input, see [`ProtocolErrorKind`].
     pub fn from_json(body: &[u8], limits: &Limits) -> Result<Self, ProtocolError> {
         let document = Document::new(body, limits)?;
-        let envelope = document.parse(EnvelopeSeed {
-            document: &document,
-            limits,
-        })?;
+        let envelope = document.parse(EnvelopeSeed { document: &document, limits })?;
 
         let id = decode::text(envelope.id, "id", limits)?;
         let parameters = Parameters::from_json(envelope.parameters, limits)?;
-        if let Some((name, _)) = parameters
-            .iter()
-            .find(|(name, _)| name.starts_with(RESERVED_PREFIX))
-        {
+        if let Some((name, _)) = parameters.iter().find(|(name, _)| name.starts_with(RESERVED_PREFIX)) {
             let name = Brief(name);
             let message = format!("parameter `{name}` is reserved, as every name that begins with `triton_`");
             return Err(ProtocolError::new(ProtocolErrorKind::InvalidParameter, message));
@@ -66,18 +60,12 @@ impl InferRequest {
 
         let mut inputs = Tensors::new();
         let items = decode::required(envelope.inputs, "inputs")?;
-        for (index, item) in decode::at_most(items, limits.tensors, "inputs")?
-            .into_iter()
-            .enumerate()
-        {
+        for (index, item) in decode::at_most(items, limits.tensors, "inputs")?.into_iter().enumerate() {
             let name = decode::name(&item, limits, Place::InputAt(index))?;
             let place = |error: ProtocolError| error.at(Place::input(&name));
             if inputs.get(&name).is_some() {
                 let message = "is given twice";
-                return Err(place(ProtocolError::new(
-                    ProtocolErrorKind::InvalidTensor,
-                    message,
-                )));
+                return Err(place(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message)));
             }
             refuse_data_elsewhere(&item, limits).map_err(place)?;
             let tensor = decode::tensor(&item, limits, Null::Refused).map_err(place)?;
@@ -86,9 +74,8 @@ impl InferRequest {
 
         let mut outputs = Vec::new();
         let items = envelope.outputs.unwrap_or_default();
-        for (index, item) in decode::at_most(items, limits.requested_outputs, "outputs")?
-            .into_iter()
-            .enumerate()
+        for (index, item) in
+            decode::at_most(items, limits.requested_outputs, "outputs")?.into_iter().enumerate()
         {
             let name = decode::name(&item, limits, Place::OutputAt(index))?;
             let place = |error: ProtocolError| error.at(Place::output(&name));
@@ -96,12 +83,7 @@ impl InferRequest {
             refuse_other_forms(&parameters).map_err(place)?;
             outputs.push(RequestedOutput { name, parameters });
         }
-        Ok(Self {
-            id,
-            parameters,
-            inputs,
-            outputs,
-        })
+        Ok(Self { id, parameters, inputs, outputs })
     }
 
     /// Writes the request, data flat.
@@ -152,10 +134,7 @@ fn refuse_data_elsewhere(item: &Item<'_>, limits: &Limits) -> Result<(), Protoco
 /// Refuses what would make the client misread a plain answer; a wish for binary data is only a wish.
 fn refuse_other_forms(parameters: &Parameters) -> Result<(), ProtocolError> {
     let leave_out = "leave it out";
-    if let Some((name, what)) = ELSEWHERE[1..]
-        .iter()
-        .find(|(name, _)| parameters.get(name).is_some())
-    {
+    if let Some((name, what)) = ELSEWHERE[1..].iter().find(|(name, _)| parameters.get(name).is_some()) {
         return Err(unsupported(name, what, leave_out));
     }
     match parameters.get("classification") {

@@ -75,16 +75,10 @@ impl InferResponse {
     /// What the server got wrong and in which output; `Unsupported` if an output is not in JSON.
     pub fn from_json(body: &[u8], limits: &Limits) -> Result<Self, ProtocolError> {
         let document = Document::new(body, limits)?;
-        let envelope = document.parse(EnvelopeSeed {
-            document: &document,
-            limits,
-        })?;
+        let envelope = document.parse(EnvelopeSeed { document: &document, limits })?;
         let mut outputs = Tensors::new();
         let items = decode::required(envelope.outputs, "outputs")?;
-        for (index, item) in decode::at_most(items, limits.tensors, "outputs")?
-            .into_iter()
-            .enumerate()
-        {
+        for (index, item) in decode::at_most(items, limits.tensors, "outputs")?.into_iter().enumerate() {
             let name = decode::name(&item, limits, Place::OutputAt(index))?;
             let place = |error: ProtocolError| error.at(Place::output(&name));
             let kind = ProtocolErrorKind::InvalidTensor;

@@ -26,10 +26,7 @@ fn check(what: &str, before: &str, piece: &str, after: &str, start: usize) {
     std::fs::write("/proc/self/clear_refs", "5").unwrap();
     let read = InferRequest::from_json(&body, &Limits::default()).is_ok();
     let grown = status("VmHWM").saturating_sub(start + body.len());
-    println!(
-        "{what}: read {read}, {:.1} times the body",
-        grown as f64 / BODY as f64
-    );
+    println!("{what}: read {read}, {:.1} times the body", grown as f64 / BODY as f64);
     assert!(grown <= MOST * BODY, "{what} took {grown} bytes");
 }
 
@@ -52,37 +49,19 @@ fn ten_megabytes_of_anything_stay_small() {
         "1]}]}",
         start,
     );
-    check(
-        "parameters",
-        r#"{"inputs":[],"parameters":{"#,
-        r#""a":1,"#,
-        r#""b":1}}"#,
-        start,
-    );
-    check(
-        "one text",
-        &format!("{}\"", tensor("BYTES", "[1]")),
-        "\\n",
-        "\"]}]}",
-        start,
-    );
+    check("parameters", r#"{"inputs":[],"parameters":{"#, r#""a":1,"#, r#""b":1}}"#, start);
+    check("one text", &format!("{}\"", tensor("BYTES", "[1]")), "\\n", "\"]}]}", start);
     check("words", &tensor("FP64", "[2500001]"), "NaN,", "NaN]}]}", start);
     check("a promise", &tensor("FP64", "[9999999999]"), "1,", "1]}]}", start);
     check("numbers", &tensor("FP64", "[5000001]"), "1,", "1]}]}", start);
     check("texts", &tensor("BYTES", "[3333334]"), "\"\",", "\"\"]}]}", start);
     let grown = status("VmPeak").saturating_sub(reserved);
-    assert!(
-        grown <= (1 + MOST) * BODY,
-        "{grown} bytes were reserved, the body included"
-    );
+    assert!(grown <= (1 + MOST) * BODY, "{grown} bytes were reserved, the body included");
 }
 
 /// A line of the kernel's account of this process, in bytes.
 fn status(line: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let value = status
-        .lines()
-        .find_map(|text| text.strip_prefix(line)?.strip_prefix(':'))
-        .unwrap();
+    let value = status.lines().find_map(|text| text.strip_prefix(line)?.strip_prefix(':')).unwrap();
     value.trim().trim_end_matches(" kB").parse::<usize>().unwrap() * 1024
 }

@@ -39,8 +39,7 @@ pub(crate) async fn collect(mut body: Body, limit: usize, part: &mut Part) -> Re
         if data.len() > limit - collected.len() {
             return Err(Refusal::too_large(None, limit));
         }
-        part.grow_to(collected.len() + data.len())
-            .map_err(Refusal::closing)?;
+        part.grow_to(collected.len() + data.len()).map_err(Refusal::closing)?;
         if announced == Some(data.len()) {
             // It came in one piece, as small ones do: no copy.
             return Ok(data);

@@ -22,10 +22,7 @@ impl Budget {
 
     /// A part of the budget, empty at first.
     pub(crate) fn part(&self) -> Part {
-        Part {
-            budget: self.clone(),
-            bytes: 0,
-        }
+        Part { budget: self.clone(), bytes: 0 }
     }
 }
 

@@ -49,10 +49,7 @@ pub(crate) async fn serve(
         let (answer, unread) = (router.call(request), Arc::clone(&unread));
         Box::pin(async move {
             let answer: Result<Response, Infallible> = answer.await;
-            if answer
-                .as_ref()
-                .is_ok_and(|response| asks_to_close(response.headers()))
-            {
+            if answer.as_ref().is_ok_and(|response| asks_to_close(response.headers())) {
                 unread.store(true, Ordering::Relaxed);
             }
             answer
@@ -63,10 +60,7 @@ pub(crate) async fn serve(
         .header_read_timeout(options.idle_timeout)
         .max_buf_size(BUFFER_BYTES)
         .max_header_size(HEAD_BYTES)
-        .serve_connection(
-            TokioIo::new(Patient::new(stream, options.answer_timeout)),
-            service,
-        );
+        .serve_connection(TokioIo::new(Patient::new(stream, options.answer_timeout)), service);
 
     let ended = tokio::select! {
         outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
@@ -89,9 +83,7 @@ pub(crate) async fn serve(
 }
 
 fn asks_to_close(headers: &HeaderMap) -> bool {
-    headers
-        .get(header::CONNECTION)
-        .is_some_and(|value| value == "close")
+    headers.get(header::CONNECTION).is_some_and(|value| value == "close")
 }
 
 /// Ends a connection whose client may still be sending. Closing it at once would reset it, and the reset would

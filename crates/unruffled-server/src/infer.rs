@@ -100,11 +100,8 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     }
     let answer = asked.await?;
 
-    let given = if picks {
-        outputs::select(answer.output, &request.outputs, signature)?
-    } else {
-        answer.output
-    };
+    let given =
+        if picks { outputs::select(answer.output, &request.outputs, signature)? } else { answer.output };
     let body = encode(service, found, request.id, given).await?;
     let timing = [(SERVER_TIMING, server_timing(&answer.timings))];
     Ok((timing, json(body)).into_response())
@@ -128,10 +125,8 @@ async fn receive(
         let refusal = match deadline {
             Some(_) => late(),
             None => {
-                let message = format!(
-                    "the body did not arrive within {:?}; send it faster",
-                    options.body_timeout
-                );
+                let message =
+                    format!("the body did not arrive within {:?}; send it faster", options.body_timeout);
                 Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
             }
         };
@@ -147,9 +142,7 @@ async fn receive(
     };
     let decoded = service.offload().run(bytes, decode);
     let decoded = match admitted.deadline {
-        Some(deadline) => timeout_at(deadline.into(), decoded)
-            .await
-            .unwrap_or_else(|_| Err(late()))?,
+        Some(deadline) => timeout_at(deadline.into(), decoded).await.unwrap_or_else(|_| Err(late()))?,
         None => decoded.await?,
     };
     let (request, part) = decoded;
@@ -174,12 +167,7 @@ async fn encode(
 /// Where the time went, for people with the developer tools of a browser open: milliseconds.
 fn server_timing(timings: &Timings) -> String {
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
-    let Timings {
-        batch_requests,
-        batch_rows,
-        instance,
-        ..
-    } = timings;
+    let Timings { batch_requests, batch_rows, instance, .. } = timings;
     format!(
         "queue;dur={:.3}, run;dur={:.3};desc=\"{batch_requests} requests, {batch_rows} rows, instance {instance}\"",
         millis(timings.queue),

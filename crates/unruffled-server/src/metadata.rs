@@ -25,11 +25,7 @@ pub(crate) async fn live(State(service): State<Service>) -> Response {
 /// `GET /v2/health/ready`: all models are loaded and can answer.
 pub(crate) async fn ready(State(service): State<Service>) -> Response {
     let ready = service.is_ready();
-    let status = if ready {
-        StatusCode::OK
-    } else {
-        StatusCode::SERVICE_UNAVAILABLE
-    };
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, json(Health { live: true, ready }.to_json())).into_response()
 }
 

@@ -20,10 +20,7 @@ pub(crate) struct Offload {
 impl Offload {
     pub(crate) fn new(inline_bytes: usize) -> Self {
         let cores = available_parallelism().map_or(1, usize::from);
-        Self {
-            slots: Arc::new(Semaphore::new(cores)),
-            inline_bytes,
-        }
+        Self { slots: Arc::new(Semaphore::new(cores)), inline_bytes }
     }
 
     /// Runs `work`, which deals with a message of so many bytes.
@@ -45,10 +42,7 @@ impl Offload {
         };
         tokio::task::spawn_blocking(work).await.map_err(|error| {
             tracing::error!(%error, "a message could not be converted");
-            Refusal::new(
-                StatusCode::INTERNAL_SERVER_ERROR,
-                "the server failed to convert the message",
-            )
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to convert the message")
         })
     }
 }

@@ -20,11 +20,7 @@ pub(crate) struct Patient {
 
 impl Patient {
     pub(crate) fn new(stream: TcpStream, patience: Duration) -> Self {
-        Self {
-            stream,
-            patience,
-            stalled: None,
-        }
+        Self { stream, patience, stalled: None }
     }
 
     pub(crate) fn into_inner(self) -> TcpStream {
@@ -39,10 +35,7 @@ impl Patient {
         let patience = self.patience;
         let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
         ready!(stalled.as_mut().poll(cx));
-        Poll::Ready(Err(io::Error::new(
-            ErrorKind::TimedOut,
-            "the client does not read its answer",
-        )))
+        Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client does not read its answer")))
     }
 }
 

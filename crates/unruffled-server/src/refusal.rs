@@ -57,12 +57,7 @@ impl Refusal {
             message.truncate(message.floor_char_boundary(MESSAGE_BYTES));
             message.push_str("...");
         }
-        Self {
-            status,
-            message,
-            headers: Vec::new(),
-            closes: false,
-        }
+        Self { status, message, headers: Vec::new(), closes: false }
     }
 
     /// The client asked wrongly.
@@ -87,9 +82,7 @@ impl Refusal {
 
     /// The body is too large.
     pub(crate) fn too_large(given: Option<usize>, limit: usize) -> Self {
-        let has = given.map_or(format!("more than {limit} bytes"), |bytes| {
-            format!("{bytes} bytes")
-        });
+        let has = given.map_or(format!("more than {limit} bytes"), |bytes| format!("{bytes} bytes"));
         let message =
             format!("the body has {has}; the limit is {limit}: split the request into smaller ones");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).closing()

@@ -52,9 +52,7 @@ fn protocol() -> Router<Service> {
             .route(&format!("{model}/ready"), get(metadata::model_ready))
             .route(&format!("{model}/infer"), post(infer::infer));
     }
-    router
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
+    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method)
 }
 
 async fn unknown_path(request: Request) -> Response {

@@ -60,12 +60,7 @@ impl Server {
     pub fn new(listener: TcpListener, engine: Engine, options: ServerOptions) -> Self {
         let (phase, of_service) = watch::channel(Phase::Serving);
         let service = Service::new(engine, options.clone(), of_service);
-        Self {
-            listener,
-            router: with_welcome(service),
-            options,
-            phase,
-        }
+        Self { listener, router: with_welcome(service), options, phase }
     }
 
     /// A server on this address; port 0 takes one that is free.
@@ -105,12 +100,7 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self {
-            listener,
-            router,
-            options,
-            phase,
-        } = self;
+        let Self { listener, router, options, phase } = self;
         let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);

@@ -40,9 +40,7 @@ impl Service {
     pub(crate) fn new(engine: Engine, options: ServerOptions, phase: watch::Receiver<Phase>) -> Self {
         Self(Arc::new(Inner {
             engine,
-            requests: Arc::new(Semaphore::new(
-                options.in_flight_requests.min(Semaphore::MAX_PERMITS),
-            )),
+            requests: Arc::new(Semaphore::new(options.in_flight_requests.min(Semaphore::MAX_PERMITS))),
             budget: Budget::new(options.in_flight_bytes),
             offload: Offload::new(options.inline_bytes),
             options,
@@ -100,19 +98,14 @@ impl Service {
                 )));
             }
         }
-        Ok(Found {
-            handle,
-            version: known,
-        })
+        Ok(Found { handle, version: known })
     }
 
     /// A place among the requests in flight.
     pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| {
             let most = self.0.options.in_flight_requests;
-            Refusal::overloaded(format!(
-                "the server is full: {most} requests are in flight; try again later"
-            ))
+            Refusal::overloaded(format!("the server is full: {most} requests are in flight; try again later"))
         })
     }
 

@@ -40,10 +40,7 @@ pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<O
     let Some(value) = headers.get(TIMEOUT) else {
         return Ok(None);
     };
-    let seconds = value
-        .to_str()
-        .ok()
-        .and_then(|text| text.trim().parse::<f64>().ok());
+    let seconds = value.to_str().ok().and_then(|text| text.trim().parse::<f64>().ok());
     let timeout = seconds.and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
     match timeout {
         Some(Duration::ZERO) => Ok(None),
@@ -74,9 +71,7 @@ impl Terms {
         header_deadline: Option<Instant>,
         arrived: Instant,
     ) -> Result<Self, Refusal> {
-        let own = parameters
-            .timeout()?
-            .and_then(|timeout| arrived.checked_add(timeout));
+        let own = parameters.timeout()?.and_then(|timeout| arrived.checked_add(timeout));
         Ok(Self {
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
@@ -146,9 +141,7 @@ mod tests {
     fn priorities_fall_into_three_classes() {
         let class = |priority: i64| {
             let parameters = Parameters::new().with("priority", priority);
-            Terms::new(&parameters, None, Instant::now())
-                .map(|terms| terms.priority)
-                .ok()
+            Terms::new(&parameters, None, Instant::now()).map(|terms| terms.priority).ok()
         };
         let classes = [0, 1, 2, 3, i64::MAX, -1].map(class);
         let expected = [

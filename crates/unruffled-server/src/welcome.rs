@@ -21,11 +21,7 @@ pub(crate) async fn welcome(State(service): State<Service>, headers: HeaderMap) 
         env!("CARGO_PKG_VERSION")
     );
     let models = service.models();
-    page.push_str(if models.is_empty() {
-        "\nThere are no models.\n"
-    } else {
-        "\nModels:\n"
-    });
+    page.push_str(if models.is_empty() { "\nThere are no models.\n" } else { "\nModels:\n" });
     for model in &models {
         let name = &model.name;
         let state = if model.is_ready() { "" } else { " (not ready)" };
@@ -64,9 +60,7 @@ fn example_input(spec: &TensorSpec) -> Option<String> {
             Dim::Symbolic(_) | Dim::Any => 1,
         })
         .collect();
-    let count = shape
-        .iter()
-        .try_fold(1_usize, |count, size| count.checked_mul(*size))?;
+    let count = shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))?;
     if count > ELEMENTS {
         return None;
     }
@@ -78,19 +72,14 @@ fn example_input(spec: &TensorSpec) -> Option<String> {
     let data = vec![element; count].join(",");
     let name = serde_json::Value::from(&*spec.name);
     let datatype = datatype::name(spec.dtype);
-    Some(format!(
-        r#"{{"name":{name},"shape":{shape:?},"datatype":"{datatype}","data":[{data}]}}"#
-    ))
+    Some(format!(r#"{{"name":{name},"shape":{shape:?},"datatype":"{datatype}","data":[{data}]}}"#))
 }
 
 /// The address as the client knows it, if it is one.
 fn host(headers: &HeaderMap) -> &str {
     let host = headers.get(header::HOST).and_then(|host| host.to_str().ok());
     let is_plain = |host: &&str| {
-        !host.is_empty()
-            && host
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
+        !host.is_empty() && host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b".-_:[]".contains(&byte))
     };
     host.filter(is_plain).unwrap_or("localhost")
 }

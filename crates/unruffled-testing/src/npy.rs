@@ -27,10 +27,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensor, ModelError> {
         .split(',')
         .map(str::trim)
         .filter(|size| !size.is_empty())
-        .map(|size| {
-            size.parse()
-                .map_err(|_| invalid(format!("it has a dimension of size {size}")))
-        })
+        .map(|size| size.parse().map_err(|_| invalid(format!("it has a dimension of size {size}"))))
         .collect::<Result<Vec<usize>, _>>()?;
     match field(header, "descr")?.trim_matches(['\'', '"']) {
         "|b1" => tensor(&shape, elements, |[byte]| byte != 0),
@@ -45,9 +42,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensor, ModelError> {
         "<f2" => tensor(&shape, elements, f16::from_le_bytes),
         "<f4" => tensor(&shape, elements, f32::from_le_bytes),
         "<f8" => tensor(&shape, elements, f64::from_le_bytes),
-        other => Err(invalid(format!(
-            "its elements are `{other}`, which is not read here"
-        ))),
+        other => Err(invalid(format!("its elements are `{other}`, which is not read here"))),
     }
 }
 
@@ -59,9 +54,7 @@ pub fn read(bytes: &[u8]) -> Result<Tensor, ModelError> {
 pub fn read_file(path: &Path) -> Result<Tensor, ModelError> {
     let name = || path.display().to_string();
     let bytes = std::fs::read(path).map_err(|error| {
-        ModelError::invalid_input(format!("cannot be read: {error}"))
-            .at(&name())
-            .caused_by(error)
+        ModelError::invalid_input(format!("cannot be read: {error}")).at(&name()).caused_by(error)
     })?;
     read(&bytes).map_err(|error| error.at(&name()))
 }
@@ -73,10 +66,7 @@ pub fn read_file(path: &Path) -> Result<Tensor, ModelError> {
 /// `Unsupported` for `bf16` and byte strings.
 pub fn write(tensor: &Tensor) -> Result<Vec<u8>, ModelError> {
     fn bytes<T: Copy, const N: usize>(elements: &[T], to_le_bytes: impl Fn(T) -> [u8; N]) -> Vec<u8> {
-        elements
-            .iter()
-            .flat_map(|&element| to_le_bytes(element))
-            .collect()
+        elements.iter().flat_map(|&element| to_le_bytes(element)).collect()
     }
     let (descr, elements) = match tensor.data() {
         Data::Bool(buffer) => ("|b1", bytes(buffer, |x| [u8::from(x)])),
@@ -144,9 +134,7 @@ fn tensor<T: Element, const N: usize>(
     let (elements, rest) = bytes.as_chunks::<N>();
     if elements.len() != element_count(shape)? || !rest.is_empty() {
         let given = bytes.len();
-        return Err(invalid(format!(
-            "it has {given} bytes of elements for shape {shape:?}"
-        )));
+        return Err(invalid(format!("it has {given} bytes of elements for shape {shape:?}")));
     }
     let elements: Vec<T> = elements.iter().map(|&bytes| from_le_bytes(bytes)).collect();
     Tensor::new(shape, elements)
@@ -164,11 +152,7 @@ mod tests {
         let tensor = Tensor::new(shape, elements.to_vec()).unwrap();
         let file = write(&tensor).unwrap();
         assert_eq!(read(&file).unwrap(), tensor);
-        assert_eq!(
-            (file.len() - tensor.byte_len()) % 64,
-            0,
-            "NumPy aligns the elements"
-        );
+        assert_eq!((file.len() - tensor.byte_len()) % 64, 0, "NumPy aligns the elements");
     }
 
     #[test]
@@ -204,21 +188,13 @@ mod tests {
         let header = |descr, order, shape| {
             format!("{{'descr': '{descr}', 'fortran_order': {order}, 'shape': {shape}, }}")
         };
-        check_refused(
-            &header("<f4", "False", "(2,)"),
-            &[0; 7],
-            "it has 7 bytes of elements for shape [2]",
-        );
+        check_refused(&header("<f4", "False", "(2,)"), &[0; 7], "it has 7 bytes of elements for shape [2]");
         check_refused(
             &header(">f4", "False", "(1,)"),
             &[0; 4],
             "its elements are `>f4`, which is not read here",
         );
-        check_refused(
-            &header("<f4", "False", "(-1,)"),
-            &[],
-            "it has a dimension of size -1",
-        );
+        check_refused(&header("<f4", "False", "(-1,)"), &[], "it has a dimension of size -1");
         check_refused("{}", &[], "its header has no `fortran_order`");
         assert!(read(&write(&Tensor::scalar(1_u8)).unwrap()[..40]).is_err());
         assert!(read(b"").is_err());

@@ -188,10 +188,7 @@ mod tests {
             .in_file(Path::new("models/x/model.toml"))
             .at_line(3)
             .at_key("run.threads");
-        assert_eq!(
-            error.to_string(),
-            "models/x/model.toml:3: `run.threads`: expected a number"
-        );
+        assert_eq!(error.to_string(), "models/x/model.toml:3: `run.threads`: expected a number");
     }
 
     #[test]

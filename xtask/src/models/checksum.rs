@@ -42,10 +42,7 @@ fn sha256(path: &Path) -> Result<String> {
     let mut hasher = Sha256::new();
     let mut buffer = vec![0; 1 << 18];
     loop {
-        match file
-            .read(&mut buffer)
-            .with_context(|| format!("failed to read {}", path.display()))?
-        {
+        match file.read(&mut buffer).with_context(|| format!("failed to read {}", path.display()))? {
             0 => break,
             count => hasher.update(&buffer[..count]),
         }
@@ -58,9 +55,7 @@ fn sha256(path: &Path) -> Result<String> {
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {
-    error
-        .downcast_ref::<std::io::Error>()
-        .is_some_and(|error| error.kind() == ErrorKind::NotFound)
+    error.downcast_ref::<std::io::Error>().is_some_and(|error| error.kind() == ErrorKind::NotFound)
 }
 
 #[cfg(test)]
@@ -86,12 +81,8 @@ mod tests {
         let path = folder.path().join("abc");
         std::fs::write(&path, "abd").unwrap();
         let text = verify(&path, ABC, "fetch it again").unwrap_err().to_string();
-        for part in [
-            "abc has the wrong checksum",
-            ABC,
-            "a52d159f262b2c6ddb724a61840befc3",
-            "fetch it again",
-        ] {
+        for part in ["abc has the wrong checksum", ABC, "a52d159f262b2c6ddb724a61840befc3", "fetch it again"]
+        {
             assert!(text.contains(part), "{part} in {text}");
         }
     }

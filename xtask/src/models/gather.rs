@@ -24,12 +24,7 @@ impl Folders {
     pub(crate) fn below(root: &Path) -> Self {
         let gathered = root.join("models");
         let cache = gathered.join(".cache");
-        Folders {
-            root: root.to_path_buf(),
-            described: root.join("xtask/models"),
-            gathered,
-            cache,
-        }
+        Folders { root: root.to_path_buf(), described: root.join("xtask/models"), gathered, cache }
     }
 }
 
@@ -65,10 +60,7 @@ fn wanted_files<'a>(model: &'a Model, own: &Path) -> Result<Vec<&'a ModelFile>> 
             State::Right => continue,
             State::Missing => {}
             State::Wrong(path) => {
-                terminal::note(&format!(
-                    "{} differs from the manifest and is made again",
-                    path.display()
-                ));
+                terminal::note(&format!("{} differs from the manifest and is made again", path.display()));
             }
         }
         wanted.push(file);
@@ -89,18 +81,11 @@ fn make(
             archive::extract(archive, from, &staging.join(&file.to))?;
         }
     }
-    if let Some(script) = model
-        .build
-        .as_ref()
-        .filter(|_| wanted.iter().any(|file| file.from.is_none()))
-    {
+    if let Some(script) = model.build.as_ref().filter(|_| wanted.iter().any(|file| file.from.is_none())) {
         println!("  building with {script}");
         python.install(&folders.described.join("requirements.txt"))?;
         let mut build = python.run(&[]);
-        build
-            .arg(folders.described.join(script))
-            .arg(archive)
-            .arg(staging);
+        build.arg(folders.described.join(script)).arg(archive).arg(staging);
         command::run(&mut build)?;
     }
     Ok(())
@@ -186,11 +171,7 @@ mod tests {
         fs::create_dir_all(&own).unwrap();
         fs::write(own.join("abc"), "abc").unwrap();
         let sha256 = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad".to_owned();
-        let file = ModelFile {
-            from: Some("x".into()),
-            to: "abc".into(),
-            sha256: sha256.clone(),
-        };
+        let file = ModelFile { from: Some("x".into()), to: "abc".into(), sha256: sha256.clone() };
         let model = Model {
             name: "m".into(),
             package: "none".into(),

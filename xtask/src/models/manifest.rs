@@ -48,9 +48,7 @@ impl Manifest {
     fn parse(text: &str) -> Result<Self> {
         let manifest: Manifest = toml::from_str(text)?;
         for model in &manifest.models {
-            model
-                .validate()
-                .with_context(|| format!("in model `{}`", model.name))?;
+            model.validate().with_context(|| format!("in model `{}`", model.name))?;
         }
         Ok(manifest)
     }
@@ -60,32 +58,17 @@ impl Model {
     fn validate(&self) -> Result<()> {
         for part in [&self.name, &self.archive] {
             let mut components = Path::new(part).components();
-            let is_name = matches!(
-                (components.next(), components.next()),
-                (Some(Component::Normal(_)), None)
-            );
+            let is_name =
+                matches!((components.next(), components.next()), (Some(Component::Normal(_)), None));
             ensure!(is_name, "`{part}` is not the plain name of a file or folder");
         }
-        ensure!(
-            is_sha256(&self.sha256),
-            "`{}` is no SHA-256 in lower-case hex",
-            self.sha256
-        );
+        ensure!(is_sha256(&self.sha256), "`{}` is no SHA-256 in lower-case hex", self.sha256);
         ensure!(!self.files.is_empty(), "it takes no file");
         for file in &self.files {
-            let stays_below = Path::new(&file.to)
-                .components()
-                .all(|part| matches!(part, Component::Normal(_)));
-            ensure!(
-                stays_below && !file.to.is_empty(),
-                "`to = \"{}\"` leaves the model's folder",
-                file.to
-            );
-            ensure!(
-                is_sha256(&file.sha256),
-                "`{}` is no SHA-256 in lower-case hex",
-                file.sha256
-            );
+            let stays_below =
+                Path::new(&file.to).components().all(|part| matches!(part, Component::Normal(_)));
+            ensure!(stays_below && !file.to.is_empty(), "`to = \"{}\"` leaves the model's folder", file.to);
+            ensure!(is_sha256(&file.sha256), "`{}` is no SHA-256 in lower-case hex", file.sha256);
             ensure!(
                 file.from.is_some() || self.build.is_some(),
                 "`{}` has neither `from` nor a `build`",
@@ -127,10 +110,7 @@ mod tests {
             (model("m", "/a", "from = \"x\""), "leaves the model's folder"),
             (model("m", "a", ""), "neither `from` nor a `build`"),
             (model("m", "a", "form = \"x\""), "unknown field"),
-            (
-                model("m", "a", "from = \"x\"").replace("000", "00x"),
-                "no SHA-256",
-            ),
+            (model("m", "a", "from = \"x\"").replace("000", "00x"), "no SHA-256"),
         ] {
             let error = format!("{:#}", Manifest::parse(&text).unwrap_err());
             assert!(error.contains(part), "{part} in {error}");

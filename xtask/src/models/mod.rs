@@ -43,30 +43,17 @@ pub(crate) fn run(options: &Options) -> Result<()> {
 
 /// All models, for the test run.
 pub(crate) fn run_all() -> Result<()> {
-    run(&Options {
-        names: Vec::new(),
-        list: false,
-    })
+    run(&Options { names: Vec::new(), list: false })
 }
 
 fn choose<'a>(manifest: &'a Manifest, names: &[String]) -> Result<Vec<&'a Model>> {
-    let known = || {
-        manifest
-            .models
-            .iter()
-            .map(|model| model.name.as_str())
-            .collect::<Vec<_>>()
-            .join(", ")
-    };
+    let known = || manifest.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
     for name in names {
         if !manifest.models.iter().any(|model| model.name == *name) {
             bail!("there is no model `{name}`; there are {}", known());
         }
     }
-    let chosen = manifest
-        .models
-        .iter()
-        .filter(|model| names.is_empty() || names.contains(&model.name));
+    let chosen = manifest.models.iter().filter(|model| names.is_empty() || names.contains(&model.name));
     Ok(chosen.collect())
 }
 
@@ -94,10 +81,7 @@ fn list(models: &[&Model], folders: &Folders) -> Result<()> {
         let (style, state) = match state(model, folders)? {
             State::Right => (terminal::GOOD, "here".to_owned()),
             State::Missing => (terminal::NOTE, "not here".to_owned()),
-            State::Wrong(path) => (
-                terminal::BAD,
-                format!("{} differs from the manifest", path.display()),
-            ),
+            State::Wrong(path) => (terminal::BAD, format!("{} differs from the manifest", path.display())),
         };
         anstream::println!(
             "{:width$}  {:source_width$}  {:12}  {style}{state}{style:#}",

@@ -15,9 +15,7 @@ use crate::command;
 const STARTS_WITHIN: Duration = Duration::from_secs(30);
 const STOPS_WITHIN: Duration = Duration::from_secs(15);
 
-const DIGITS: &[&str] = &[
-    "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine",
-];
+const DIGITS: &[&str] = &["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine"];
 
 pub(crate) fn run() -> Result<()> {
     command::run(&mut cargo(&["build", "--release", "--locked"]))?;
@@ -38,10 +36,7 @@ fn serve(program: &Path, folder: &Path) -> Result<()> {
         .with_context(|| format!("the printed line does not work: {line}"))?;
     println!("answer: {}", answer.trim());
     let label = label(&answer).with_context(|| format!("the answer holds no label: {answer}"))?;
-    ensure!(
-        label == claimed.to_string(),
-        "the line claims a {claimed}, the answer says `{label}`"
-    );
+    ensure!(label == claimed.to_string(), "the line claims a {claimed}, the answer says `{label}`");
     server.stop()
 }
 
@@ -63,31 +58,19 @@ struct Server {
 impl Server {
     fn start(program: &Path, folder: &Path) -> Result<Self> {
         let mut serve = Command::new(program);
-        serve
-            .args(["serve", "--http", "127.0.0.1:0"])
-            .current_dir(folder)
-            .stdin(Stdio::null());
+        serve.args(["serve", "--http", "127.0.0.1:0"]).current_dir(folder).stdin(Stdio::null());
         let output = command::join_outputs(&mut serve)?;
-        let child = serve
-            .spawn()
-            .with_context(|| format!("failed to start {}", program.display()))?;
+        let child = serve.spawn().with_context(|| format!("failed to start {}", program.display()))?;
         command::release_outputs(&mut serve);
         // Bounded by what a server says before it is asked anything: its lines are few.
         let (sender, lines) = mpsc::channel();
-        let reader = std::thread::Builder::new()
-            .name("server-output".into())
-            .spawn(move || {
-                let _ = command::each_line(output, |line| {
-                    print!("| {line}");
-                    let _ = sender.send(line.to_owned());
-                });
-            })?;
-        Ok(Server {
-            child,
-            lines,
-            reader: Some(reader),
-            program: program.to_path_buf(),
-        })
+        let reader = std::thread::Builder::new().name("server-output".into()).spawn(move || {
+            let _ = command::each_line(output, |line| {
+                print!("| {line}");
+                let _ = sender.send(line.to_owned());
+            });
+        })?;
+        Ok(Server { child, lines, reader: Some(reader), program: program.to_path_buf() })
     }
 
     /// The server's lines up to the first that begins with `curl `, which comes last, joined with its continuations.
@@ -127,28 +110,17 @@ impl Server {
         let reader = self.reader.take().context("the output has a reader until here")?;
         let deadline = Instant::now() + STOPS_WITHIN;
         loop {
-            match self
-                .lines
-                .recv_timeout(deadline.saturating_duration_since(Instant::now()))
-            {
+            match self.lines.recv_timeout(deadline.saturating_duration_since(Instant::now())) {
                 Ok(_) => {}
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
-                    bail!(
-                        "{} still runs {STOPS_WITHIN:?} after SIGTERM",
-                        self.program.display()
-                    )
+                    bail!("{} still runs {STOPS_WITHIN:?} after SIGTERM", self.program.display())
                 }
             }
         }
         let status = self.child.wait()?;
-        reader
-            .join()
-            .map_err(|_| anyhow!("the reader of the output panicked"))?;
-        ensure!(
-            status.success(),
-            "after SIGTERM the server ended with {status} instead of 0"
-        );
+        reader.join().map_err(|_| anyhow!("the reader of the output panicked"))?;
+        ensure!(status.success(), "after SIGTERM the server ended with {status} instead of 0");
         Ok(())
     }
 }
@@ -171,14 +143,10 @@ fn claimed_digit(said: &[String]) -> Option<usize> {
 fn digit_in(line: &str) -> Option<usize> {
     let lower = line.to_lowercase();
     let words = lower.split(|c: char| !c.is_alphanumeric());
-    let named = words
-        .filter_map(|word| DIGITS.iter().position(|digit| *digit == word))
-        .next();
+    let named = words.filter_map(|word| DIGITS.iter().position(|digit| *digit == word)).next();
     let remark = || {
         let (_, remark) = lower.rsplit_once('#')?;
-        let mut words = remark
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|word| word.len() == 1);
+        let mut words = remark.split(|c: char| !c.is_alphanumeric()).filter(|word| word.len() == 1);
         words.find_map(|word| word.parse().ok())
     };
     named.or_else(remark)
@@ -188,9 +156,7 @@ fn digit_in(line: &str) -> Option<usize> {
 fn label(answer: &str) -> Option<String> {
     let answer: Value = serde_json::from_str(answer).ok()?;
     let outputs = answer.get("outputs")?.as_array()?;
-    let label = outputs
-        .iter()
-        .find(|output| output.get("name").and_then(Value::as_str) == Some("label"))?;
+    let label = outputs.iter().find(|output| output.get("name").and_then(Value::as_str) == Some("label"))?;
     let mut first = label.get("data")?.get(0)?;
     while let Value::Array(nested) = first {
         first = nested.first()?;
@@ -205,10 +171,7 @@ mod tests {
     #[test]
     fn the_claim_is_found_where_a_person_finds_it() {
         for (said, expected) in [
-            (
-                &["Try a handwritten seven:", "curl -d @x http://127.0.0.1:80/v2"][..],
-                Some(7),
-            ),
+            (&["Try a handwritten seven:", "curl -d @x http://127.0.0.1:80/v2"][..], Some(7)),
             (&["hello", "curl http://127.0.0.1:4/samples/three.json"], Some(3)),
             (&["curl http://127.0.0.1:4/x   # a 9"], Some(9)),
             (&["someone listens", "curl http://127.0.0.1:4/x"], None),
@@ -237,10 +200,7 @@ mod tests {
         let result = serve(&program, folder.path()).map_err(|error| format!("{error:#}"));
         match expected {
             Ok(()) => assert_eq!(result, Ok(())),
-            Err(part) => assert!(
-                result.as_ref().is_err_and(|text| text.contains(part)),
-                "{result:?}"
-            ),
+            Err(part) => assert!(result.as_ref().is_err_and(|text| text.contains(part)), "{result:?}"),
         }
     }
 

@@ -45,11 +45,7 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     let mut has_failed = false;
     for step in chosen {
         let row = match has_failed && !options.keep_going {
-            true => Row {
-                name: step.name,
-                time: None,
-                end: End::NotRun,
-            },
+            true => Row { name: step.name, time: None, end: End::NotRun },
             false => run_step(step, &mut context),
         };
         has_failed |= matches!(row.end, End::Failed);
@@ -59,11 +55,8 @@ pub(crate) fn run(options: &Options) -> Result<()> {
     for line in &context.closing {
         println!("{line}");
     }
-    let failed: Vec<&str> = rows
-        .iter()
-        .filter(|row| matches!(row.end, End::Failed))
-        .map(|row| row.name)
-        .collect();
+    let failed: Vec<&str> =
+        rows.iter().filter(|row| matches!(row.end, End::Failed)).map(|row| row.name).collect();
     if !failed.is_empty() {
         // Before the sum, which stays the last line.
         terminal::failure(&format!(
@@ -126,11 +119,7 @@ fn run_step(step: &Step, context: &mut Context) -> Row {
         }
     };
     println!();
-    Row {
-        name: step.name,
-        time: Some(began.elapsed()),
-        end,
-    }
+    Row { name: step.name, time: Some(began.elapsed()), end }
 }
 
 fn print_rows(rows: &[Row]) {
@@ -153,11 +142,7 @@ mod tests {
     #[track_caller]
     fn check_choice(names: &[&str], quick: bool, expected: &[&str]) {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
-        let chosen: Vec<&str> = choose(&names, quick)
-            .unwrap()
-            .iter()
-            .map(|step| step.name)
-            .collect();
+        let chosen: Vec<&str> = choose(&names, quick).unwrap().iter().map(|step| step.name).collect();
         assert_eq!(chosen, expected);
     }
 
@@ -171,9 +156,7 @@ mod tests {
 
     #[test]
     fn an_unknown_step_is_answered_with_the_known() {
-        let Err(error) = choose(&["units".to_owned()], false) else {
-            panic!("there is no such step")
-        };
+        let Err(error) = choose(&["units".to_owned()], false) else { panic!("there is no such step") };
         assert!(error.to_string().contains("unit, simulation"), "{error}");
     }
 }

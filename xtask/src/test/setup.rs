@@ -9,11 +9,8 @@ use crate::models::python::{self, Python};
 use crate::{command, terminal, workspace};
 
 /// Programs, how to ask whether they run, and the package that brings each, as Debian names it.
-const PROGRAMS: &[(&str, &str, &str)] = &[
-    ("cc", "--version", "gcc"),
-    ("curl", "--version", "curl"),
-    ("git", "--version", "git"),
-];
+const PROGRAMS: &[(&str, &str, &str)] =
+    &[("cc", "--version", "gcc"), ("curl", "--version", "curl"), ("git", "--version", "git")];
 
 pub(crate) fn run() -> Result<()> {
     let missing = missing_packages();
@@ -29,15 +26,9 @@ pub(crate) fn run() -> Result<()> {
 }
 
 fn missing_packages() -> Vec<&'static str> {
-    let absent = PROGRAMS
-        .iter()
-        .filter(|(program, probe, _)| !command::exists(program, probe));
+    let absent = PROGRAMS.iter().filter(|(program, probe, _)| !command::exists(program, probe));
     let mut packages: Vec<&str> = absent.map(|(_, _, package)| *package).collect();
-    packages.extend(
-        python::missing()
-            .iter()
-            .flat_map(super::super::models::python::Missing::packages),
-    );
+    packages.extend(python::missing().iter().flat_map(super::super::models::python::Missing::packages));
     packages
 }
 
@@ -58,8 +49,6 @@ fn may_install() -> bool {
 
 fn apt_get(arguments: &[&str]) -> Result<()> {
     let mut apt = Command::new("apt-get");
-    apt.arg("--quiet")
-        .args(arguments)
-        .env("DEBIAN_FRONTEND", "noninteractive");
+    apt.arg("--quiet").args(arguments).env("DEBIAN_FRONTEND", "noninteractive");
     command::run(&mut apt).context("failed to install what the tests need")
 }

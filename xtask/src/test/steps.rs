@@ -80,15 +80,7 @@ fn check_tidy(_: &mut Context) -> Result<Outcome> {
 }
 
 fn clippy(_: &mut Context) -> Result<Outcome> {
-    let arguments = [
-        "clippy",
-        "--workspace",
-        "--all-targets",
-        "--locked",
-        "--",
-        "-D",
-        "warnings",
-    ];
+    let arguments = ["clippy", "--workspace", "--all-targets", "--locked", "--", "-D", "warnings"];
     command::run(&mut cargo(&arguments))?;
     Ok(Outcome::Done)
 }
@@ -96,35 +88,16 @@ fn clippy(_: &mut Context) -> Result<Outcome> {
 fn docs(context: &mut Context) -> Result<Outcome> {
     let mut doc = cargo(&["doc", "--workspace", "--no-deps", "--locked"]);
     command::run(doc.env("RUSTDOCFLAGS", "-D warnings"))?;
-    context.test(&mut cargo(&[
-        "test",
-        "--doc",
-        "--workspace",
-        "--locked",
-        "--no-fail-fast",
-    ]))?;
+    context.test(&mut cargo(&["test", "--doc", "--workspace", "--locked", "--no-fail-fast"]))?;
     Ok(Outcome::Done)
 }
 
 fn unit(context: &mut Context) -> Result<Outcome> {
     let mut tests = if has_subcommand("nextest") {
-        cargo(&[
-            "nextest",
-            "run",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--no-fail-fast",
-        ])
+        cargo(&["nextest", "run", "--workspace", "--all-targets", "--locked", "--no-fail-fast"])
     } else {
         terminal::note("cargo-nextest is not installed: using cargo test");
-        cargo(&[
-            "test",
-            "--workspace",
-            "--all-targets",
-            "--locked",
-            "--no-fail-fast",
-        ])
+        cargo(&["test", "--workspace", "--all-targets", "--locked", "--no-fail-fast"])
     };
     let summary = context.test(&mut tests)?;
     ensure!(summary.count() > 0, "no test ran");
@@ -132,23 +105,11 @@ fn unit(context: &mut Context) -> Result<Outcome> {
 }
 
 fn simulation(context: &mut Context) -> Result<Outcome> {
-    let mut tests = cargo(&[
-        "test",
-        "--release",
-        "--locked",
-        "-p",
-        "unruffled-engine",
-        "--lib",
-        "simulation",
-    ]);
-    tests
-        .args(["--", "--nocapture"])
-        .env("UNRUFFLED_SIM_HISTORIES", HISTORIES);
+    let mut tests =
+        cargo(&["test", "--release", "--locked", "-p", "unruffled-engine", "--lib", "simulation"]);
+    tests.args(["--", "--nocapture"]).env("UNRUFFLED_SIM_HISTORIES", HISTORIES);
     let summary = context.test(&mut tests)?;
-    ensure!(
-        summary.count() > 0,
-        "no test of unruffled-engine has `simulation` in its path"
-    );
+    ensure!(summary.count() > 0, "no test of unruffled-engine has `simulation` in its path");
     Ok(Outcome::Done)
 }
 
@@ -165,14 +126,9 @@ fn loom(context: &mut Context) -> Result<Outcome> {
         "loom",
     ]);
     // Other flags mean other builds: kept apart, they do not push each other out.
-    tests
-        .env("RUSTFLAGS", "--cfg unruffled_loom")
-        .env("CARGO_TARGET_DIR", context.target.join("loom"));
+    tests.env("RUSTFLAGS", "--cfg unruffled_loom").env("CARGO_TARGET_DIR", context.target.join("loom"));
     let summary = context.test(&mut tests)?;
-    ensure!(
-        summary.count() > 0,
-        "no test has `loom` in its path"
-    );
+    ensure!(summary.count() > 0, "no test has `loom` in its path");
     Ok(Outcome::Done)
 }
 
@@ -181,9 +137,7 @@ fn deny(_: &mut Context) -> Result<Outcome> {
         let remedy = "cargo-deny is not installed; remedy: cargo install --locked cargo-deny";
         return Ok(Outcome::Skipped(remedy.to_owned()));
     }
-    command::run(&mut cargo(&[
-        "deny", "--locked", "check", "bans", "licenses", "sources",
-    ]))?;
+    command::run(&mut cargo(&["deny", "--locked", "check", "bans", "licenses", "sources"]))?;
     advisories()
 }
 
@@ -213,11 +167,7 @@ fn first(_: &mut Context) -> Result<Outcome> {
 
 impl Context {
     pub(crate) fn new(target: &Path) -> Self {
-        Context {
-            target: target.to_path_buf(),
-            total: Summary::default(),
-            closing: Vec::new(),
-        }
+        Context { target: target.to_path_buf(), total: Summary::default(), closing: Vec::new() }
     }
 
     /// Runs a test runner, its output shown, and counts what it says at its end.
@@ -253,11 +203,7 @@ mod tests {
         for (at, step) in STEPS.iter().enumerate() {
             for need in step.needs {
                 let place = STEPS.iter().position(|other| other.name == *need);
-                assert!(
-                    place.is_some_and(|place| place < at),
-                    "{} needs {need}",
-                    step.name
-                );
+                assert!(place.is_some_and(|place| place < at), "{} needs {need}", step.name);
             }
         }
     }
@@ -273,9 +219,6 @@ mod tests {
             context.count(line);
         }
         assert_eq!(context.total, Summary { passed: 2, failed: 1 });
-        assert_eq!(
-            context.closing,
-            ["test result: FAILED. 2 passed; 1 failed; 0 ignored"]
-        );
+        assert_eq!(context.closing, ["test result: FAILED. 2 passed; 1 failed; 0 ignored"]);
     }
 }

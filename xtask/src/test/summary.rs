@@ -50,10 +50,7 @@ impl Sub for Summary {
     type Output = Self;
 
     fn sub(self, before: Self) -> Self {
-        Summary {
-            passed: self.passed - before.passed,
-            failed: self.failed - before.failed,
-        }
+        Summary { passed: self.passed - before.passed, failed: self.failed - before.failed }
     }
 }
 
@@ -75,22 +72,13 @@ mod tests {
                 Some((46, 1)),
             ),
             ("test result: FAILED. 0 passed; 3 failed; 0 ignored", Some((0, 3))),
-            (
-                "     Summary [   0.512s] 12 tests run: 12 passed, 0 skipped",
-                Some((12, 0)),
-            ),
+            ("     Summary [   0.512s] 12 tests run: 12 passed, 0 skipped", Some((12, 0))),
             (
                 "Summary [1.0s] 9 tests run: 5 passed (1 slow, 2 leaky), 2 failed, 1 timed out, 1 exec failed, 3 skipped",
                 Some((5, 4)),
             ),
-            (
-                "     Summary [   0.512s] 1 test run: 1 passed, 0 skipped",
-                Some((1, 0)),
-            ),
-            (
-                "     Summary [   0.512s] 3/9 tests run: 2 passed, 1 failed, 0 skipped",
-                Some((2, 1)),
-            ),
+            ("     Summary [   0.512s] 1 test run: 1 passed, 0 skipped", Some((1, 0))),
+            ("     Summary [   0.512s] 3/9 tests run: 2 passed, 1 failed, 0 skipped", Some((2, 1))),
             ("running 3 tests", None),
             ("12 passed, 0 failed", None),
         ] {

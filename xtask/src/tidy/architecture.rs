@@ -60,10 +60,7 @@ fn check_names(tree: &Tree, workspace: &Workspace, document: &Document, findings
 fn without_placeholders(path: &str) -> &str {
     let mut end = 0;
     for step in path.split_inclusive('/') {
-        let word = step
-            .trim_end_matches('/')
-            .trim_end_matches(".rs")
-            .trim_end_matches(".toml");
+        let word = step.trim_end_matches('/').trim_end_matches(".rs").trim_end_matches(".toml");
         let stands_for_more = word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase() || c == '_');
         if stands_for_more || step.contains(['*', '<', '{']) {
             return &path[..end];
@@ -74,9 +71,7 @@ fn without_placeholders(path: &str) -> &str {
 }
 
 fn looks_like_crate(name: &str) -> bool {
-    let words = name
-        .chars()
-        .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
+    let words = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-');
     words && (name.starts_with("unruffled-") || name.ends_with("-unruffled"))
 }
 
@@ -106,20 +101,14 @@ fn missing_module(tree: &Tree, workspace: &Workspace, name: &str) -> Option<Stri
 /// Whether the steps lead through modules of a crate to another module or to a word of its sources.
 fn holds(tree: &Tree, one: &Crate, steps: &[String]) -> bool {
     one.roots.iter().any(|root| {
-        let depth = (0..=steps.len())
-            .rev()
-            .find(|depth| root.modules.contains_key(&steps[..*depth]))
-            .unwrap_or(0);
+        let depth =
+            (0..=steps.len()).rev().find(|depth| root.modules.contains_key(&steps[..*depth])).unwrap_or(0);
         let Some(item) = steps.get(depth) else { return true };
         let is_word = |path: &str| {
-            let file = tree
-                .text(path)
-                .and_then(|text| File::read(text, Place::Product).ok());
+            let file = tree.text(path).and_then(|text| File::read(text, Place::Product).ok());
             file.is_some_and(|file| file.words.contains(item))
         };
-        root.modules
-            .get(&steps[..depth])
-            .is_some_and(|module| is_word(&module.file))
+        root.modules.get(&steps[..depth]).is_some_and(|module| is_word(&module.file))
     })
 }
 
@@ -147,24 +136,15 @@ fn check_mentions(workspace: &Workspace, document: &Document, findings: &mut Vec
 fn check_dependencies(workspace: &Workspace, document: &Document, findings: &mut Vec<Finding>) {
     let members: BTreeSet<&str> = workspace.crates.iter().map(|one| one.name.as_str()).collect();
     let mut used: BTreeMap<&str, &str> = BTreeMap::new();
-    for one in workspace
-        .crates
-        .iter()
-        .filter(|one| !is_for_development(&one.name))
-    {
-        for name in one
-            .dependencies
-            .iter()
-            .filter(|name| !members.contains(name.as_str()))
-        {
+    for one in workspace.crates.iter().filter(|one| !is_for_development(&one.name)) {
+        for name in one.dependencies.iter().filter(|name| !members.contains(name.as_str())) {
             used.entry(name).or_insert(&one.name);
         }
     }
-    let under = document.items.iter().filter(|item| {
-        item.headings
-            .iter()
-            .any(|heading| heading.to_lowercase().contains("dependenc"))
-    });
+    let under = document
+        .items
+        .iter()
+        .filter(|item| item.headings.iter().any(|heading| heading.to_lowercase().contains("dependenc")));
     let listed: Vec<&Spot> = under.flat_map(|item| &item.codes).collect();
     for (name, user) in &used {
         if !listed.iter().any(|spot| spot.text == *name) {
@@ -173,10 +153,7 @@ fn check_dependencies(workspace: &Workspace, document: &Document, findings: &mut
             findings.push(Finding::new(PATH, 0, problem, remedy));
         }
     }
-    for spot in listed
-        .iter()
-        .filter(|spot| !used.contains_key(spot.text.as_str()))
-    {
+    for spot in listed.iter().filter(|spot| !used.contains_key(spot.text.as_str())) {
         let problem = format!("lists `{}`, on which no crate of the product depends", spot.text);
         findings.push(Finding::new(
             PATH,
@@ -202,15 +179,9 @@ mod tests {
                 "crates/unruffled-engine/Cargo.toml",
                 "[package]\nname = \"unruffled-engine\"\n[dependencies]\ntracing = \"1\"",
             ),
-            (
-                "crates/unruffled-engine/src/lib.rs",
-                "mod queue; pub struct Engine;",
-            ),
+            ("crates/unruffled-engine/src/lib.rs", "mod queue; pub struct Engine;"),
             ("crates/unruffled-engine/src/queue.rs", "pub fn push() {}"),
-            (
-                "xtask/Cargo.toml",
-                "[package]\nname = \"xtask\"\n[dependencies]\nzip = \"1\"",
-            ),
+            ("xtask/Cargo.toml", "[package]\nname = \"xtask\"\n[dependencies]\nzip = \"1\""),
             (PATH, text),
         ]);
         let (workspace, findings) = Workspace::read(&tree);

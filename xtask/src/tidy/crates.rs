@@ -109,12 +109,7 @@ impl Workspace {
 }
 
 fn unreadable(path: &str, message: &str) -> Finding {
-    Finding::new(
-        path,
-        0,
-        format!("cannot be read: {message}"),
-        "make `cargo metadata` accept it first",
-    )
+    Finding::new(path, 0, format!("cannot be read: {message}"), "make `cargo metadata` accept it first")
 }
 
 /// The members' folders. A member may end in `/*`.
@@ -133,10 +128,7 @@ fn folders(tree: &Tree, findings: &mut Vec<Finding>) -> BTreeSet<String> {
             None => folder == member,
         })
     };
-    manifests
-        .filter(|folder| is_member(folder))
-        .map(str::to_owned)
-        .collect()
+    manifests.filter(|folder| is_member(folder)).map(str::to_owned).collect()
 }
 
 fn read_crate(tree: &Tree, folder: &str, manifest: &Manifest, findings: &mut Vec<Finding>) -> Crate {
@@ -147,19 +139,10 @@ fn read_crate(tree: &Tree, folder: &str, manifest: &Manifest, findings: &mut Vec
         dependencies.extend(package_names(&group.build_dependencies));
         dev_dependencies.extend(package_names(&group.dev_dependencies));
     }
-    let roots = root_files(tree, folder)
-        .map(|path| read_root(tree, path, findings))
-        .collect();
+    let roots = root_files(tree, folder).map(|path| read_root(tree, path, findings)).collect();
     let takes_workspace_lints = manifest.lints.get("workspace") == Some(&toml::Value::Boolean(true));
     let name = manifest.package.name.clone();
-    Crate {
-        name,
-        folder: folder.to_owned(),
-        dependencies,
-        dev_dependencies,
-        takes_workspace_lints,
-        roots,
-    }
+    Crate { name, folder: folder.to_owned(), dependencies, dev_dependencies, takes_workspace_lints, roots }
 }
 
 /// Packages, not the names that a crate gives them.
@@ -173,10 +156,7 @@ fn package_names(table: &toml::Table) -> impl Iterator<Item = String> {
 /// `src/lib.rs`, `src/main.rs`, `src/bin/NAME.rs` and `src/bin/NAME/main.rs`.
 fn root_files<'a>(tree: &'a Tree, folder: &'a str) -> impl Iterator<Item = &'a str> {
     tree.paths().filter(move |path| {
-        let Some(path) = path
-            .strip_prefix(folder)
-            .and_then(|path| path.strip_prefix("/src/"))
-        else {
+        let Some(path) = path.strip_prefix(folder).and_then(|path| path.strip_prefix("/src/")) else {
             return false;
         };
         match path.strip_prefix("bin/") {
@@ -189,9 +169,7 @@ fn root_files<'a>(tree: &'a Tree, folder: &'a str) -> impl Iterator<Item = &'a s
 }
 
 fn read_root(tree: &Tree, path: &str, findings: &mut Vec<Finding>) -> Root {
-    let mut root = Root {
-        modules: BTreeMap::new(),
-    };
+    let mut root = Root { modules: BTreeMap::new() };
     let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
     read_module(tree, &mut root, &[], path, folder, findings);
     root
@@ -210,26 +188,14 @@ fn read_module(
     let file = match rust::File::read(tree.text(path).unwrap_or_default(), Place::Product) {
         Ok(file) => file,
         Err(problem) => {
-            findings.push(Finding::new(
-                path,
-                0,
-                problem,
-                "make `cargo check` accept it first",
-            ));
+            findings.push(Finding::new(path, 0, problem, "make `cargo check` accept it first"));
             rust::File::default()
         }
     };
-    let product: Vec<Declared> = file
-        .modules
-        .into_iter()
-        .filter(|declared| declared.place == Place::Product)
-        .collect();
+    let product: Vec<Declared> =
+        file.modules.into_iter().filter(|declared| declared.place == Place::Product).collect();
     let at = |within: &[String]| [place, within].concat();
-    let blank = || Module {
-        file: path.to_owned(),
-        children: Vec::new(),
-        mentions: Vec::new(),
-    };
+    let blank = || Module { file: path.to_owned(), children: Vec::new(), mentions: Vec::new() };
     root.modules.entry(place.to_owned()).or_insert_with(blank);
     for declared in &product {
         let parent = root.modules.entry(at(&declared.within)).or_insert_with(blank);
@@ -249,9 +215,8 @@ fn read_module(
         steps.extend(declared.within.iter().cloned());
         steps.push(declared.name.clone());
         let stem = steps.join("/");
-        let file = [format!("{stem}.rs"), format!("{stem}/mod.rs")]
-            .into_iter()
-            .find(|file| tree.exists(file));
+        let file =
+            [format!("{stem}.rs"), format!("{stem}/mod.rs")].into_iter().find(|file| tree.exists(file));
         if let Some(file) = file {
             let place = [at(&declared.within), vec![declared.name.clone()]].concat();
             read_module(tree, root, &place, &file, &stem, findings);
@@ -282,16 +247,9 @@ mod tests {
         assert!(findings.is_empty(), "{findings:?}");
         let names: Vec<_> = workspace.crates.iter().map(|one| one.name.as_str()).collect();
         assert_eq!(names, ["a", "xtask"]);
-        let dependencies: Vec<_> = workspace.crates[0]
-            .dependencies
-            .iter()
-            .map(String::as_str)
-            .collect();
+        let dependencies: Vec<_> = workspace.crates[0].dependencies.iter().map(String::as_str).collect();
         assert_eq!(dependencies, ["b", "d", "e", "real-c"]);
-        assert_eq!(
-            workspace.crates[0].dev_dependencies.iter().collect::<Vec<_>>(),
-            ["f"]
-        );
+        assert_eq!(workspace.crates[0].dev_dependencies.iter().collect::<Vec<_>>(), ["f"]);
         assert!(workspace.crates[0].takes_workspace_lints && !workspace.crates[1].takes_workspace_lints);
     }
 
@@ -299,10 +257,7 @@ mod tests {
     fn modules_are_found_in_files_folders_and_inline() {
         let (workspace, findings) = read(&[
             ("crates/a/Cargo.toml", "[package]\nname = \"a\""),
-            (
-                "crates/a/src/lib.rs",
-                "mod one; mod two { mod deep; } mod three; #[cfg(test)] mod tests;",
-            ),
+            ("crates/a/src/lib.rs", "mod one; mod two { mod deep; } mod three; #[cfg(test)] mod tests;"),
             ("crates/a/src/one.rs", "mod inner;"),
             ("crates/a/src/one/inner.rs", ""),
             ("crates/a/src/two/deep.rs", ""),
@@ -311,24 +266,9 @@ mod tests {
             ("crates/a/src/bin/tool.rs", ""),
         ]);
         assert!(findings.is_empty(), "{findings:?}");
-        let library = workspace.crates[0]
-            .roots
-            .iter()
-            .find(|root| root.modules.len() > 1)
-            .unwrap();
+        let library = workspace.crates[0].roots.iter().find(|root| root.modules.len() > 1).unwrap();
         let places: Vec<String> = library.modules.keys().map(|place| place.join("::")).collect();
-        assert_eq!(
-            places,
-            [
-                "",
-                "one",
-                "one::inner",
-                "three",
-                "three::leaf",
-                "two",
-                "two::deep"
-            ]
-        );
+        assert_eq!(places, ["", "one", "one::inner", "three", "three::leaf", "two", "two::deep"]);
         assert_eq!(library.modules[&Vec::new()].children, ["one", "two", "three"]);
         assert_eq!(workspace.crates[0].module_count(), 6);
         assert_eq!(workspace.crates[0].roots.len(), 2);
@@ -342,10 +282,6 @@ mod tests {
             ("crates/b/src/lib.rs", "fn f( {"),
         ]);
         assert_eq!(findings.len(), 2);
-        assert!(
-            findings[1].problem.contains("is no Rust"),
-            "{}",
-            findings[1].problem
-        );
+        assert!(findings[1].problem.contains("is no Rust"), "{}", findings[1].problem);
     }
 }

@@ -20,32 +20,15 @@ impl Finding {
         problem: impl Into<String>,
         remedy: impl Into<String>,
     ) -> Self {
-        Finding {
-            path: path.to_owned(),
-            line,
-            problem: problem.into(),
-            remedy: remedy.into(),
-        }
+        Finding { path: path.to_owned(), line, problem: problem.into(), remedy: remedy.into() }
     }
 }
 
 impl fmt::Display for Finding {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Finding {
-            path,
-            line,
-            problem,
-            remedy,
-        } = self;
-        let place = if *line == 0 {
-            path.clone()
-        } else {
-            format!("{path}:{line}")
-        };
-        write!(
-            f,
-            "{BAD}{place}{BAD:#}: {problem}\n    {NOTE}remedy{NOTE:#}: {remedy}"
-        )
+        let Finding { path, line, problem, remedy } = self;
+        let place = if *line == 0 { path.clone() } else { format!("{path}:{line}") };
+        write!(f, "{BAD}{place}{BAD:#}: {problem}\n    {NOTE}remedy{NOTE:#}: {remedy}")
     }
 }
 
@@ -53,10 +36,8 @@ impl fmt::Display for Finding {
 #[cfg(test)]
 #[track_caller]
 pub(crate) fn assert_findings(findings: &[Finding], expected: &[&str]) {
-    let found: Vec<String> = findings
-        .iter()
-        .map(|one| format!("{}:{}: {}", one.path, one.line, one.problem))
-        .collect();
+    let found: Vec<String> =
+        findings.iter().map(|one| format!("{}:{}: {}", one.path, one.line, one.problem)).collect();
     assert_eq!(found, expected);
 }
 

@@ -120,20 +120,14 @@ fn check_crate(one: &Crate, own: &Rule, members: &BTreeSet<&str>, findings: &mut
     for name in &one.dependencies {
         if own.never.iter().any(|never| matches_name(never, name)) {
             report(
-                format!(
-                    "`{}` depends on `{name}`, which it promises not to know",
-                    own.name
-                ),
+                format!("`{}` depends on `{name}`, which it promises not to know", own.name),
                 "move the code that needs it to the crate whose topic it is",
             );
         } else if let Some(other) = rule(name).filter(|_| members.contains(name.as_str()))
             && !may_import(own.row, other.row)
         {
             report(
-                format!(
-                    "`{}` ({:?}) imports `{name}` ({:?})",
-                    own.name, own.row, other.row
-                ),
+                format!("`{}` ({:?}) imports `{name}` ({:?})", own.name, own.row, other.row),
                 "crates import from lower rows only: pass the thing in through a trait, or move it down",
             );
         }
@@ -144,10 +138,7 @@ fn check_crate(one: &Crate, own: &Rule, members: &BTreeSet<&str>, findings: &mut
             && !may_import(own.row, other.row)
         {
             report(
-                format!(
-                    "tests of `{}` ({:?}) import `{name}` ({:?})",
-                    own.name, own.row, other.row
-                ),
+                format!("tests of `{}` ({:?}) import `{name}` ({:?})", own.name, own.row, other.row),
                 "tests import from lower rows and from `unruffled-testing`: move the test up",
             );
         }
@@ -186,10 +177,8 @@ mod tests {
                 (format!("crates/{name}/Cargo.toml"), text)
             })
             .collect();
-        let mut files: Vec<(&str, &str)> = manifests
-            .iter()
-            .map(|(path, text)| (path.as_str(), text.as_str()))
-            .collect();
+        let mut files: Vec<(&str, &str)> =
+            manifests.iter().map(|(path, text)| (path.as_str(), text.as_str())).collect();
         files.push(("Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]"));
         let (workspace, findings) = Workspace::read(&Tree::of(&files));
         assert!(findings.is_empty(), "{findings:?}");
@@ -201,10 +190,7 @@ mod tests {
         check_manifests(
             &[
                 ("unruffled-model", ""),
-                (
-                    "unruffled-engine",
-                    "[dependencies]\nunruffled-model.workspace = true",
-                ),
+                ("unruffled-engine", "[dependencies]\nunruffled-model.workspace = true"),
                 ("unruffled", "[dependencies]\nunruffled-engine.workspace = true"),
                 ("unruffled-cli", "[dependencies]\nunruffled.workspace = true"),
             ],
@@ -217,10 +203,7 @@ mod tests {
         check_manifests(
             &[
                 ("unruffled-model", "[dependencies]\nunruffled-engine = \"1\""),
-                (
-                    "unruffled-engine",
-                    "[target.'cfg(unix)'.dependencies]\nunruffled-protocol = \"1\"",
-                ),
+                ("unruffled-engine", "[target.'cfg(unix)'.dependencies]\nunruffled-protocol = \"1\""),
                 ("unruffled-protocol", ""),
             ],
             &[
@@ -236,10 +219,7 @@ mod tests {
             &[
                 ("unruffled-model", "[dependencies]\nserde_json = \"1\""),
                 ("unruffled-engine", "[dev-dependencies]\nserde_json = \"1\""),
-                (
-                    "unruffled-onnx",
-                    "[build-dependencies]\nx = { package = \"tokio\", version = \"1\" }",
-                ),
+                ("unruffled-onnx", "[build-dependencies]\nx = { package = \"tokio\", version = \"1\" }"),
                 ("unruffled-server", "[dependencies]\nunruffled = \"1\""),
                 ("unruffled", ""),
             ],
@@ -257,10 +237,7 @@ mod tests {
             &[
                 ("unruffled-model", "[dev-dependencies]\nunruffled-testing = \"1\""),
                 ("unruffled-engine", "[dependencies]\nunruffled-testing = \"1\""),
-                (
-                    "unruffled-testing",
-                    "[dependencies]\nunruffled-engine = \"1\"\nunruffled-model = \"1\"",
-                ),
+                ("unruffled-testing", "[dependencies]\nunruffled-engine = \"1\"\nunruffled-model = \"1\""),
             ],
             &[
                 "crates/unruffled-engine/Cargo.toml:0: `unruffled-engine` (Sibling) imports `unruffled-testing` (Testing)",
@@ -272,10 +249,7 @@ mod tests {
     #[test]
     fn tests_do_not_import_upwards_either() {
         check_manifests(
-            &[
-                ("unruffled-engine", "[dev-dependencies]\nunruffled = \"1\""),
-                ("unruffled", ""),
-            ],
+            &[("unruffled-engine", "[dev-dependencies]\nunruffled = \"1\""), ("unruffled", "")],
             &[
                 "crates/unruffled-engine/Cargo.toml:0: tests of `unruffled-engine` (Sibling) import `unruffled` (Library)",
             ],
@@ -297,9 +271,6 @@ mod tests {
             ("xtask/Cargo.toml", "[package]\nname = \"xtask\"\n"),
         ];
         let (workspace, _) = Workspace::read(&Tree::of(&files));
-        assert_findings(
-            &check(&workspace),
-            &["xtask/Cargo.toml:0: does not take the workspace's lints"],
-        );
+        assert_findings(&check(&workspace), &["xtask/Cargo.toml:0: does not take the workspace's lints"]);
     }
 }

@@ -18,12 +18,7 @@ pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
             let (file, anchor) = link.text.split_once('#').unwrap_or((&link.text, ""));
             let Some(target) = resolve(path, file) else {
                 let problem = format!("links to `{}`, outside the repository", link.text);
-                findings.push(Finding::new(
-                    path,
-                    link.line,
-                    problem,
-                    "link inside the repository",
-                ));
+                findings.push(Finding::new(path, link.line, problem, "link inside the repository"));
                 continue;
             };
             if !tree.exists(&target) {
@@ -62,14 +57,7 @@ fn resolve(from: &str, link: &str) -> Option<String> {
     }
     let mut steps: Vec<&str> = match link.strip_prefix('/') {
         Some(_) => Vec::new(),
-        None => from
-            .split('/')
-            .rev()
-            .skip(1)
-            .collect::<Vec<_>>()
-            .into_iter()
-            .rev()
-            .collect(),
+        None => from.split('/').rev().skip(1).collect::<Vec<_>>().into_iter().rev().collect(),
     };
     for step in link.split('/') {
         match step {
@@ -80,11 +68,7 @@ fn resolve(from: &str, link: &str) -> Option<String> {
             step => steps.push(step),
         }
     }
-    let slash = if link.ends_with('/') && !steps.is_empty() {
-        "/"
-    } else {
-        ""
-    };
+    let slash = if link.ends_with('/') && !steps.is_empty() { "/" } else { "" };
     Some(steps.join("/") + slash)
 }
 
@@ -96,11 +80,8 @@ mod tests {
     #[track_caller]
     fn check_link(link: &str, expected: &[&str]) {
         let text = format!("# Own heading\n\n[x]({link})\n");
-        let tree = Tree::of(&[
-            ("docs/a.md", &text),
-            ("docs/b.md", "## The Other: one\n"),
-            ("assets/x/y.png", ""),
-        ]);
+        let tree =
+            Tree::of(&[("docs/a.md", &text), ("docs/b.md", "## The Other: one\n"), ("assets/x/y.png", "")]);
         assert_findings(&check(&tree), expected);
     }
 
@@ -124,17 +105,8 @@ mod tests {
     #[test]
     fn links_that_do_not() {
         check_link("c.md", &["docs/a.md:3: links to `c.md`, which does not exist"]);
-        check_link(
-            "b.md#one",
-            &["docs/a.md:3: links to `b.md#one`, but docs/b.md has no such heading"],
-        );
-        check_link(
-            "#other",
-            &["docs/a.md:3: links to `#other`, but docs/a.md has no such heading"],
-        );
-        check_link(
-            "../../x.md",
-            &["docs/a.md:3: links to `../../x.md`, outside the repository"],
-        );
+        check_link("b.md#one", &["docs/a.md:3: links to `b.md#one`, but docs/b.md has no such heading"]);
+        check_link("#other", &["docs/a.md:3: links to `#other`, but docs/a.md has no such heading"]);
+        check_link("../../x.md", &["docs/a.md:3: links to `../../x.md`, outside the repository"]);
     }
 }

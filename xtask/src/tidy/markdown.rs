@@ -35,27 +35,20 @@ impl Document {
         let mut heading = None;
         let mut open_item: Option<Item> = None;
         let mut taken = BTreeMap::new();
-        let line_starts: Vec<usize> = std::iter::once(0)
-            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
-            .collect();
+        let line_starts: Vec<usize> =
+            std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
         let line_of = |at: usize| line_starts.partition_point(|start| *start <= at);
         let options = Options::ENABLE_TABLES | Options::ENABLE_FOOTNOTES | Options::ENABLE_STRIKETHROUGH;
         for (event, range) in Parser::new_ext(text, options).into_offset_iter() {
             let line = line_of(range.start);
             match event {
-                Event::Start(Tag::Link {
-                    link_type, dest_url, ..
-                }) if !matches!(link_type, LinkType::Autolink | LinkType::Email) => {
-                    document.links.push(Spot {
-                        text: dest_url.into_string(),
-                        line,
-                    });
+                Event::Start(Tag::Link { link_type, dest_url, .. })
+                    if !matches!(link_type, LinkType::Autolink | LinkType::Email) =>
+                {
+                    document.links.push(Spot { text: dest_url.into_string(), line });
                 }
                 Event::Start(Tag::Image { dest_url, .. }) => {
-                    document.links.push(Spot {
-                        text: dest_url.into_string(),
-                        line,
-                    });
+                    document.links.push(Spot { text: dest_url.into_string(), line });
                 }
                 Event::Start(Tag::Heading { level, .. }) => heading = Some((level as usize, String::new())),
                 Event::End(TagEnd::Heading(_)) => {
@@ -67,20 +60,14 @@ impl Document {
                 }
                 Event::Start(Tag::Item) => {
                     let headings = headings.iter().map(|(_, title)| title.clone()).collect();
-                    open_item = Some(Item {
-                        headings,
-                        codes: Vec::new(),
-                    });
+                    open_item = Some(Item { headings, codes: Vec::new() });
                 }
                 Event::End(TagEnd::Item) => document.items.extend(open_item.take()),
                 Event::Code(code) => {
                     if let Some((_, title)) = &mut heading {
                         title.push_str(&code);
                     }
-                    let spot = Spot {
-                        text: code.into_string(),
-                        line,
-                    };
+                    let spot = Spot { text: code.into_string(), line };
                     if let Some(item) = &mut open_item {
                         item.codes.push(spot.clone());
                     }
@@ -105,18 +92,11 @@ impl Document {
 
 /// The anchor of a heading, as code hosts make it: lower case, blanks to dashes, punctuation gone, repetitions counted.
 fn anchor(title: &str, taken: &mut BTreeMap<String, usize>) -> String {
-    let kept = title
-        .trim()
-        .chars()
-        .filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
+    let kept = title.trim().chars().filter(|c| c.is_alphanumeric() || matches!(c, ' ' | '-' | '_'));
     let slug = kept.collect::<String>().to_lowercase().replace(' ', "-");
     let count = taken.entry(slug.clone()).or_insert(0);
     *count += 1;
-    if *count == 1 {
-        slug
-    } else {
-        format!("{slug}-{}", *count - 1)
-    }
+    if *count == 1 { slug } else { format!("{slug}-{}", *count - 1) }
 }
 
 /// `<a id="x">` and `<a name="x">`.
@@ -138,20 +118,9 @@ mod tests {
             "# A `b` heading!\n\nSee [x](y.md#z) and `code`.\n\n```\n[no](link) `here`\n```\n\n## Same\n\n## Same\n\n\
              ![p](q.png) <https://a.b> <a id=\"own\"></a> [r][ref]\n\n[ref]: other.md\n",
         );
-        let links: Vec<_> = document
-            .links
-            .iter()
-            .map(|link| (link.text.as_str(), link.line))
-            .collect();
+        let links: Vec<_> = document.links.iter().map(|link| (link.text.as_str(), link.line)).collect();
         assert_eq!(links, [("y.md#z", 3), ("q.png", 13), ("other.md", 13)]);
-        assert_eq!(
-            document
-                .codes
-                .iter()
-                .map(|code| code.text.as_str())
-                .collect::<Vec<_>>(),
-            ["b", "code"]
-        );
+        assert_eq!(document.codes.iter().map(|code| code.text.as_str()).collect::<Vec<_>>(), ["b", "code"]);
         let anchors: Vec<_> = document.anchors.iter().map(String::as_str).collect();
         assert_eq!(anchors, ["a-b-heading", "own", "same", "same-1"]);
     }
@@ -163,12 +132,7 @@ mod tests {
         );
         let item = |headings: &[&str], codes: &[&str]| {
             let found = document.items.iter().find(|item| item.headings == headings);
-            let found: Vec<_> = found
-                .unwrap()
-                .codes
-                .iter()
-                .map(|code| code.text.clone())
-                .collect();
+            let found: Vec<_> = found.unwrap().codes.iter().map(|code| code.text.clone()).collect();
             assert_eq!(found, codes);
         };
         item(&["Top", "Old"], &["x"]);

@@ -41,10 +41,8 @@ pub(crate) fn run() -> Result<()> {
     let crates = workspace.crates.len();
     let modules: usize = workspace.crates.iter().map(crates::Crate::module_count).sum();
     let files = tree.paths().count();
-    let summary = format!(
-        "tidy: {crates} crates, {modules} modules, {files} files, {} findings",
-        findings.len()
-    );
+    let summary =
+        format!("tidy: {crates} crates, {modules} modules, {files} files, {} findings", findings.len());
     if findings.is_empty() {
         terminal::note(&summary);
         return Ok(());
@@ -73,11 +71,6 @@ mod tests {
     fn this_very_tree_is_read() {
         let tree = Tree::read(&workspace::root()).unwrap();
         let (workspace, _) = check(&tree);
-        assert!(
-            workspace
-                .crates
-                .iter()
-                .any(|one| one.name == "xtask" && one.module_count() > 10)
-        );
+        assert!(workspace.crates.iter().any(|one| one.name == "xtask" && one.module_count() > 10));
     }
 }

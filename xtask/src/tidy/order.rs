@@ -15,10 +15,7 @@ pub(crate) fn check(workspace: &Workspace) -> Vec<Finding> {
     let mut findings = Vec::new();
     for root in workspace.crates.iter().flat_map(|one| &one.roots) {
         for (place, module) in &root.modules {
-            let product = module
-                .mentions
-                .iter()
-                .filter(|mention| mention.place == Place::Product);
+            let product = module.mentions.iter().filter(|mention| mention.place == Place::Product);
             for mention in product {
                 findings.extend(check_mention(root, place, module, mention));
             }
@@ -37,11 +34,7 @@ fn check_mention(root: &Root, from: &[String], module: &Module, mention: &Mentio
         let position = |name: &String| list.iter().position(|listed| listed == name);
         if position(used) > position(own) {
             let written = mention.segments.join("::");
-            let place = if parent.is_empty() {
-                "crate".to_owned()
-            } else {
-                parent.join("::")
-            };
+            let place = if parent.is_empty() { "crate".to_owned() } else { parent.join("::") };
             let list_file = &root.modules.get(parent)?.file;
             return Some(Finding::new(
                 &module.file,
@@ -79,10 +72,8 @@ fn modules_passed(root: &Root, path: &[String]) -> Vec<Vec<String>> {
     let mut passed = Vec::new();
     let mut path = path.to_vec();
     for _ in 0..REEXPORTS_MAX {
-        let depth = (0..=path.len())
-            .rev()
-            .find(|depth| root.modules.contains_key(&path[..*depth]))
-            .unwrap_or(0);
+        let depth =
+            (0..=path.len()).rev().find(|depth| root.modules.contains_key(&path[..*depth])).unwrap_or(0);
         let (place, rest) = path.split_at(depth);
         passed.push(place.to_vec());
         let Some(name) = rest.first() else { break };
@@ -100,9 +91,7 @@ fn modules_passed(root: &Root, path: &[String]) -> Vec<Vec<String>> {
 /// `use child::Thing` in a module means its own child.
 fn child_path(root: &Root, place: &[String], import: &[String]) -> Option<Vec<String>> {
     let children = &root.modules.get(place)?.children;
-    children
-        .contains(import.first()?)
-        .then(|| [place, import].concat())
+    children.contains(import.first()?).then(|| [place, import].concat())
 }
 
 /// Where two modules part: their nearest common parent, and under it the names that lead to the one and to the other.
@@ -121,10 +110,8 @@ mod tests {
     /// Files below `crates/a/src/`.
     #[track_caller]
     fn check_files(files: &[(&str, &str)], expected: &[&str]) {
-        let files: Vec<(String, &str)> = files
-            .iter()
-            .map(|(path, text)| (format!("crates/a/src/{path}"), *text))
-            .collect();
+        let files: Vec<(String, &str)> =
+            files.iter().map(|(path, text)| (format!("crates/a/src/{path}"), *text)).collect();
         let mut tree: Vec<(&str, &str)> = files.iter().map(|(path, text)| (path.as_str(), *text)).collect();
         tree.push(("Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]"));
         tree.push(("crates/a/Cargo.toml", "[package]\nname = \"a\""));
@@ -137,18 +124,9 @@ mod tests {
     fn modules_above_may_be_used() {
         check_files(
             &[
-                (
-                    "lib.rs",
-                    "mod low; mod high; pub use high::H; fn f() { low::x(); crate::high::y() }",
-                ),
-                (
-                    "low.rs",
-                    "use std::fmt; #[cfg(test)] mod tests { use crate::high::H; }",
-                ),
-                (
-                    "high.rs",
-                    "use crate::low::L; use self::x; mod x { use super::Y; use crate::low::L; }",
-                ),
+                ("lib.rs", "mod low; mod high; pub use high::H; fn f() { low::x(); crate::high::y() }"),
+                ("low.rs", "use std::fmt; #[cfg(test)] mod tests { use crate::high::H; }"),
+                ("high.rs", "use crate::low::L; use self::x; mod x { use super::Y; use crate::low::L; }"),
             ],
             &[],
         );
@@ -214,12 +192,7 @@ mod tests {
     #[test]
     fn programs_have_their_own_order() {
         check_files(
-            &[
-                ("main.rs", "mod x; mod y;"),
-                ("x.rs", "use crate::y::Y;"),
-                ("y.rs", ""),
-                ("lib.rs", ""),
-            ],
+            &[("main.rs", "mod x; mod y;"), ("x.rs", "use crate::y::Y;"), ("y.rs", ""), ("lib.rs", "")],
             &["crates/a/src/x.rs:1: `x` uses `crate::y::Y`, but `crate` lists `y` below `x`"],
         );
     }

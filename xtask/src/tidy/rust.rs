@@ -76,19 +76,10 @@ impl File {
         // A byte order mark and a first line `#!` are not tokens.
         let text = text.trim_start_matches('\u{feff}');
         let stream: TokenStream = text.parse().map_err(|error: proc_macro2::LexError| {
-            format!(
-                "is no Rust that can be read, near line {}",
-                error.span().start().line
-            )
+            format!("is no Rust that can be read, near line {}", error.span().start().line)
         })?;
         let mut file = File::default();
-        file.walk(
-            &stream.into_iter().collect::<Vec<_>>(),
-            &Scope {
-                within: Vec::new(),
-                place,
-            },
-        );
+        file.walk(&stream.into_iter().collect::<Vec<_>>(), &Scope { within: Vec::new(), place });
         Ok(file)
     }
 
@@ -102,24 +93,12 @@ impl File {
                     self.read_attribute(attribute, &scope);
                     continue;
                 }
-                self.read_attribute(
-                    attribute,
-                    &Scope {
-                        place: Place::Test,
-                        ..scope.clone()
-                    },
-                );
+                self.read_attribute(attribute, &Scope { place: Place::Test, ..scope.clone() });
                 if inner {
                     scope.place = Place::Test;
                 } else {
                     let end = end_of_item(tokens, at);
-                    self.walk(
-                        &tokens[at..end],
-                        &Scope {
-                            place: Place::Test,
-                            ..scope.clone()
-                        },
-                    );
+                    self.walk(&tokens[at..end], &Scope { place: Place::Test, ..scope.clone() });
                     at = end;
                 }
                 continue;
@@ -140,10 +119,7 @@ impl File {
     fn read_attribute(&mut self, attribute: &Group, scope: &Scope) {
         let inside = trees(attribute);
         if let Some(TokenTree::Ident(name)) = inside.first() {
-            self.attributes.push(Named {
-                name: name.to_string(),
-                line: name.span().start().line,
-            });
+            self.attributes.push(Named { name: name.to_string(), line: name.span().start().line });
         }
         self.walk(&inside, scope);
     }
@@ -168,13 +144,7 @@ impl File {
         if let Some(body) = body {
             let mut within = scope.within.clone();
             within.push(name.to_string());
-            self.walk(
-                &trees(body),
-                &Scope {
-                    within,
-                    place: scope.place,
-                },
-            );
+            self.walk(&trees(body), &Scope { within, place: scope.place });
         }
         at + 3
     }
@@ -258,13 +228,7 @@ impl File {
 
     fn mention(&mut self, segments: Vec<String>, line: usize, scope: &Scope, kind: MentionKind) {
         let Scope { within, place } = scope.clone();
-        self.mentions.push(Mention {
-            segments,
-            within,
-            line,
-            place,
-            kind,
-        });
+        self.mentions.push(Mention { segments, within, line, place, kind });
     }
 }
 
@@ -296,9 +260,7 @@ fn is_test_only(attribute: &Group) -> bool {
             implies_test(&trees(predicate))
         }
         [TokenTree::Ident(name), ..] if inside.len() == 1 || is_path_separator(&inside, 1) => {
-            let words = inside
-                .iter()
-                .take_while(|token| !matches!(token, TokenTree::Group(_)));
+            let words = inside.iter().take_while(|token| !matches!(token, TokenTree::Group(_)));
             let last = words.filter(|token| matches!(token, TokenTree::Ident(_))).last();
             name == "test" || last.is_some_and(|word| is_ident(word, "test"))
         }
@@ -312,9 +274,7 @@ fn implies_test(predicate: &[TokenTree]) -> bool {
         [TokenTree::Ident(flag)] => flag == "test" || flag == "unruffled_loom",
         [TokenTree::Ident(operator), TokenTree::Group(operands)] => {
             let operands = trees(operands);
-            let mut each = operands
-                .split(|token| is_punct(token, ','))
-                .filter(|one| !one.is_empty());
+            let mut each = operands.split(|token| is_punct(token, ',')).filter(|one| !one.is_empty());
             match operator.to_string().as_str() {
                 "all" => each.any(implies_test),
                 "any" => each.all(implies_test),
@@ -403,23 +363,14 @@ mod tests {
     fn paths_are_found_in_imports_code_and_macros() {
         for (text, expected) in [
             ("use crate::queue;", &["crate::queue"][..]),
-            (
-                "pub use crate::{a::B, c::{self, D as E}};",
-                &["crate::a::B", "crate::c", "crate::c::D"],
-            ),
+            ("pub use crate::{a::B, c::{self, D as E}};", &["crate::a::B", "crate::c", "crate::c::D"]),
             ("use super::*;", &["super::*"]),
             (
                 "fn f() -> crate::queue::Key { crate::batch::form::<u8>() }",
                 &["crate::queue::Key", "crate::batch::form"],
             ),
-            (
-                "fn f() { assert!(crate::a::ok(), \"crate::b\") }",
-                &["crate::a::ok"],
-            ),
-            (
-                "/// See [`crate::late::X`].\n//! crate::y\nstruct S; // crate::z",
-                &[],
-            ),
+            ("fn f() { assert!(crate::a::ok(), \"crate::b\") }", &["crate::a::ok"]),
+            ("/// See [`crate::late::X`].\n//! crate::y\nstruct S; // crate::z", &[]),
             ("const S: &str = \"crate::a::B\"; const C: char = 'c';", &[]),
             ("impl<'a> crate::a::T<'a> for X {}", &["crate::a::T"]),
             ("#[derive(serde::Serialize)] struct S;", &["serde::Serialize"]),
@@ -433,10 +384,7 @@ mod tests {
     #[test]
     fn test_code_is_told_from_the_product() {
         for (text, expected) in [
-            (
-                "#[cfg(test)] mod tests { use crate::a; } use crate::b;",
-                &["crate::b"][..],
-            ),
+            ("#[cfg(test)] mod tests { use crate::a; } use crate::b;", &["crate::b"][..]),
             ("#[cfg(test)] use crate::{a, c}; use crate::b;", &["crate::b"]),
             (
                 "#[cfg(all(test, unix))] pub(crate) fn f() { crate::a::x() } fn g() { crate::b::x() }",
@@ -448,24 +396,12 @@ mod tests {
                 "#[tokio::test(start_paused = true)] async fn f() { crate::a::x() } use crate::b::x;",
                 &["crate::b::x"],
             ),
-            (
-                "#[test] fn f() { crate::a::x() } use crate::b::x;",
-                &["crate::b::x"],
-            ),
-            (
-                "struct S { #[cfg(test)] field: crate::a::T, other: crate::b::T }",
-                &["crate::b::T"],
-            ),
+            ("#[test] fn f() { crate::a::x() } use crate::b::x;", &["crate::b::x"]),
+            ("struct S { #[cfg(test)] field: crate::a::T, other: crate::b::T }", &["crate::b::T"]),
             ("#![cfg(test)] use crate::a::x;", &[]),
             ("#[cfg(all(loom, test))] mod loom { use crate::a; }", &[]),
-            (
-                "#[cfg(test)] const fn f() { crate::a::x() } use crate::b::x;",
-                &["crate::b::x"],
-            ),
-            (
-                "#[cfg(test)] const A: B = B { c: crate::a::X }; use crate::b::x;",
-                &["crate::b::x"],
-            ),
+            ("#[cfg(test)] const fn f() { crate::a::x() } use crate::b::x;", &["crate::b::x"]),
+            ("#[cfg(test)] const A: B = B { c: crate::a::X }; use crate::b::x;", &["crate::b::x"]),
         ] {
             check_product_paths(text, expected);
         }
@@ -474,11 +410,8 @@ mod tests {
     #[test]
     fn modules_are_listed_in_order_with_their_form() {
         let file = read("mod a;\npub mod b { mod c; }\n#[cfg(test)]\nmod tests {}");
-        let listed: Vec<_> = file
-            .modules
-            .iter()
-            .map(|one| (one.name.as_str(), one.form, one.place))
-            .collect();
+        let listed: Vec<_> =
+            file.modules.iter().map(|one| (one.name.as_str(), one.form, one.place)).collect();
         assert_eq!(
             listed,
             [
@@ -497,11 +430,7 @@ mod tests {
         let file = read("#[ignore = \"why\"] fn f() { todo!(); sleep(x); y.sleep(z); }");
         assert_eq!(file.attributes[0].name, "ignore");
         assert_eq!(file.macros[0].name, "todo");
-        let calls: Vec<_> = file
-            .mentions
-            .iter()
-            .filter(|one| one.kind == MentionKind::Call)
-            .collect();
+        let calls: Vec<_> = file.mentions.iter().filter(|one| one.kind == MentionKind::Call).collect();
         assert_eq!(calls.len(), 1);
         assert_eq!(calls[0].segments, ["sleep"]);
     }

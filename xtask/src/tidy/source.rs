@@ -42,10 +42,7 @@ pub(crate) fn check(tree: &Tree, workspace: &Workspace) -> Vec<Finding> {
 
 /// The crate whose `src/` a file is in.
 fn owner<'a>(workspace: &'a Workspace, path: &str) -> Option<&'a Crate> {
-    workspace
-        .crates
-        .iter()
-        .find(|one| path.starts_with(&format!("{}/src/", one.folder)))
+    workspace.crates.iter().find(|one| path.starts_with(&format!("{}/src/", one.folder)))
 }
 
 fn check_documentation(path: &str, text: &str, findings: &mut Vec<Finding>) {
@@ -60,24 +57,11 @@ fn check_documentation(path: &str, text: &str, findings: &mut Vec<Finding>) {
 }
 
 fn check_unfinished(path: &str, file: &File, findings: &mut Vec<Finding>) {
-    for call in file
-        .macros
-        .iter()
-        .filter(|call| UNFINISHED.contains(&call.name.as_str()))
-    {
+    for call in file.macros.iter().filter(|call| UNFINISHED.contains(&call.name.as_str())) {
         let problem = format!("holds `{}!`", call.name);
-        findings.push(Finding::new(
-            path,
-            call.line,
-            problem,
-            "finish it, or open an issue and leave it out",
-        ));
+        findings.push(Finding::new(path, call.line, problem, "finish it, or open an issue and leave it out"));
     }
-    for attribute in file
-        .attributes
-        .iter()
-        .filter(|attribute| attribute.name == "ignore")
-    {
+    for attribute in file.attributes.iter().filter(|attribute| attribute.name == "ignore") {
         findings.push(Finding::new(
             path,
             attribute.line,
@@ -91,17 +75,11 @@ fn check_sleeps(path: &str, text: &str, file: &File, findings: &mut Vec<Finding>
     let lines: Vec<&str> = text.lines().collect();
     let is_allowed = |line: usize| {
         let near = [line.checked_sub(1), line.checked_sub(2)].into_iter().flatten();
-        near.filter_map(|at| lines.get(at)).any(|line| {
-            line.split_once(ALLOWED)
-                .is_some_and(|(_, why)| !why.trim().is_empty())
-        })
+        near.filter_map(|at| lines.get(at))
+            .any(|line| line.split_once(ALLOWED).is_some_and(|(_, why)| !why.trim().is_empty()))
     };
     let is_for_tests = path.starts_with(TESTING);
-    for mention in file
-        .mentions
-        .iter()
-        .filter(|mention| is_for_tests || mention.place == Place::Test)
-    {
+    for mention in file.mentions.iter().filter(|mention| is_for_tests || mention.place == Place::Test) {
         if is_sleep(mention) && !is_allowed(mention.line) {
             findings.push(Finding::new(
                 path,
@@ -123,12 +101,9 @@ fn is_sleep(mention: &Mention) -> bool {
     }
     match mention.kind {
         MentionKind::Call => true,
-        MentionKind::Code => mention
-            .segments
-            .iter()
-            .rev()
-            .nth(1)
-            .is_some_and(|module| module == "thread" || module == "time"),
+        MentionKind::Code => {
+            mention.segments.iter().rev().nth(1).is_some_and(|module| module == "thread" || module == "time")
+        }
         MentionKind::Import { .. } => false,
     }
 }
@@ -137,15 +112,8 @@ fn check_silence(path: &str, file: &File, owner: &Crate, findings: &mut Vec<Find
     let Some(rule) = layers::rule(&owner.name) else {
         return;
     };
-    for mention in file
-        .mentions
-        .iter()
-        .filter(|mention| mention.place == Place::Product)
-    {
-        let broken = rule
-            .silent_about
-            .iter()
-            .find(|silent| mentions(&mention.segments, silent));
+    for mention in file.mentions.iter().filter(|mention| mention.place == Place::Product) {
+        let broken = rule.silent_about.iter().find(|silent| mentions(&mention.segments, silent));
         if let Some(silent) = broken {
             findings.push(Finding::new(
                 path,
@@ -167,18 +135,9 @@ fn mentions(segments: &[String], silent: &str) -> bool {
 }
 
 fn check_belongs(path: &str, owner: &Crate, findings: &mut Vec<Finding>) {
-    if !owner
-        .roots
-        .iter()
-        .any(|root| root.modules.values().any(|module| module.file == path))
-    {
+    if !owner.roots.iter().any(|root| root.modules.values().any(|module| module.file == path)) {
         let problem = "belongs to no crate: no `mod` names it";
-        findings.push(Finding::new(
-            path,
-            0,
-            problem,
-            "declare it where it belongs, or remove it",
-        ));
+        findings.push(Finding::new(path, 0, problem, "declare it where it belongs, or remove it"));
     }
 }
 
@@ -194,20 +153,14 @@ fn test_module_files(tree: &Tree) -> BTreeSet<String> {
             "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
             _ => path.trim_end_matches(".rs").to_owned(),
         };
-        for declared in file
-            .modules
-            .iter()
-            .filter(|declared| declared.place == Place::Test)
-        {
+        for declared in file.modules.iter().filter(|declared| declared.place == Place::Test) {
             let steps: Vec<&str> = std::iter::once(stem.as_str())
                 .chain(declared.within.iter().map(String::as_str))
                 .chain(std::iter::once(declared.name.as_str()))
                 .collect();
             let module = steps.join("/");
             let below = format!("{module}/");
-            let files = tree
-                .paths()
-                .filter(|at| **at == format!("{module}.rs") || at.starts_with(&below));
+            let files = tree.paths().filter(|at| **at == format!("{module}.rs") || at.starts_with(&below));
             found.extend(files.map(str::to_owned));
         }
     }
@@ -224,17 +177,9 @@ mod tests {
         let mut files = files.to_vec();
         files.push(("Cargo.toml", "[workspace]\nmembers = [\"crates/*\"]"));
         let names = ["unruffled-cli", "unruffled-engine", "unruffled-testing"];
-        let manifests = names.map(|name| {
-            (
-                format!("crates/{name}/Cargo.toml"),
-                format!("[package]\nname = \"{name}\""),
-            )
-        });
-        files.extend(
-            manifests
-                .iter()
-                .map(|(path, text)| (path.as_str(), text.as_str())),
-        );
+        let manifests =
+            names.map(|name| (format!("crates/{name}/Cargo.toml"), format!("[package]\nname = \"{name}\"")));
+        files.extend(manifests.iter().map(|(path, text)| (path.as_str(), text.as_str())));
         let tree = Tree::of(&files);
         let (workspace, findings) = Workspace::read(&tree);
         assert!(findings.is_empty(), "{findings:?}");
@@ -249,10 +194,7 @@ mod tests {
     #[test]
     fn a_file_says_what_it_is_for() {
         check_engine("//! The engine.\nfn f() {}", &[]);
-        check_engine(
-            "fn f() {}",
-            &["crates/unruffled-engine/src/lib.rs:1: does not begin with `//!`"],
-        );
+        check_engine("fn f() {}", &["crates/unruffled-engine/src/lib.rs:1: does not begin with `//!`"]);
     }
 
     #[test]
@@ -269,10 +211,7 @@ mod tests {
 
     #[test]
     fn promised_silence_is_kept() {
-        check_engine(
-            "//! Reads no `std::env`.\nuse std::fmt;\n#[cfg(test)] mod tests { use std::fs; }",
-            &[],
-        );
+        check_engine("//! Reads no `std::env`.\nuse std::fmt;\n#[cfg(test)] mod tests { use std::fs; }", &[]);
         check_engine(
             "//! E.\nuse std::{env, fs::File};\nfn f() { std::process::abort() }\nconst A: &str = env!(\"A\");",
             &[
@@ -311,14 +250,8 @@ mod tests {
                     "crates/unruffled-engine/src/lib.rs",
                     "//! E.\nfn f() { thread::sleep(d) }\n#[cfg(test)] mod t;",
                 ),
-                (
-                    "crates/unruffled-engine/src/t.rs",
-                    "//! T.\nfn f() { thread::sleep(d) }",
-                ),
-                (
-                    "crates/unruffled-testing/src/lib.rs",
-                    "//! S.\nfn f() { thread::sleep(d) } // tidy:",
-                ),
+                ("crates/unruffled-engine/src/t.rs", "//! T.\nfn f() { thread::sleep(d) }"),
+                ("crates/unruffled-testing/src/lib.rs", "//! S.\nfn f() { thread::sleep(d) } // tidy:"),
             ],
             &[
                 "crates/unruffled-engine/src/t.rs:2: a test sleeps",
@@ -333,10 +266,7 @@ mod tests {
     fn every_file_belongs_to_a_crate() {
         check_files(
             &[
-                (
-                    "crates/unruffled-engine/src/lib.rs",
-                    "//! E.\nmod a;\n#[cfg(test)]\nmod t;",
-                ),
+                ("crates/unruffled-engine/src/lib.rs", "//! E.\nmod a;\n#[cfg(test)]\nmod t;"),
                 ("crates/unruffled-engine/src/a.rs", "//! A."),
                 ("crates/unruffled-engine/src/t.rs", "//! T.\nmod u;"),
                 ("crates/unruffled-engine/src/t/u.rs", "//! U."),

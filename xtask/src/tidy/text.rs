@@ -16,20 +16,10 @@ const GENERATED: &[&str] = &["Cargo.lock"];
 const LINES_MAX: usize = 700;
 
 /// Folders of one machine. Written in halves, so that this file does not break its own rule.
-const MACHINE_PATHS: &[&str] = &[
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/fa", "rm/"),
-];
+const MACHINE_PATHS: &[&str] = &[concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/fa", "rm/")];
 
 /// Package registries, by a part of their host's name.
-const REGISTRIES: &[&str] = &[
-    concat!("crates", ".io"),
-    "pypi",
-    "npmjs",
-    "pythonhosted",
-    "debian",
-];
+const REGISTRIES: &[&str] = &[concat!("crates", ".io"), "pypi", "npmjs", "pythonhosted", "debian"];
 
 pub(crate) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
@@ -86,13 +76,7 @@ fn registry_hosts(line: &str) -> impl Iterator<Item = &str> {
             None => (false, word),
         };
         let authority = rest.split('/').next().unwrap_or_default();
-        let host = authority
-            .rsplit('@')
-            .next()
-            .unwrap_or_default()
-            .split(':')
-            .next()
-            .unwrap_or_default();
+        let host = authority.rsplit('@').next().unwrap_or_default().split(':').next().unwrap_or_default();
         let host = host.trim_matches('.');
         let is_registry = REGISTRIES.iter().any(|part| host.contains(part));
         // Without a scheme `name.io` alone is the name of a registry, as in a sentence; with something before it, or
@@ -106,9 +90,7 @@ fn registry_hosts(line: &str) -> impl Iterator<Item = &str> {
 }
 
 fn is_domain(host: &str) -> bool {
-    host.rsplit('.')
-        .next()
-        .is_some_and(|end| matches!(end, "com" | "dev" | "io" | "net" | "org"))
+    host.rsplit('.').next().is_some_and(|end| matches!(end, "com" | "dev" | "io" | "net" | "org"))
 }
 
 fn check_blanks(path: &str, text: &str, findings: &mut Vec<Finding>) {
@@ -146,14 +128,8 @@ mod tests {
 
     #[test]
     fn machine_paths_stay_out() {
-        let [first, second, _] = MACHINE_PATHS else {
-            unreachable!("there are three")
-        };
-        check_file(
-            "a.md",
-            &format!("frame{first}x and ~{first}y and ${{HOME}}{second}z"),
-            &[],
-        );
+        let [first, second, _] = MACHINE_PATHS else { unreachable!("there are three") };
+        check_file("a.md", &format!("frame{first}x and ~{first}y and ${{HOME}}{second}z"), &[]);
         let expected = format!("a.md:2: holds `{first}`, a path of one machine");
         check_file("a.md", &format!("\nsee {first}main"), &[expected.as_str()]);
         let expected = format!("data.json:1: holds `{second}`, a path of one machine");
@@ -162,9 +138,7 @@ mod tests {
 
     #[test]
     fn registry_hosts_stay_out() {
-        let [rust, python, node, files, system] = REGISTRIES else {
-            unreachable!("there are five")
-        };
+        let [rust, python, node, files, system] = REGISTRIES else { unreachable!("there are five") };
         for good in [
             format!("published on {rust}."),
             format!("registry+https://github.com/rust-lang/{rust}-index"),
@@ -177,25 +151,12 @@ mod tests {
         for (line, host) in [
             (format!("https://{rust}/crates/x"), (*rust).to_owned()),
             (format!("index.{rust}"), format!("index.{rust}")),
-            (
-                format!("(http://user@{python}.org:443/simple)"),
-                format!("{python}.org"),
-            ),
+            (format!("(http://user@{python}.org:443/simple)"), format!("{python}.org")),
             (format!("\"registry.{node}.org\""), format!("registry.{node}.org")),
-            (
-                format!("https://files.{files}.org/packages"),
-                format!("files.{files}.org"),
-            ),
-            (
-                format!("deb http://deb.{system}.org/x main"),
-                format!("deb.{system}.org"),
-            ),
+            (format!("https://files.{files}.org/packages"), format!("files.{files}.org")),
+            (format!("deb http://deb.{system}.org/x main"), format!("deb.{system}.org")),
         ] {
-            check_file(
-                "a.json",
-                &line,
-                &[format!("a.json:1: holds the registry host `{host}`").as_str()],
-            );
+            check_file("a.json", &line, &[format!("a.json:1: holds the registry host `{host}`").as_str()]);
         }
     }
 
@@ -203,22 +164,14 @@ mod tests {
     fn tabs_and_blanks_stay_out() {
         check_file("a.rs", "fn f() {\n    1\n}\n", &[]);
         check_file("labels.txt", " \t\n ", &[]);
-        check_file(
-            "a.rs",
-            "\tx\ny \n",
-            &["a.rs:1: holds a tab", "a.rs:2: ends in blanks"],
-        );
+        check_file("a.rs", "\tx\ny \n", &["a.rs:1: holds a tab", "a.rs:2: ends in blanks"]);
     }
 
     #[test]
     fn files_are_not_too_long() {
         check_file("crates/a/src/lib.rs", &"x\n".repeat(LINES_MAX), &[]);
         let long = "x\n".repeat(LINES_MAX + 1);
-        check_file(
-            "crates/a/src/lib.rs",
-            &long,
-            &["crates/a/src/lib.rs:0: has 701 lines, over 700"],
-        );
+        check_file("crates/a/src/lib.rs", &long, &["crates/a/src/lib.rs:0: has 701 lines, over 700"]);
         check_file("assets/labels.toml", &long, &[]);
     }
 }

@@ -19,11 +19,7 @@ pub(crate) struct Tree {
 impl Tree {
     /// The files that git tracks or would offer to track; without git, all files but those that builds make.
     pub(crate) fn read(root: &Path) -> Result<Self> {
-        let paths = if root.join(".git").exists() {
-            from_git(root)?
-        } else {
-            from_folder(root)?
-        };
+        let paths = if root.join(".git").exists() { from_git(root)? } else { from_folder(root)? };
         let mut files = BTreeMap::new();
         for path in paths {
             // A file that is deleted but still in git's index is not part of the tree.
@@ -38,12 +34,8 @@ impl Tree {
     /// A tree that exists only in a test.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        let files = files
-            .iter()
-            .map(|(path, text)| ((*path).to_owned(), Some((*text).to_owned())));
-        Tree {
-            files: files.collect(),
-        }
+        let files = files.iter().map(|(path, text)| ((*path).to_owned(), Some((*text).to_owned())));
+        Tree { files: files.collect() }
     }
 
     pub(crate) fn paths(&self) -> impl Iterator<Item = &str> {
@@ -51,9 +43,7 @@ impl Tree {
     }
 
     pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.files
-            .iter()
-            .filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
+        self.files.iter().filter_map(|(path, text)| Some((path.as_str(), text.as_deref()?)))
     }
 
     pub(crate) fn text(&self, path: &str) -> Option<&str> {
@@ -63,26 +53,17 @@ impl Tree {
     /// Whether there is a file, or a folder with files in it. A slash at the end asks for a folder.
     pub(crate) fn exists(&self, path: &str) -> bool {
         let folder = format!("{}/", path.trim_end_matches('/'));
-        let holds_files = || {
-            self.files
-                .range(folder.clone()..)
-                .next()
-                .is_some_and(|(at, _)| at.starts_with(&folder))
-        };
+        let holds_files =
+            || self.files.range(folder.clone()..).next().is_some_and(|(at, _)| at.starts_with(&folder));
         path.is_empty() || (!path.ends_with('/') && self.files.contains_key(path)) || holds_files()
     }
 }
 
 fn from_git(root: &Path) -> Result<Vec<String>> {
     let mut git = Command::new("git");
-    git.current_dir(root)
-        .args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
+    git.current_dir(root).args(["ls-files", "-z", "--cached", "--others", "--exclude-standard"]);
     let listed = command::capture(&mut git)?;
-    Ok(listed
-        .split('\0')
-        .filter(|path| !path.is_empty())
-        .map(str::to_owned)
-        .collect())
+    Ok(listed.split('\0').filter(|path| !path.is_empty()).map(str::to_owned).collect())
 }
 
 fn from_folder(root: &Path) -> Result<Vec<String>> {

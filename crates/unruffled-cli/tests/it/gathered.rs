@@ -29,29 +29,19 @@ fn output<'a>(answer: &'a Value, name: &str) -> &'a Value {
 fn check_recorded(model: &str, case: &str) {
     let models = models(model);
     let folder = repository(&format!("assets/conformance/{model}/{case}"));
-    let files = std::fs::read_dir(&folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path());
+    let files = std::fs::read_dir(&folder).unwrap().map(|entry| entry.unwrap().path());
     let (inputs, outputs): (Vec<PathBuf>, Vec<PathBuf>) =
         files.partition(|file| name(file).starts_with("in."));
     let inputs: Vec<String> = inputs
         .iter()
-        .map(|file| {
-            format!(
-                "--input={}=@{}",
-                name(file).strip_prefix("in.").unwrap(),
-                file.display()
-            )
-        })
+        .map(|file| format!("--input={}=@{}", name(file).strip_prefix("in.").unwrap(), file.display()))
         .collect();
     let mut arguments = vec!["infer", model, "--models", &models, "--json"];
     arguments.extend(inputs.iter().map(String::as_str));
     let answer = run(&arguments).json();
     assert!(!outputs.is_empty());
     for file in outputs {
-        let given = output(&answer, name(&file).strip_prefix("out.").unwrap())["data"]
-            .as_array()
-            .unwrap();
+        let given = output(&answer, name(&file).strip_prefix("out.").unwrap())["data"].as_array().unwrap();
         let recorded = npy::read_file(&file).unwrap();
         let recorded = recorded.elements::<f32>().unwrap();
         assert_eq!(given.len(), recorded.len());
@@ -79,11 +69,7 @@ fn magika_tells_the_types_of_files() {
     ] {
         let file = format!("@{}", typed(&format!("assets/samples/{file}")));
         let answer = run(&["infer", "magika", "--models", &models, "--input", &file, "--json"]).json();
-        assert_eq!(
-            output(&answer, "target_label")["classes"][0][0]["label"],
-            expected,
-            "{file}"
-        );
+        assert_eq!(output(&answer, "target_label")["classes"][0][0]["label"], expected, "{file}");
     }
 }
 
@@ -97,16 +83,7 @@ fn minilm_answers_as_recorded() {
 #[test]
 fn minilm_needs_no_more_than_tokens() {
     let models = models("minilm");
-    let answer = run(&[
-        "infer",
-        "minilm",
-        "--models",
-        &models,
-        "-i",
-        "101,7592,2088,102",
-        "--json",
-    ])
-    .json();
+    let answer = run(&["infer", "minilm", "--models", &models, "-i", "101,7592,2088,102", "--json"]).json();
     let vector = output(&answer, "sentence_embedding")["data"].as_array().unwrap();
     let length: f64 = vector.iter().map(|part| part.as_f64().unwrap().powi(2)).sum();
     assert_eq!(vector.len(), 384);

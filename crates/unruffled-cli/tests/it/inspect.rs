@@ -20,24 +20,15 @@ fn a_model_is_described() {
     }
     let json = run(&["inspect", "digits", "--json"]).json();
     assert_eq!(json["inputs"][0]["dims"], serde_json::json!(["batch", 8, 8]));
-    assert_eq!(
-        (&json["joins_requests"], &json["license"]),
-        (&true.into(), &"MIT".into())
-    );
+    assert_eq!((&json["joins_requests"], &json["license"]), (&true.into(), &"MIT".into()));
 }
 
 #[test]
 fn a_folder_is_listed() {
     let page = run(&["inspect", &typed("assets/conformance/models")]).ok();
-    assert!(
-        page.contains("add-mul") && page.contains("a: f32 [batch, 4], b: f32 [batch, 4] -> "),
-        "{page}"
-    );
+    assert!(page.contains("add-mul") && page.contains("a: f32 [batch, 4], b: f32 [batch, 4] -> "), "{page}");
     let page = run(&["inspect"]).ok();
-    assert!(
-        page.starts_with("digits  v1   Tells which handwritten digit"),
-        "{page}"
-    );
+    assert!(page.starts_with("digits  v1   Tells which handwritten digit"), "{page}");
 }
 
 #[test]
@@ -60,9 +51,5 @@ fn a_model_that_cannot_run_is_still_described() {
         "{}",
         said.out
     );
-    assert!(
-        said.err.contains("there is no backend \"ort\"; there is rten"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("there is no backend \"ort\"; there is rten"), "{}", said.err);
 }

@@ -9,11 +9,7 @@ use serde_json::Value;
 
 /// A path of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR"))
-        .join("../..")
-        .join(path)
-        .canonicalize()
-        .unwrap()
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(path).canonicalize().unwrap()
 }
 
 /// A path of the repository as it is typed.
@@ -60,11 +56,7 @@ pub(crate) fn run_in(folder: &Path, arguments: &[&str]) -> Said {
 
 fn said(output: &Output) -> Said {
     let text = |bytes: &[u8]| String::from_utf8(bytes.to_vec()).unwrap();
-    Said {
-        code: output.status.code().unwrap_or(-1),
-        out: text(&output.stdout),
-        err: text(&output.stderr),
-    }
+    Said { code: output.status.code().unwrap_or(-1), out: text(&output.stdout), err: text(&output.stderr) }
 }
 
 /// A running server on a free port; killed if a test fails before it ends by itself.
@@ -103,11 +95,7 @@ impl Server {
             errors: Some(errors),
             greeting: Vec::new(),
         };
-        while !server
-            .greeting
-            .last()
-            .is_some_and(|line| line.starts_with("curl "))
-        {
+        while !server.greeting.last().is_some_and(|line| line.starts_with("curl ")) {
             let mut line = String::new();
             if server.out.read_line(&mut line).unwrap() == 0 {
                 let errors = server.errors.take().unwrap().join().unwrap();
@@ -119,25 +107,13 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> &str {
-        let line = self
-            .greeting
-            .iter()
-            .find(|line| line.contains(" on http://"))
-            .unwrap();
-        line.split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .unwrap()
+        let line = self.greeting.iter().find(|line| line.contains(" on http://")).unwrap();
+        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap()
     }
 
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args([&format!("-{name}"), &id])
-                .status()
-                .unwrap()
-                .success()
-        );
+        assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
     }
 
     /// Waits for the end: the exit code, and all that was said on standard error.

@@ -11,15 +11,9 @@ use serde_json::Value;
 use crate::program::{Server, run, typed};
 
 fn get(url: &str) -> (u16, String) {
-    let agent: ureq::Agent = ureq::Agent::config_builder()
-        .http_status_as_error(false)
-        .build()
-        .into();
+    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
     let mut answer = agent.get(url).call().unwrap();
-    (
-        answer.status().as_u16(),
-        answer.body_mut().read_to_string().unwrap(),
-    )
+    (answer.status().as_u16(), answer.body_mut().read_to_string().unwrap())
 }
 
 /// Does what the printed line says, in a shell; by hand where there is no curl.
@@ -27,22 +21,10 @@ fn paste(line: &str) -> String {
     let output = Command::new("sh").arg("-c").arg(line).output().unwrap();
     if output.status.code() == Some(127) {
         let words: Vec<_> = line.split('\'').collect();
-        let url = words[0]
-            .split_whitespace()
-            .find(|word| word.starts_with("http://"))
-            .unwrap();
-        return ureq::post(url)
-            .send(words[1])
-            .unwrap()
-            .body_mut()
-            .read_to_string()
-            .unwrap();
+        let url = words[0].split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+        return ureq::post(url).send(words[1]).unwrap().body_mut().read_to_string().unwrap();
     }
-    assert!(
-        output.status.success(),
-        "{line}: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    assert!(output.status.success(), "{line}: {}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -70,12 +52,8 @@ fn the_printed_line_classifies_a_seven() {
     assert!(above.contains("handwritten seven"), "{above}");
     let answer: Value = serde_json::from_str(&paste(line)).unwrap();
     assert_eq!(answer["model_version"], "1");
-    let label = answer["outputs"]
-        .as_array()
-        .unwrap()
-        .iter()
-        .find(|output| output["name"] == "label")
-        .unwrap();
+    let label =
+        answer["outputs"].as_array().unwrap().iter().find(|output| output["name"] == "label").unwrap();
     assert_eq!(label["data"], serde_json::json!([7]));
     assert_eq!(get(&format!("{}/v2/health/ready", server.url())).0, 200);
 }
@@ -87,10 +65,7 @@ fn sigterm_drains_and_ends_well() {
         server.signal(signal);
         let (code, said) = server.ended();
         assert_eq!(code, 0, "{said}");
-        assert!(
-            said.contains("serving the one that is built in") && said.contains("Ended."),
-            "{said}"
-        );
+        assert!(said.contains("serving the one that is built in") && said.contains("Ended."), "{said}");
     }
 }
 
@@ -112,11 +87,7 @@ fn a_request_in_flight_is_answered_while_the_server_ends() {
     .unwrap();
     let mut seen = [0; 25];
     stream.read_exact(&mut seen).unwrap();
-    assert!(
-        seen.starts_with(b"HTTP/1.1 100"),
-        "{}",
-        String::from_utf8_lossy(&seen)
-    );
+    assert!(seen.starts_with(b"HTTP/1.1 100"), "{}", String::from_utf8_lossy(&seen));
     server.signal("TERM");
     stream.write_all(body.as_bytes()).unwrap();
     let mut answer = String::new();
@@ -153,18 +124,11 @@ fn broken_models_are_told_and_the_good_one_is_served() {
     add(root.path(), "settings");
     fs::write(root.path().join("settings/model.toml"), "[run]\nthreds = 2").unwrap();
     add(root.path(), "misfit");
-    fs::write(
-        root.path().join("misfit/model.toml"),
-        "[inputs.picture]\ndefault = 0",
-    )
-    .unwrap();
+    fs::write(root.path().join("misfit/model.toml"), "[inputs.picture]\ndefault = 0").unwrap();
 
     let server = Server::start(&["--models", &root.path().display().to_string()]);
     let answer: Value = serde_json::from_str(&paste(server.greeting.last().unwrap())).unwrap();
-    assert_eq!(
-        (&answer["model_name"], &answer["outputs"][1]["data"][0]),
-        (&"good".into(), &7.into())
-    );
+    assert_eq!((&answer["model_name"], &answer["outputs"][1]["data"][0]), (&"good".into(), &7.into()));
     assert_eq!(get(&format!("{}/v2/models/misfit", server.url())).0, 404);
     server.signal("TERM");
     let (code, said) = server.ended();
@@ -186,11 +150,7 @@ fn nothing_to_serve_is_a_failure() {
     let models = root.path().display().to_string();
     let said = run(&["serve", "--models", &models]);
     assert_eq!(said.code, 3);
-    assert!(
-        said.err.contains("NAME/1/model.onnx   numbered versions"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains("NAME/1/model.onnx   numbered versions"), "{}", said.err);
     fs::write(root.path().join("garbage.onnx"), "no model").unwrap();
     let said = run(&["serve", "--http", "127.0.0.1:0", "--models", &models]);
     assert_eq!(said.code, 3);
@@ -204,11 +164,7 @@ fn a_taken_port_names_the_remedy() {
     let said = run(&["serve", "--http", &address]);
     assert_eq!((said.code, said.out.as_str()), (6, ""), "{}", said.err);
     let expected = format!("cannot listen on {address}: another program listens there");
-    assert!(
-        said.err.contains(&expected) && said.err.contains("--http 127.0.0.1:0"),
-        "{}",
-        said.err
-    );
+    assert!(said.err.contains(&expected) && said.err.contains("--http 127.0.0.1:0"), "{}", said.err);
     let said = run(&["serve", "--http", "everywhere"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("such as 127.0.0.1:8000"), "{}", said.err);

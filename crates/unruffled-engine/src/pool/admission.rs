@@ -20,10 +20,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         input: I,
         options: RequestOptions,
     ) -> Result<Arc<Ticket<O>>, Error> {
-        let footprint = self
-            .model
-            .admit(&input)
-            .map_err(|error| Error::from_model(error).of_model(&self.name))?;
+        let footprint =
+            self.model.admit(&input).map_err(|error| Error::from_model(error).of_model(&self.name))?;
         if options.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(self.late("the deadline had passed on arrival"));
         }
@@ -31,10 +29,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let key = Key::new(options.priority, options.deadline, now, arrival);
         let context = RequestContext::new(options.id.unwrap_or(RequestId::Number(arrival)));
         let ticket = Ticket::new(key, now, options.deadline, footprint, context);
-        let waiting = Waiting {
-            ticket: Arc::clone(&ticket),
-            input,
-        };
+        let waiting = Waiting { ticket: Arc::clone(&ticket), input };
 
         let mut state = self.state.lock();
         if let Err(error) = self.may_enter(&state, &footprint) {
@@ -47,7 +42,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             state.deadlines.insert((deadline, arrival), Arc::clone(&ticket));
         }
         state.queue.push(key, footprint, waiting);
-        self.queued.store(state.queue.len(), Ordering::Release);
+        if state.queue.len() == 1 {
+            self.has_work.store(true, Ordering::Release);
+        }
         let instance_waits = state.idle > 0;
         drop(state);
 

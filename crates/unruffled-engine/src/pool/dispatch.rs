@@ -34,6 +34,11 @@ impl<I, O> Work<I, O> {
         let ctx = RunContext::new(self.run.cancel_token(), self.deadline, &self.requests);
         (&mut self.batch, ctx)
     }
+
+    /// How many rows the batch has.
+    pub(crate) fn rows(&self) -> u32 {
+        u32::try_from(self.rows).unwrap_or(u32::MAX)
+    }
 }
 
 /// Why a run left rows unanswered.
@@ -81,7 +86,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return;
         }
         let begin = Instant::now();
-        while self.queued.load(Ordering::Acquire) == 0 && begin.elapsed() < self.options.spin {
+        while !self.has_work.load(Ordering::Acquire) && begin.elapsed() < self.options.spin {
             // Whoever has something to do goes first.
             std::thread::yield_now();
         }
@@ -100,7 +105,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
     ) -> Option<Work<I, O>> {
         let taken = state.queue.take_batch(self.batch_limit());
-        self.queued.store(state.queue.len(), Ordering::Release);
+        if state.queue.is_empty() {
+            self.has_work.store(false, Ordering::Release);
+        }
         drop(state);
         // The rest needs no lock that a caller might wait for.
         let run = Run::new();
@@ -111,10 +118,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         for Waiting { ticket, input } in taken {
             if ticket.deadline.is_some_and(|deadline| deadline <= now) {
                 // The timer is on its way for it, too.
-                self.give_up(
-                    [&ticket].into_iter(),
-                    &self.late("the deadline passed in the queue"),
-                );
+                self.give_up([&ticket].into_iter(), &self.late("the deadline passed in the queue"));
             } else if ticket.join(&run) {
                 rows += ticket.footprint.rows;
                 deadline = deadline.zip(ticket.deadline).map(|(known, own)| known.max(own));
@@ -132,15 +136,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if let Some(error) = self.closed.get() {
             self.give_up(tickets.iter(), error);
         }
-        Some(Work {
-            batch: Batch::new(inputs),
-            run,
-            tickets,
-            requests,
-            deadline,
-            rows,
-            taken: now,
-        })
+        Some(Work { batch: Batch::new(inputs), run, tickets, requests, deadline, rows, taken: now })
     }
 
     /// Hands the answers of a run back and frees its slot. Returns what one row has cost.
@@ -151,13 +147,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         failure: Option<&Failure>,
         now: Instant,
     ) -> Duration {
-        let Work {
-            batch,
-            tickets,
-            rows,
-            taken,
-            ..
-        } = work;
+        let row_count = work.rows().max(1);
+        let Work { batch, tickets, rows, taken, .. } = work;
         let run = now.saturating_duration_since(taken);
 
         *self.running[slot].lock() = None;
@@ -187,7 +178,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             wakers.extend(ticket.answer(outcome));
         }
         wakers.into_iter().for_each(std::task::Waker::wake);
-        run / u32::try_from(rows.max(1)).unwrap_or(u32::MAX)
+        run / row_count
     }
 
     fn outcome(
@@ -199,18 +190,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     ) -> Outcome<O> {
         let error = match (answer, failure) {
             (Some(Ok(output)), _) => {
-                return Ok(Response {
-                    output,
-                    id: context.id.clone(),
-                    timings,
-                });
+                return Ok(Response { output, id: context.id.clone(), timings });
             }
             (Some(Err(error)), _) => Error::from_model(error),
             (None, Some(Failure::Error(error))) => Error::from_model(error.clone()),
-            (None, Some(Failure::Panic(text))) => Error::new(
-                ErrorKind::ModelCrashed,
-                format!("panicked: {text}; its instance is replaced"),
-            ),
+            (None, Some(Failure::Panic(text))) => {
+                Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}; its instance is replaced"))
+            }
             (None, None) => Error::new(ErrorKind::ModelFailed, "gave no answer for this row"),
         };
         Err(error.of_model(&self.name))

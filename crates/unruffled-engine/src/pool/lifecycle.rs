@@ -58,10 +58,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if state.live > 0 {
             return;
         }
-        let message = format!(
-            "no instance could be built: {}; it is tried again",
-            error.message()
-        );
+        let message = format!("no instance could be built: {}; it is tried again", error.message());
         let error = self.error(ErrorKind::NotReady, message);
         state.first.get_or_insert_with(|| Err(error.clone()));
         state.broken = Some(error.clone());
@@ -129,16 +126,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(state);
         // Before the runs are looked at: one that begins after that finds it.
         let error = self.closed.get_or_init(|| error);
-        let running: Vec<_> = self
-            .running
-            .iter()
-            .filter_map(|slot| slot.lock().clone())
-            .collect();
+        let running: Vec<_> = self.running.iter().filter_map(|slot| slot.lock().clone()).collect();
         self.tell_all();
-        let tickets = queued
-            .iter()
-            .map(|waiting| &waiting.ticket)
-            .chain(running.iter().flat_map(|run| run.iter()));
+        let tickets =
+            queued.iter().map(|waiting| &waiting.ticket).chain(running.iter().flat_map(|run| run.iter()));
         self.give_up(tickets, error);
     }
 

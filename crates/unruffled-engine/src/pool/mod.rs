@@ -6,7 +6,7 @@ mod dispatch;
 mod lifecycle;
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU64, AtomicUsize};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -38,12 +38,7 @@ pub struct PoolOptions {
 impl Default for PoolOptions {
     /// One instance, batches of up to 32 rows, the default [`QueueLimits`], and 20 microseconds of looking for work.
     fn default() -> Self {
-        Self {
-            instances: 1,
-            max_batch: 32,
-            queue: QueueLimits::default(),
-            spin: Duration::from_micros(20),
-        }
+        Self { instances: 1, max_batch: 32, queue: QueueLimits::default(), spin: Duration::from_micros(20) }
     }
 }
 
@@ -82,8 +77,9 @@ pub(crate) struct Pool<I, O> {
     options: PoolOptions,
     arrivals: AtomicU64,
     state: Mutex<State<I, O>>,
-    /// Requests in the queue, for instances that look for work without the lock.
-    queued: AtomicUsize,
+    /// Whether there are requests in the queue, for instances that look for work without the lock. Written only when that
+    /// changes: callers who queue up behind each other leave it in the cache of whoever looks.
+    has_work: AtomicBool,
     /// Set before what runs is given up: a run that begins later gives itself up.
     closed: OnceLock<Error>,
     /// The requests that each instance is running.
@@ -165,7 +161,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             options,
             arrivals: AtomicU64::new(0),
             state: Mutex::new(state),
-            queued: AtomicUsize::new(0),
+            has_work: AtomicBool::new(false),
             closed: OnceLock::new(),
             running: (0..options.instances).map(|_| Mutex::new(None)).collect(),
             cost: RowCost::default(),
@@ -214,18 +210,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// How much the next batch may hold.
     fn batch_limit(&self) -> BatchLimit {
         match self.model.info().batching {
-            Batching::Single => BatchLimit {
-                requests: 1,
-                rows: usize::MAX,
-            },
-            Batching::Sequential => BatchLimit {
-                requests: self.cost.rows_per_hand_over(SEQUENTIAL_MAX),
-                rows: usize::MAX,
-            },
-            Batching::Joint => BatchLimit {
-                requests: self.options.max_batch,
-                rows: self.options.max_batch,
-            },
+            Batching::Single => BatchLimit { requests: 1, rows: usize::MAX },
+            Batching::Sequential => {
+                BatchLimit { requests: self.cost.rows_per_hand_over(SEQUENTIAL_MAX), rows: usize::MAX }
+            }
+            Batching::Joint => BatchLimit { requests: self.options.max_batch, rows: self.options.max_batch },
         }
     }
 }

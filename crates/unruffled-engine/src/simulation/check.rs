@@ -20,9 +20,7 @@ pub(super) fn one_answer(trace: &Trace) -> Result<(), String> {
     let mut open = BTreeSet::new();
     for (_, event) in &trace.events {
         match event {
-            Event::Submitted {
-                id, refused: None, ..
-            } => {
+            Event::Submitted { id, refused: None, .. } => {
                 open.insert(*id);
             }
             Event::Dropped(id) | Event::Answered(id, _) if !open.remove(id) => {
@@ -56,30 +54,13 @@ struct Waiting {
 impl Expected {
     fn follow(&mut self, at: Micros, event: &Event) {
         let late = |deadline: &Micros| *deadline <= at;
-        self.waiting
-            .retain(|_, waiting| !waiting.deadline.as_ref().is_some_and(late));
-        self.gone.extend(
-            self.deadlines
-                .iter()
-                .filter(|(_, deadline)| late(deadline))
-                .map(|(id, _)| *id),
-        );
+        self.waiting.retain(|_, waiting| !waiting.deadline.as_ref().is_some_and(late));
+        self.gone.extend(self.deadlines.iter().filter(|(_, deadline)| late(deadline)).map(|(id, _)| *id));
         match event {
-            Event::Submitted {
-                id,
-                class,
-                deadline,
-                footprint,
-                refused: None,
-            } => {
+            Event::Submitted { id, class, deadline, footprint, refused: None } => {
                 let due = deadline.unwrap_or(at + PATIENCE);
-                self.waiting.insert(
-                    (*class, due, *id),
-                    Waiting {
-                        deadline: *deadline,
-                        footprint: *footprint,
-                    },
-                );
+                self.waiting
+                    .insert((*class, due, *id), Waiting { deadline: *deadline, footprint: *footprint });
                 self.deadlines.extend(deadline.map(|deadline| (*id, deadline)));
             }
             Event::Dropped(id) => {
@@ -112,24 +93,14 @@ impl Expected {
 pub(super) fn bounds(trace: &Trace) -> Result<(), String> {
     let mut expected = Expected::default();
     for (at, event) in &trace.events {
-        if let Event::Submitted {
-            id,
-            footprint,
-            refused: Some(ErrorKind::Overloaded),
-            ..
-        } = event
+        if let Event::Submitted { id, footprint, refused: Some(ErrorKind::Overloaded), .. } = event
             && expected.waiting.len() < trace.items
             && expected.bytes() + footprint.bytes <= trace.bytes
         {
             return Err(format!("request {id} was refused although there was room"));
         }
         expected.follow(*at, event);
-        if let Event::Status {
-            queued,
-            bytes,
-            running,
-        } = event
-        {
+        if let Event::Status { queued, bytes, running } = event {
             if *queued > trace.items || *bytes > trace.bytes || *running > trace.instances {
                 return Err(format!(
                     "at {at} us {queued} requests and {bytes} bytes wait, {running} runs go on"
@@ -150,15 +121,10 @@ pub(super) fn bounds(trace: &Trace) -> Result<(), String> {
 pub(super) fn order(trace: &Trace) -> Result<(), String> {
     let mut expected = Expected::default();
     for (at, event) in &trace.events {
-        let before: Vec<_> = expected
-            .waiting
-            .iter()
-            .map(|((_, _, id), waiting)| (*id, *waiting))
-            .collect();
+        let before: Vec<_> = expected.waiting.iter().map(|((_, _, id), waiting)| (*id, *waiting)).collect();
         if let Event::Taken { ids, .. } = event {
-            let mut candidates = before
-                .iter()
-                .filter(|(_, w)| w.deadline.is_none_or(|deadline| deadline > *at));
+            let mut candidates =
+                before.iter().filter(|(_, w)| w.deadline.is_none_or(|deadline| deadline > *at));
             let Some((head, first)) = candidates.next() else {
                 return Err(format!("at {at} us {ids:?} were taken out of an empty queue"));
             };
@@ -184,9 +150,7 @@ pub(super) fn order(trace: &Trace) -> Result<(), String> {
                 Batching::Single | Batching::Joint => *ids == fitting,
             };
             if !right {
-                return Err(format!(
-                    "at {at} us {ids:?} were taken; the queue says {fitting:?}"
-                ));
+                return Err(format!("at {at} us {ids:?} were taken; the queue says {fitting:?}"));
             }
         }
         expected.follow(*at, event);
@@ -224,21 +188,15 @@ pub(super) fn cancellation(trace: &Trace) -> Result<(), String> {
                 let deadline = expected.deadlines.get(id);
                 match outcome {
                     Ok(_) if deadline.is_some_and(|deadline| deadline < at) => {
-                        return Err(format!(
-                            "request {id} was answered at {at} us, after its deadline"
-                        ));
+                        return Err(format!("request {id} was answered at {at} us, after its deadline"));
                     }
                     Err(ErrorKind::DeadlineExceeded) if deadline.is_none_or(|deadline| deadline > at) => {
-                        return Err(format!(
-                            "request {id} was called late at {at} us, before its deadline"
-                        ));
+                        return Err(format!("request {id} was called late at {at} us, before its deadline"));
                     }
                     _ => {}
                 }
             }
-            Event::Ended {
-                slot, told_to_stop, ..
-            } => {
+            Event::Ended { slot, told_to_stop, .. } => {
                 let company = &expected.running[slot];
                 let abandoned = company.iter().all(|id| {
                     expected.gone.contains(id)
@@ -262,21 +220,8 @@ pub(super) fn all_home(trace: &Trace) -> Result<(), String> {
     match trace.events.as_slice() {
         [
             ..,
-            (
-                _,
-                Event::Status {
-                    queued: 0,
-                    bytes: 0,
-                    running: 0,
-                },
-            ),
-            (
-                _,
-                Event::End {
-                    waiting: _,
-                    deadlines: 0,
-                },
-            ),
+            (_, Event::Status { queued: 0, bytes: 0, running: 0 }),
+            (_, Event::End { waiting: _, deadlines: 0 }),
         ] => Ok(()),
         [.., status, end] => Err(format!("left behind: {status:?}, {end:?}")),
         _ => Err("the trace has no end".into()),

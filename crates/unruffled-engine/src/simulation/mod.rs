@@ -58,8 +58,5 @@ fn judge(trace: &trace::Trace) -> Result<(), String> {
 #[allow(clippy::disallowed_methods, reason = "how a test run is told what to replay")]
 fn from_environment(name: &str) -> Option<u64> {
     let text = std::env::var(name).ok()?;
-    Some(
-        text.parse()
-            .unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")),
-    )
+    Some(text.parse().unwrap_or_else(|_| panic!("{name} must be a number, not `{text}`")))
 }

@@ -43,11 +43,7 @@ pub(super) enum Event {
     /// An instance took a batch.
     Taken { slot: usize, ids: Vec<Id> },
     /// A run ended; whether it had been told to stop.
-    Ended {
-        slot: usize,
-        told_to_stop: bool,
-        panicked: bool,
-    },
+    Ended { slot: usize, told_to_stop: bool, panicked: bool },
     /// No instance could be built.
     BuildFailed { others: bool },
     /// No more requests are taken in.
@@ -55,32 +51,19 @@ pub(super) enum Event {
     /// Everything is ended.
     Closed,
     /// What the pool says of itself.
-    Status {
-        queued: usize,
-        bytes: usize,
-        running: usize,
-    },
+    Status { queued: usize, bytes: usize, running: usize },
     /// The end: futures that still wait for an answer, and deadlines that are still remembered.
     End { waiting: Vec<Id>, deadlines: usize },
 }
 
 impl fmt::Display for Trace {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            batching,
-            instances,
-            max_batch,
-            items,
-            bytes,
-            events,
-        } = self;
+        let Self { batching, instances, max_batch, items, bytes, events } = self;
         writeln!(
             f,
             "{batching:?}, {instances} instances, batches of {max_batch}, queue of {items} / {bytes} bytes"
         )?;
-        events
-            .iter()
-            .try_for_each(|(at, event)| writeln!(f, "{at:>8} us  {event:?}"))
+        events.iter().try_for_each(|(at, event)| writeln!(f, "{at:>8} us  {event:?}"))
     }
 }
 
@@ -93,17 +76,13 @@ impl Census {
         for (_, event) in &trace.events {
             let name = match event {
                 Event::Submitted { refused: None, .. } => "accepted".into(),
-                Event::Submitted {
-                    refused: Some(kind), ..
-                } => format!("refused {}", kind.code()),
+                Event::Submitted { refused: Some(kind), .. } => format!("refused {}", kind.code()),
                 Event::Dropped(_) => "dropped".into(),
                 Event::Answered(_, Ok(_)) => "answered".into(),
                 Event::Answered(_, Err(kind)) => kind.code().into(),
                 Event::Taken { ids, .. } if ids.len() > 1 => "joint runs".into(),
                 Event::Taken { .. } => "single runs".into(),
-                Event::Ended {
-                    told_to_stop: true, ..
-                } => "cancelled runs".into(),
+                Event::Ended { told_to_stop: true, .. } => "cancelled runs".into(),
                 Event::Ended { panicked: true, .. } => "panics".into(),
                 Event::BuildFailed { .. } => "failed builds".into(),
                 Event::Drained => "drains".into(),
@@ -137,21 +116,14 @@ impl Census {
             "shutting_down",
             "single runs",
         ];
-        let missing: Vec<_> = wanted
-            .iter()
-            .filter(|name| !self.0.contains_key(**name))
-            .collect();
+        let missing: Vec<_> = wanted.iter().filter(|name| !self.0.contains_key(**name)).collect();
         assert!(missing.is_empty(), "the simulation never met: {missing:?}");
     }
 }
 
 impl fmt::Display for Census {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let counts: Vec<_> = self
-            .0
-            .iter()
-            .map(|(name, count)| format!("{count} {name}"))
-            .collect();
+        let counts: Vec<_> = self.0.iter().map(|(name, count)| format!("{count} {name}")).collect();
         f.write_str(&counts.join(", "))
     }
 }

@@ -110,24 +110,8 @@ impl World {
             .with_queue(QueueLimits { items, bytes });
         let pool = Arc::new(Pool::new("played".into(), Arc::new(Played(info)), options));
         let slots = (0..instances).map(|_| Slot::Down { until: 0 }).collect();
-        let trace = Trace {
-            batching,
-            instances,
-            max_batch,
-            items,
-            bytes,
-            events: Vec::new(),
-        };
-        Self {
-            rng,
-            begin: Instant::now(),
-            now: 0,
-            pool,
-            slots,
-            callers: Vec::new(),
-            next_id: 0,
-            trace,
-        }
+        let trace = Trace { batching, instances, max_batch, items, bytes, events: Vec::new() };
+        Self { rng, begin: Instant::now(), now: 0, pool, slots, callers: Vec::new(), next_id: 0, trace }
     }
 
     /// Plays one history to its end.
@@ -188,18 +172,11 @@ impl World {
         };
         let footprint = Footprint {
             rows: self.rng.usize(..20).min(3),
-            bytes: if self.rng.u32(..100) == 0 {
-                1_000
-            } else {
-                self.rng.usize(..60)
-            },
+            bytes: if self.rng.u32(..100) == 0 { 1_000 } else { self.rng.usize(..60) },
             bucket: self.rng.u64(..2),
         };
-        let options = RequestOptions {
-            priority: class,
-            deadline: deadline.map(|at| self.instant(at)),
-            id: None,
-        };
+        let options =
+            RequestOptions { priority: class, deadline: deadline.map(|at| self.instant(at)), id: None };
         let now = self.instant(self.now);
         let mut future = Box::pin(Infer::new(&self.pool, now, Input { id, footprint }, options));
         // A refusal is there at the first poll.
@@ -210,13 +187,7 @@ impl World {
             Poll::Ready(Ok(_)) => unreachable!("nothing ran"),
             Poll::Pending => None,
         };
-        self.record(Event::Submitted {
-            id,
-            class,
-            deadline,
-            footprint,
-            refused,
-        });
+        self.record(Event::Submitted { id, class, deadline, footprint, refused });
         if refused.is_none() {
             self.callers.push(Caller { id, future, woken });
         }
@@ -243,12 +214,8 @@ impl World {
             Slot::Down { .. } => self.pool.instance_up(),
             Slot::Idle => {
                 if let Some(work) = self.pool.take(slot, self.instant(self.now)) {
-                    let ids = work
-                        .batch
-                        .rows()
-                        .iter()
-                        .map(|row| row.input().expect("untouched").id)
-                        .collect();
+                    let ids =
+                        work.batch.rows().iter().map(|row| row.input().expect("untouched").id).collect();
                     self.record(Event::Taken { slot, ids });
                     let until = self.now + self.rng.u64(..3_000);
                     self.slots[slot] = Slot::Running { work, until };
@@ -269,11 +236,7 @@ impl World {
             _ => None,
         };
         // A run that broke off has answered some of its rows.
-        let answered = if failure.is_some() {
-            self.rng.usize(..=work.batch.len())
-        } else {
-            work.batch.len()
-        };
+        let answered = if failure.is_some() { self.rng.usize(..=work.batch.len()) } else { work.batch.len() };
         for row in work.batch.rows_mut().iter_mut().take(answered) {
             let input = row.take_input().expect("taken once");
             match self.rng.u32(..30) {
@@ -283,41 +246,30 @@ impl World {
             }
         }
         let panicked = matches!(failure, Some(Failure::Panic(_)));
-        self.record(Event::Ended {
-            slot,
-            told_to_stop,
-            panicked,
-        });
+        self.record(Event::Ended { slot, told_to_stop, panicked });
         if panicked {
             self.pool.instance_down();
-            self.slots[slot] = Slot::Down {
-                until: self.now + self.rng.u64(..2_000),
-            };
+            self.slots[slot] = Slot::Down { until: self.now + self.rng.u64(..2_000) };
         }
-        let _cost = self
-            .pool
-            .complete(slot, work, failure.as_ref(), self.instant(self.now));
+        let _cost = self.pool.complete(slot, work, failure.as_ref(), self.instant(self.now));
     }
 
     fn fail_to_build(&mut self) {
         if self.slots.iter().any(|slot| matches!(slot, Slot::Down { .. })) {
             let others = self.slots.iter().any(|slot| !matches!(slot, Slot::Down { .. }));
             self.record(Event::BuildFailed { others });
-            self.pool
-                .instance_failed(&Error::new(ErrorKind::ModelFailed, "no memory"));
+            self.pool.instance_failed(&Error::new(ErrorKind::ModelFailed, "no memory"));
         }
     }
 
     fn drain(&mut self) {
         self.record(Event::Drained);
-        self.pool
-            .drain(Error::new(ErrorKind::ShuttingDown, "the engine is shutting down"));
+        self.pool.drain(Error::new(ErrorKind::ShuttingDown, "the engine is shutting down"));
     }
 
     fn close(&mut self) {
         self.record(Event::Closed);
-        self.pool
-            .close(Error::new(ErrorKind::ShuttingDown, "the engine is shutting down"));
+        self.pool.close(Error::new(ErrorKind::ShuttingDown, "the engine is shutting down"));
     }
 
     fn poll_woken(&mut self) {
@@ -336,9 +288,7 @@ impl World {
             }
         });
         for (id, outcome) in answered {
-            let outcome = outcome
-                .map(|response| response.output)
-                .map_err(|error| error.kind());
+            let outcome = outcome.map(|response| response.output).map_err(|error| error.kind());
             self.record(Event::Answered(id, outcome));
         }
     }

@@ -11,13 +11,10 @@ use crate::support::{adding, ids};
 /// Runs one request to hold the only instance, submits the others meanwhile, and tells which runs followed.
 async fn runs_of(batching: Batching, requests: &[(&str, Priority, Option<u64>, u32)]) -> Vec<Vec<String>> {
     let gate = Gate::closed();
-    let model = adding().gated(&gate).batching(batching).admitting(|x: &u32| {
-        Ok(Footprint {
-            rows: 1,
-            bytes: 4,
-            bucket: u64::from(x / 100),
-        })
-    });
+    let model = adding()
+        .gated(&gate)
+        .batching(batching)
+        .admitting(|x: &u32| Ok(Footprint { rows: 1, bytes: 4, bucket: u64::from(x / 100) }));
     let script = model.script();
     let handle = Engine::new().wrap_model(model).build().unwrap();
     let first = handle.infer(0).id("first").submit();
@@ -36,15 +33,10 @@ async fn runs_of(batching: Batching, requests: &[(&str, Priority, Option<u64>, u
     gate.open();
     assert_eq!(first.await.unwrap().output, 1);
     for (answer, (_, _, _, input)) in answers.into_iter().zip(requests) {
-        assert_eq!(
-            answer.await.unwrap().output,
-            input + 1,
-            "each caller gets its own answer"
-        );
+        assert_eq!(answer.await.unwrap().output, input + 1, "each caller gets its own answer");
     }
     let runs = script.batches().into_iter().skip(1);
-    runs.map(|run| run.requests.iter().map(ToString::to_string).collect())
-        .collect()
+    runs.map(|run| run.requests.iter().map(ToString::to_string).collect()).collect()
 }
 
 #[tokio::test]
@@ -63,10 +55,7 @@ async fn urgent_work_goes_first() {
     )
     .await;
     // Without a deadline a request counts as due a second after it came.
-    assert_eq!(
-        runs.concat(),
-        ["click", "patient", "sooner", "soon", "late", "bulk"]
-    );
+    assert_eq!(runs.concat(), ["click", "patient", "sooner", "soon", "late", "bulk"]);
 }
 
 #[tokio::test]
@@ -92,25 +81,14 @@ async fn a_reply_tells_where_the_time_went() {
     let response = model.infer(1).id("mine").await.unwrap();
     assert_eq!((*response, response.id.to_string()), (2, "mine".into()));
     let timings = response.timings;
-    assert_eq!(
-        (timings.batch_requests, timings.batch_rows, timings.instance),
-        (1, 1, 0)
-    );
-    assert_eq!(
-        model.infer(5).await.unwrap().id.to_string(),
-        "1",
-        "unnamed requests are numbered"
-    );
+    assert_eq!((timings.batch_requests, timings.batch_rows, timings.instance), (1, 1, 0));
+    assert_eq!(model.infer(5).await.unwrap().id.to_string(), "1", "unnamed requests are numbered");
 }
 
 #[tokio::test]
 async fn a_function_that_fails_says_why() {
     let engine = Engine::new();
-    let parse = engine
-        .wrap_fallible(|text: String| text.parse::<u32>())
-        .name("parse")
-        .build()
-        .unwrap();
+    let parse = engine.wrap_fallible(|text: String| text.parse::<u32>()).name("parse").build().unwrap();
     assert_eq!(parse.infer("7".into()).await.unwrap().output, 7);
     let error = parse.infer("seven".into()).await.unwrap_err();
     assert_eq!(error.kind(), unruffled_engine::ErrorKind::ModelFailed);

@@ -25,11 +25,7 @@ async fn a_dropped_request_leaves_the_queue_at_once() {
     gate.open();
     running.await.unwrap();
     handle.infer(2).id("next").await.unwrap();
-    let ran: Vec<_> = script
-        .batches()
-        .into_iter()
-        .flat_map(|batch| batch.requests)
-        .collect();
+    let ran: Vec<_> = script.batches().into_iter().flat_map(|batch| batch.requests).collect();
     assert_eq!(ran, ids(&["running", "next"]));
 }
 
@@ -58,10 +54,7 @@ async fn a_batch_runs_on_while_anybody_waits() {
     let handle = Engine::new().wrap_model(model).build().unwrap();
     let first = handle.infer(0).submit();
     gate.entered();
-    let (gone, stays) = (
-        handle.infer(1).id("gone").submit(),
-        handle.infer(2).id("stays").submit(),
-    );
+    let (gone, stays) = (handle.infer(1).id("gone").submit(), handle.infer(2).id("stays").submit());
     gate.release(1);
     first.await.unwrap();
     assert_eq!(gate.entered(), ids(&["gone", "stays"]));
@@ -77,11 +70,7 @@ async fn a_deadline_fires_in_the_queue_while_every_instance_is_busy() {
     let handle = Engine::new().wrap_model(adding().gated(&gate)).build().unwrap();
     let _running = handle.infer(0).submit();
     gate.entered();
-    check_error(
-        handle.infer(1).timeout(SOON).await,
-        ErrorKind::DeadlineExceeded,
-        "the deadline passed",
-    );
+    check_error(handle.infer(1).timeout(SOON).await, ErrorKind::DeadlineExceeded, "the deadline passed");
     assert_eq!(handle.status().queued, 0);
 }
 
@@ -91,11 +80,7 @@ async fn a_deadline_stops_the_run() {
     let model = adding().gated(&gate);
     let script = model.script();
     let handle = Engine::new().wrap_model(model).build().unwrap();
-    check_error(
-        handle.infer(0).timeout(SOON).await,
-        ErrorKind::DeadlineExceeded,
-        "the deadline passed",
-    );
+    check_error(handle.infer(0).timeout(SOON).await, ErrorKind::DeadlineExceeded, "the deadline passed");
     gate.entered();
     // The gate is still closed: only cancellation lets the run end.
     let next = handle.infer(1).submit();
@@ -112,11 +97,7 @@ async fn a_run_that_cannot_stop_keeps_its_slot() {
     let model = adding().gated(&gate).uninterruptible();
     let script = model.script();
     let handle = Engine::new().wrap_model(model).build().unwrap();
-    check_error(
-        handle.infer(0).timeout(SOON).await,
-        ErrorKind::DeadlineExceeded,
-        "the deadline passed",
-    );
+    check_error(handle.infer(0).timeout(SOON).await, ErrorKind::DeadlineExceeded, "the deadline passed");
     let next = handle.infer(1).timeout(SOON).await;
     check_error(next, ErrorKind::DeadlineExceeded, "the deadline passed");
     assert_eq!(script.batches().len(), 1, "the second must not have run");

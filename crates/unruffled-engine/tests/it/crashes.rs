@@ -14,11 +14,7 @@ async fn a_panic_is_answered_and_the_instance_replaced() {
     handle.infer(0).await.unwrap();
     script.panic_next(1);
     let outcome = handle.infer(1).await;
-    check_error(
-        outcome,
-        ErrorKind::ModelCrashed,
-        "model `nervous`: panicked: the script panics in this run",
-    );
+    check_error(outcome, ErrorKind::ModelCrashed, "model `nervous`: panicked: the script panics in this run");
     assert_eq!(handle.infer(2).await.unwrap().output, 3);
     assert_eq!(script.instances_built(), 2);
 }
@@ -71,10 +67,7 @@ fn nobody_waits_for_an_instance_that_cannot_be_built() {
     let outcome = loop {
         match runtime.block_on(async { handle.infer(0).await }) {
             Err(error) if error.kind() == ErrorKind::NotReady => {
-                assert!(
-                    error.to_string().contains("no instance could be built"),
-                    "{error}"
-                );
+                assert!(error.to_string().contains("no instance could be built"), "{error}");
                 std::thread::yield_now();
             }
             outcome => break outcome,

@@ -15,9 +15,8 @@ use crate::support::{adding, check_error};
 const LONG: Duration = Duration::from_secs(60);
 
 fn load(engine: &Engine, model: ScriptedModel<u32, u32>) -> Loading<u32, u32> {
-    let load = engine.load("adder", PoolOptions::default(), move |_| {
-        Ok(Arc::new(model) as SharedModel<u32, u32>)
-    });
+    let load =
+        engine.load("adder", PoolOptions::default(), move |_| Ok(Arc::new(model) as SharedModel<u32, u32>));
     load.unwrap()
 }
 
@@ -33,10 +32,7 @@ async fn loading_tells_how_far_it_is() {
         })
         .unwrap();
     let error = engine.get::<u32, u32>("adder").unwrap_err();
-    assert_eq!(
-        (error.kind(), error.message()),
-        (ErrorKind::NotReady, "is being loaded")
-    );
+    assert_eq!((error.kind(), error.message()), (ErrorKind::NotReady, "is being loaded"));
     assert!(engine.models()[0].info.is_none() && !engine.models()[0].is_ready());
     while loading.progress() != LoadProgress::Reading(0.5) {
         loading.progress_changed().await;
@@ -47,25 +43,15 @@ async fn loading_tells_how_far_it_is() {
     }
     let handle = loading.await.unwrap();
     assert!(handle.status().ready && engine.models()[0].is_ready());
-    assert_eq!(
-        engine
-            .get::<u32, u32>("adder")
-            .unwrap()
-            .infer(1)
-            .await
-            .unwrap()
-            .output,
-        2
-    );
+    assert_eq!(engine.get::<u32, u32>("adder").unwrap().infer(1).await.unwrap().output, 2);
 }
 
 #[tokio::test]
 async fn a_load_that_fails_says_why_and_frees_the_name() {
     let engine = Engine::new();
     let broken = |error: fn() -> ModelError| {
-        let loading: Loading<u32, u32> = engine
-            .load("adder", PoolOptions::default(), move |_| Err(error()))
-            .unwrap();
+        let loading: Loading<u32, u32> =
+            engine.load("adder", PoolOptions::default(), move |_| Err(error())).unwrap();
         loading
     };
     let error = broken(|| ModelError::failed("not a model")).await.unwrap_err();
@@ -78,47 +64,20 @@ async fn a_load_that_fails_says_why_and_frees_the_name() {
     let model = adding();
     model.script().fail_instances(1);
     let error = load(&engine, model).await.unwrap_err();
-    assert!(
-        error.to_string().contains("the script fails this instance"),
-        "{error}"
-    );
-    assert_eq!(
-        load(&engine, adding())
-            .await
-            .unwrap()
-            .infer(1)
-            .await
-            .unwrap()
-            .output,
-        2
-    );
+    assert!(error.to_string().contains("the script fails this instance"), "{error}");
+    assert_eq!(load(&engine, adding()).await.unwrap().infer(1).await.unwrap().output, 2);
 }
 
 #[tokio::test]
 async fn a_name_is_taken_once() {
     let engine = Engine::new();
     let _handle = load(&engine, adding()).await.unwrap();
-    let second = engine.load("adder", PoolOptions::default(), |_| {
-        Ok(Arc::new(adding()) as SharedModel<u32, u32>)
-    });
+    let second =
+        engine.load("adder", PoolOptions::default(), |_| Ok(Arc::new(adding()) as SharedModel<u32, u32>));
     assert_eq!(second.unwrap_err().kind(), ErrorKind::InvalidInput);
-    assert_eq!(
-        engine
-            .wrap(|x: u32| x)
-            .name("adder")
-            .register()
-            .unwrap_err()
-            .kind(),
-        ErrorKind::InvalidInput
-    );
-    assert_eq!(
-        engine.get::<u32, u32>("subtracter").unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
-    assert_eq!(
-        engine.get::<String, u32>("adder").unwrap_err().kind(),
-        ErrorKind::InvalidInput
-    );
+    assert_eq!(engine.wrap(|x: u32| x).name("adder").register().unwrap_err().kind(), ErrorKind::InvalidInput);
+    assert_eq!(engine.get::<u32, u32>("subtracter").unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(engine.get::<String, u32>("adder").unwrap_err().kind(), ErrorKind::InvalidInput);
 }
 
 #[tokio::test]
@@ -148,29 +107,15 @@ async fn unloading_finishes_what_was_accepted() {
     let (running, queued) = (handle.infer(0).submit(), handle.infer(1).submit());
     gate.entered();
     let mut unload = Box::pin(engine.unload("adder", LONG));
-    assert!(
-        unload
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
-            .is_pending()
-    );
+    assert!(unload.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
     check_error(handle.infer(2).await, ErrorKind::NotReady, "has been unloaded");
-    assert_eq!(
-        engine.get::<u32, u32>("adder").unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(engine.get::<u32, u32>("adder").unwrap_err().kind(), ErrorKind::NotFound);
     gate.open();
     let drained = unload.await.unwrap();
     assert!(!drained.cancelled && drained.still_running.is_empty());
-    assert_eq!(
-        (running.await.unwrap().output, queued.await.unwrap().output),
-        (1, 2)
-    );
+    assert_eq!((running.await.unwrap().output, queued.await.unwrap().output), (1, 2));
     assert!(load(&engine, adding()).await.is_ok(), "the name is free again");
-    assert_eq!(
-        engine.unload("nobody", LONG).await.unwrap_err().kind(),
-        ErrorKind::NotFound
-    );
+    assert_eq!(engine.unload("nobody", LONG).await.unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[tokio::test]
@@ -183,45 +128,25 @@ async fn shutting_down_cancels_what_outlasts_the_grace() {
     let (running, queued) = (handle.infer(0).submit(), handle.infer(1).submit());
     gate.entered();
     let drained = engine.shutdown(Duration::from_millis(10)).await;
-    assert!(
-        drained.cancelled && drained.still_running.is_empty(),
-        "{drained:?}"
-    );
+    assert!(drained.cancelled && drained.still_running.is_empty(), "{drained:?}");
     check_error(running.await, ErrorKind::ShuttingDown, "shutting down");
     check_error(queued.await, ErrorKind::ShuttingDown, "shutting down");
     assert!(script.batches()[0].cancelled);
     check_error(handle.infer(2).await, ErrorKind::ShuttingDown, "shutting down");
-    assert_eq!(
-        engine.wrap(|x: u32| x).build().unwrap_err().kind(),
-        ErrorKind::ShuttingDown
-    );
+    assert_eq!(engine.wrap(|x: u32| x).build().unwrap_err().kind(), ErrorKind::ShuttingDown);
 }
 
 #[tokio::test]
 async fn shutting_down_names_what_cannot_be_stopped() {
     let engine = Engine::new();
     let gate = Gate::closed();
-    let stubborn = engine
-        .wrap_model(adding().gated(&gate).uninterruptible())
-        .name("stubborn")
-        .build()
-        .unwrap();
+    let stubborn =
+        engine.wrap_model(adding().gated(&gate).uninterruptible()).name("stubborn").build().unwrap();
     let running = stubborn.infer(0).submit();
     gate.entered();
     let drained = engine.shutdown(Duration::ZERO).await;
-    assert_eq!(
-        drained
-            .still_running
-            .iter()
-            .map(|name| &**name)
-            .collect::<Vec<_>>(),
-        ["stubborn"]
-    );
-    assert_eq!(
-        running.await.unwrap_err().kind(),
-        ErrorKind::ShuttingDown,
-        "callers do not wait for it"
-    );
+    assert_eq!(drained.still_running.iter().map(|name| &**name).collect::<Vec<_>>(), ["stubborn"]);
+    assert_eq!(running.await.unwrap_err().kind(), ErrorKind::ShuttingDown, "callers do not wait for it");
     gate.open();
 }
 
@@ -234,21 +159,14 @@ async fn the_last_handle_lets_accepted_work_finish() {
     gate.entered();
     drop(handle);
     gate.open();
-    assert_eq!(
-        (running.await.unwrap().output, queued.await.unwrap().output),
-        (1, 2)
-    );
+    assert_eq!((running.await.unwrap().output, queued.await.unwrap().output), (1, 2));
 }
 
 #[tokio::test]
 async fn an_engine_that_is_dropped_still_answers() {
     let engine = Engine::new();
     let gate = Gate::closed();
-    let answer = load(&engine, adding().gated(&gate))
-        .await
-        .unwrap()
-        .infer(0)
-        .submit();
+    let answer = load(&engine, adding().gated(&gate)).await.unwrap().infer(0).submit();
     gate.entered();
     drop(engine);
     gate.open();

@@ -11,23 +11,12 @@ use crate::support::{adding, check_error};
 #[tokio::test]
 async fn a_full_queue_refuses_and_recovers() {
     let gate = Gate::closed();
-    let options = PoolOptions::default().with_queue(QueueLimits {
-        items: 2,
-        bytes: 1000,
-    });
-    let model = Engine::new()
-        .wrap_model(adding().gated(&gate))
-        .options(options)
-        .build()
-        .unwrap();
+    let options = PoolOptions::default().with_queue(QueueLimits { items: 2, bytes: 1000 });
+    let model = Engine::new().wrap_model(adding().gated(&gate)).options(options).build().unwrap();
     let running = model.infer(0).submit();
     gate.entered();
     let (first, second) = (model.infer(1).submit(), model.infer(2).submit());
-    check_error(
-        model.infer(3).await,
-        ErrorKind::Overloaded,
-        "the queue is full: 2 requests wait",
-    );
+    check_error(model.infer(3).await, ErrorKind::Overloaded, "the queue is full: 2 requests wait");
     assert_eq!(model.status().queued, 2);
     gate.open();
     for (answer, expected) in [(running, 1), (first, 2), (second, 3)] {
@@ -39,15 +28,8 @@ async fn a_full_queue_refuses_and_recovers() {
 #[tokio::test]
 async fn a_full_queue_says_how_long_to_wait_once_it_knows() {
     let gate = Gate::opened();
-    let options = PoolOptions::default().with_queue(QueueLimits {
-        items: 1,
-        bytes: 1000,
-    });
-    let model = Engine::new()
-        .wrap_model(adding().gated(&gate))
-        .options(options)
-        .build()
-        .unwrap();
+    let options = PoolOptions::default().with_queue(QueueLimits { items: 1, bytes: 1000 });
+    let model = Engine::new().wrap_model(adding().gated(&gate)).options(options).build().unwrap();
     model.infer(0).await.unwrap();
     gate.entered();
     gate.close();
@@ -61,30 +43,14 @@ async fn a_full_queue_says_how_long_to_wait_once_it_knows() {
 #[tokio::test]
 async fn bytes_are_bounded_too() {
     let gate = Gate::closed();
-    let options = PoolOptions::default().with_queue(QueueLimits {
-        items: 100,
-        bytes: 100,
-    });
-    let weighed = adding().gated(&gate).admitting(|x: &u32| {
-        Ok(Footprint {
-            rows: 1,
-            bytes: *x as usize,
-            bucket: 0,
-        })
-    });
-    let model = Engine::new()
-        .wrap_model(weighed)
-        .options(options)
-        .build()
-        .unwrap();
+    let options = PoolOptions::default().with_queue(QueueLimits { items: 100, bytes: 100 });
+    let weighed =
+        adding().gated(&gate).admitting(|x: &u32| Ok(Footprint { rows: 1, bytes: *x as usize, bucket: 0 }));
+    let model = Engine::new().wrap_model(weighed).options(options).build().unwrap();
     let _running = model.infer(1).submit();
     gate.entered();
     let _queued = model.infer(60).submit();
-    check_error(
-        model.infer(60).await,
-        ErrorKind::Overloaded,
-        "it holds 60 of 100 bytes",
-    );
+    check_error(model.infer(60).await, ErrorKind::Overloaded, "it holds 60 of 100 bytes");
     check_error(
         model.infer(101).await,
         ErrorKind::InvalidInput,
@@ -97,11 +63,7 @@ async fn bytes_are_bounded_too() {
 async fn what_the_model_refuses_never_enters() {
     let picky = adding().admitting(|x: &u32| match x {
         13 => Err(ModelError::invalid_input("thirteen is unlucky").at("x")),
-        _ => Ok(Footprint {
-            rows: 1,
-            bytes: 4,
-            bucket: 0,
-        }),
+        _ => Ok(Footprint { rows: 1, bytes: 4, bucket: 0 }),
     });
     let script = picky.script();
     let model = Engine::new().wrap_model(picky).name("picky").build().unwrap();
@@ -119,9 +81,5 @@ async fn what_the_model_refuses_never_enters() {
 async fn a_deadline_in_the_past_is_refused_at_once() {
     let model = Engine::new().wrap_model(adding()).build().unwrap();
     let past = Instant::now() - Duration::from_millis(1);
-    check_error(
-        model.infer(1).deadline(past).await,
-        ErrorKind::DeadlineExceeded,
-        "had passed on arrival",
-    );
+    check_error(model.infer(1).deadline(past).await, ErrorKind::DeadlineExceeded, "had passed on arrival");
 }

@@ -12,18 +12,15 @@ const CALLS: u64 = 500;
 async fn every_request_of_a_storm_ends_once() {
     let engine = Engine::new();
     let model = engine
-        .wrap_interruptible(
-            |(caller, call): (u64, u64), ctx: &RunContext<'_>| match call % 97 {
-                0 => panic!("a bad input"),
-                1 => Err(ModelError::failed("a poor input")),
-                _ if ctx.is_cancelled() => Err(ModelError::cancelled()),
-                _ => Ok(caller * 1_000_000 + call),
-            },
+        .wrap_interruptible(|(caller, call): (u64, u64), ctx: &RunContext<'_>| match call % 97 {
+            0 => panic!("a bad input"),
+            1 => Err(ModelError::failed("a poor input")),
+            _ if ctx.is_cancelled() => Err(ModelError::cancelled()),
+            _ => Ok(caller * 1_000_000 + call),
+        })
+        .options(
+            PoolOptions::default().with_instances(3).with_queue(QueueLimits { items: 20, bytes: 1 << 20 }),
         )
-        .options(PoolOptions::default().with_instances(3).with_queue(QueueLimits {
-            items: 20,
-            bytes: 1 << 20,
-        }))
         .build()
         .unwrap();
     let callers: Vec<_> = (0..CALLERS)
@@ -32,9 +29,8 @@ async fn every_request_of_a_storm_ends_once() {
             tokio::spawn(async move {
                 let mut rng = fastrand::Rng::with_seed(caller);
                 for call in 0..CALLS {
-                    let request = model
-                        .infer((caller, call))
-                        .timeout(Duration::from_micros(rng.u64(1..20_000)));
+                    let request =
+                        model.infer((caller, call)).timeout(Duration::from_micros(rng.u64(1..20_000)));
                     let answer = request.submit();
                     if rng.u32(..5) == 0 {
                         drop(answer);

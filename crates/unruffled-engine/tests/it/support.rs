@@ -18,10 +18,7 @@ pub(crate) fn check_error<O: std::fmt::Debug>(
 ) -> Error {
     let error = outcome.expect_err("the request should have failed");
     assert_eq!(error.kind(), kind, "{error}");
-    assert!(
-        error.to_string().contains(text),
-        "`{error}` does not mention `{text}`"
-    );
+    assert!(error.to_string().contains(text), "`{error}` does not mention `{text}`");
     error
 }
 
@@ -29,12 +26,7 @@ pub(crate) fn check_error<O: std::fmt::Debug>(
 #[track_caller]
 pub(crate) fn check_alive(runtime: &tokio::runtime::Runtime, model: &Handle<u32, u32>) {
     let answer = runtime.block_on(async { model.infer(41).await });
-    assert_eq!(
-        answer
-            .map(|response| response.output)
-            .map_err(|error| error.to_string()),
-        Ok(42)
-    );
+    assert_eq!(answer.map(|response| response.output).map_err(|error| error.to_string()), Ok(42));
 }
 
 pub(crate) fn ids(names: &[&str]) -> Vec<RequestId> {
@@ -42,8 +34,5 @@ pub(crate) fn ids(names: &[&str]) -> Vec<RequestId> {
 }
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
-    tokio::runtime::Builder::new_current_thread()
-        .enable_time()
-        .build()
-        .unwrap()
+    tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
 }

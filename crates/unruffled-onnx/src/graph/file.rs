@@ -87,14 +87,8 @@ impl DecodeMessage for Envelope {
                 2 => model.file.producer = Some(field.read_string()?),
                 3 => model.file.producer_version = Some(field.read_string()?),
                 7 => model.graph = Some(Graph::decode_field(&mut field)?),
-                8 => model
-                    .file
-                    .opsets
-                    .push(OperatorSetIdProto::decode_field(&mut field)?),
-                14 => model
-                    .file
-                    .metadata
-                    .push(StringStringEntryProto::decode_field(&mut field)?),
+                8 => model.file.opsets.push(OperatorSetIdProto::decode_field(&mut field)?),
+                14 => model.file.metadata.push(StringStringEntryProto::decode_field(&mut field)?),
                 _ => field.skip()?,
             }
         }

@@ -65,11 +65,7 @@ impl OnnxSummary {
             ir_version: file.ir_version,
             opsets: opsets.collect(),
             operators,
-            weight_bytes: file
-                .weights
-                .iter()
-                .map(Weight::bytes)
-                .fold(0, u64::saturating_add),
+            weight_bytes: file.weights.iter().map(Weight::bytes).fold(0, u64::saturating_add),
             external_weights: file.weights.iter().any(|weight| weight.external),
             inputs: lines(&file.inputs),
             outputs: lines(&file.outputs),
@@ -115,18 +111,11 @@ mod tests {
         let summary = OnnxSummary::read(&source).unwrap();
         assert_eq!(summary.producer.as_deref(), Some("sample 1"));
         assert_eq!(summary.opsets, [("ai.onnx".into(), 17), ("ai.onnx.ml".into(), 3)]);
-        let operators: Vec<_> = summary
-            .operators
-            .iter()
-            .map(|(name, count)| (name.as_str(), *count))
-            .collect();
+        let operators: Vec<_> =
+            summary.operators.iter().map(|(name, count)| (name.as_str(), *count)).collect();
         assert_eq!(operators, [("MatMul", 1), ("ai.onnx.ml/Scaler", 1)]);
         assert_eq!((summary.weight_bytes, summary.external_weights), (16, false));
-        assert_eq!(
-            summary.inputs,
-            ["x: f32 [batch, 2]"],
-            "a filled input is a weight"
-        );
+        assert_eq!(summary.inputs, ["x: f32 [batch, 2]"], "a filled input is a weight");
         assert_eq!(summary.outputs, ["y: a tensor of COMPLEX64"]);
     }
 }

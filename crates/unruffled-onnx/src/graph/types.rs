@@ -14,29 +14,15 @@ pub(crate) enum Declared {
 /// Reads a declaration.
 pub(crate) fn declared(value: &ValueInfoProto) -> Declared {
     let name = value.name.as_deref().unwrap_or_default();
-    let Some(TypeProto {
-        tensor_type: Some(tensor),
-        ..
-    }) = &value.r#type
-    else {
+    let Some(TypeProto { tensor_type: Some(tensor), .. }) = &value.r#type else {
         return Declared::Other("no plain tensor".into());
     };
     let Some(dtype) = tensor.elem_type.and_then(dtype) else {
-        let unknown = tensor
-            .elem_type
-            .map_or("no type".into(), |dtype| dtype.to_string());
+        let unknown = tensor.elem_type.map_or("no type".into(), |dtype| dtype.to_string());
         return Declared::Other(format!("a tensor of {unknown}"));
     };
-    let dims = tensor
-        .shape
-        .as_ref()
-        .map(|shape| shape.dim.iter().map(dim).collect());
-    Declared::Tensor(TensorSpec {
-        name: name.into(),
-        dtype,
-        dims,
-        default: None,
-    })
+    let dims = tensor.shape.as_ref().map(|shape| shape.dim.iter().map(dim).collect());
+    Declared::Tensor(TensorSpec { name: name.into(), dtype, dims, default: None })
 }
 
 fn dim(dimension: &Dimension) -> Dim {

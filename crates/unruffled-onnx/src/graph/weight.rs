@@ -94,9 +94,5 @@ impl DecodeMessage for Weight {
 }
 
 fn integers(raw: &[u8]) -> Vec<i64> {
-    raw.as_chunks()
-        .0
-        .iter()
-        .map(|&bytes| i64::from_le_bytes(bytes))
-        .collect()
+    raw.as_chunks().0.iter().map(|&bytes| i64::from_le_bytes(bytes)).collect()
 }

@@ -56,11 +56,7 @@ struct Reader<R> {
 
 impl<R: BufRead + Seek> Reader<R> {
     fn new(inner: R, length: u64) -> Self {
-        Self {
-            inner,
-            position: 0,
-            end: length,
-        }
+        Self { inner, position: 0, end: length }
     }
 
     /// Moves on by `len` bytes, if there are so many.

@@ -33,11 +33,7 @@ impl Backend for RtenBackend {
 
     fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
         let reasons = support::lacks(source, &OnnxFile::read(source)?)?;
-        Ok(if reasons.is_empty() {
-            Support::Yes
-        } else {
-            Support::No(reasons)
-        })
+        Ok(if reasons.is_empty() { Support::Yes } else { Support::No(reasons) })
     }
 
     fn load(
@@ -61,10 +57,7 @@ impl Backend for RtenBackend {
             Ok(signature) if reasons.is_empty() => signature,
             _ => return Err(unsupported(source, &reasons)),
         };
-        options
-            .defaults
-            .iter()
-            .try_for_each(|default| signature.set_default(default))?;
+        options.defaults.iter().try_for_each(|default| signature.set_default(default))?;
         step(0.2)?;
         let model = guarded(source, || load_model(source))?;
         step(0.8)?;
@@ -158,24 +151,14 @@ mod tests {
 
     #[test]
     fn inputs_may_have_defaults() {
-        let default = |input: &str| InputDefault {
-            input: input.into(),
-            value: 7.0,
-            shape: None,
-        };
+        let default = |input: &str| InputDefault { input: input.into(), value: 7.0, shape: None };
         let load = |input| {
             let cancel = CancelToken::new();
-            let options = BackendOptions {
-                defaults: vec![default(input)],
-                ..BackendOptions::default()
-            };
+            let options = BackendOptions { defaults: vec![default(input)], ..BackendOptions::default() };
             RtenBackend.load(&relu().source(), &options, &LoadContext::new(&cancel, &|_| ()))
         };
         let model = load("x").unwrap();
-        assert_eq!(
-            model.info().signature.inputs[0].default,
-            Some(Tensor::scalar(7_i64))
-        );
+        assert_eq!(model.info().signature.inputs[0].default, Some(Tensor::scalar(7_i64)));
         assert_eq!(load("z").map(|_| ()).unwrap_err().tensor(), Some("z"));
     }
 
@@ -199,10 +182,7 @@ mod tests {
             .output("y", DataType::FLOAT, [symbol("batch"), fixed(2)])
             .source();
         let reason = "ai.onnx.ml/TreeEnsembleClassifier operator not supported or not enabled";
-        assert_eq!(
-            RtenBackend.supports(&source).unwrap(),
-            Support::No(vec![reason.into()])
-        );
+        assert_eq!(RtenBackend.supports(&source).unwrap(), Support::No(vec![reason.into()]));
         let message = format!(
             "rten cannot run the model: {reason}; run it with another backend, or export it without these"
         );

@@ -113,9 +113,7 @@ pub(super) fn from_rten(value: Value, declared: DType) -> Result<Tensor, ModelEr
         (Value::UInt8Tensor(tensor), DType::U8) => moved(tensor),
         (value, declared) => {
             let given = value.dtype();
-            Err(ModelError::failed(format!(
-                "rten gave {given} where the file declares {declared}"
-            )))
+            Err(ModelError::failed(format!("rten gave {given} where the file declares {declared}")))
         }
     }
 }
@@ -199,10 +197,7 @@ mod tests {
             &Tensor::scalar(u32::MAX),
             "element [] is 4294967295, but rten computes with 32-bit integers: give values from -2147483648 to 2147483647",
         );
-        let message = to_rten(&Tensor::scalar(1e300_f64))
-            .map(|_| ())
-            .unwrap_err()
-            .to_string();
+        let message = to_rten(&Tensor::scalar(1e300_f64)).map(|_| ()).unwrap_err().to_string();
         assert!(message.contains("32-bit floats"), "{message}");
         check_refused(&Tensor::scalar(Bytes::from_static(b"a")), "rten has no strings");
     }
@@ -214,10 +209,7 @@ mod tests {
             panic!("not lent");
         };
         let elements = tensor.elements::<f32>().unwrap();
-        assert!(
-            std::ptr::eq(view.data().unwrap(), elements),
-            "an input must not be copied"
-        );
+        assert!(std::ptr::eq(view.data().unwrap(), elements), "an input must not be copied");
     }
 
     #[test]
@@ -245,9 +237,6 @@ mod tests {
         let error = from_rten(negative.clone(), DType::U32).unwrap_err();
         assert_eq!(error.to_string(), "rten gave -1 where the file declares u32");
         let error = from_rten(negative, DType::F32).unwrap_err();
-        assert_eq!(
-            error.to_string(),
-            "rten gave tensor(i32) where the file declares f32"
-        );
+        assert_eq!(error.to_string(), "rten gave tensor(i32) where the file declares f32");
     }
 }

@@ -35,16 +35,8 @@ impl Loaded {
             .iter()
             .map(|spec| Ok((spec.name.clone(), node(&spec.name)?)))
             .collect::<Result<_, String>>()?;
-        let output_nodes = signature
-            .outputs
-            .iter()
-            .map(|spec| node(&spec.name))
-            .collect::<Result<_, _>>()?;
-        let outputs = signature
-            .outputs
-            .iter()
-            .map(|spec| (spec.name.clone(), spec.dtype))
-            .collect();
+        let output_nodes = signature.outputs.iter().map(|spec| node(&spec.name)).collect::<Result<_, _>>()?;
+        let outputs = signature.outputs.iter().map(|spec| (spec.name.clone(), spec.dtype)).collect();
         let mut loaded = Self {
             model,
             inputs,
@@ -73,23 +65,19 @@ impl Loaded {
     fn run(&self, inputs: &Tensors, pool: &Arc<ThreadPool>) -> Result<Tensors, ModelError> {
         let mut values = Vec::with_capacity(self.inputs.len());
         for (name, node) in &self.inputs {
-            let tensor = inputs
-                .get(name)
-                .ok_or_else(|| ModelError::invalid_input("input is missing").at(name))?;
+            let tensor =
+                inputs.get(name).ok_or_else(|| ModelError::invalid_input("input is missing").at(name))?;
             values.push((*node, to_rten(tensor).map_err(|error| error.at(name))?));
         }
         let options = RunOptions::default().with_thread_pool(Some(Arc::clone(pool)));
-        let outputs = self
-            .model
-            .run(values, &self.output_nodes, Some(options))
-            .map_err(|error| {
-                let message = format!("rten: {error}");
-                match error.kind() {
-                    RunErrorKind::InvalidInput => ModelError::invalid_input(message),
-                    _ => ModelError::failed(message),
-                }
-                .caused_by(error)
-            })?;
+        let outputs = self.model.run(values, &self.output_nodes, Some(options)).map_err(|error| {
+            let message = format!("rten: {error}");
+            match error.kind() {
+                RunErrorKind::InvalidInput => ModelError::invalid_input(message),
+                _ => ModelError::failed(message),
+            }
+            .caused_by(error)
+        })?;
         self.outputs
             .iter()
             .zip(outputs)
@@ -127,10 +115,7 @@ impl LoadedModel for Loaded {
     fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
         let pool = pool(self.info.threads);
         pool.run(|| {
-            let run = Run {
-                loaded: self,
-                pool: Arc::clone(&pool),
-            };
+            let run = Run { loaded: self, pool: Arc::clone(&pool) };
             serve(&mut JointModel::new(&self.info, run));
         });
         Ok(())

@@ -41,11 +41,7 @@ fn is_candidate(signature: &Signature) -> bool {
     let Some(rows) = rows.filter(|_| !signature.inputs.is_empty()) else {
         return false;
     };
-    let elsewhere = || {
-        specs()
-            .filter_map(|spec| spec.dims.as_ref())
-            .flat_map(|dims| &dims[1..])
-    };
+    let elsewhere = || specs().filter_map(|spec| spec.dims.as_ref()).flat_map(|dims| &dims[1..]);
     let batch = Dim::Symbolic("batch".into());
     rows.iter().all(|dim| match dim {
         Dim::Fixed(_) => false,
@@ -95,9 +91,7 @@ fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensor
                 Dim::Symbolic(_) | Dim::Any => any_size,
             })
             .collect();
-        let count = shape
-            .iter()
-            .try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
+        let count = shape.iter().try_fold(1_usize, |count, &dim| count.checked_mul(dim))?;
         if count > TRIAL_ELEMENTS_MAX {
             return None;
         }
@@ -167,10 +161,7 @@ mod tests {
             let x = inputs.get("x").unwrap();
             let (elements, width) = (x.elements::<f32>()?, x.shape()[1]);
             let sum = elements.iter().sum();
-            let y = elements
-                .iter()
-                .enumerate()
-                .map(|(i, &x)| answer(i / width, x, sum));
+            let y = elements.iter().enumerate().map(|(i, &x)| answer(i / width, x, sum));
             Ok(Tensors::new().with("y", Tensor::new(x.shape(), y.collect::<Vec<_>>())?))
         }
     }
@@ -199,26 +190,10 @@ mod tests {
     #[test]
     fn names_that_say_otherwise_are_believed() {
         let double = || model(|_, x, _| 2.0 * x);
-        check(
-            signature([symbol("n"), Dim::Any], [symbol("n"), Dim::Any]),
-            double(),
-            Batching::Joint,
-        );
-        check(
-            signature([symbol("n"), symbol("n")], [Dim::Any, Dim::Any]),
-            double(),
-            Batching::Single,
-        );
-        check(
-            signature([Dim::Fixed(1), Dim::Any], [Dim::Any, Dim::Any]),
-            double(),
-            Batching::Single,
-        );
-        check(
-            signature([Dim::Any, symbol("batch")], [Dim::Any, Dim::Any]),
-            double(),
-            Batching::Single,
-        );
+        check(signature([symbol("n"), Dim::Any], [symbol("n"), Dim::Any]), double(), Batching::Joint);
+        check(signature([symbol("n"), symbol("n")], [Dim::Any, Dim::Any]), double(), Batching::Single);
+        check(signature([Dim::Fixed(1), Dim::Any], [Dim::Any, Dim::Any]), double(), Batching::Single);
+        check(signature([Dim::Any, symbol("batch")], [Dim::Any, Dim::Any]), double(), Batching::Single);
         let mut unknown = signature([Dim::Any, Dim::Any], [Dim::Any, Dim::Any]);
         unknown.outputs[0].dims = None;
         check(unknown, double(), Batching::Single);

@@ -40,10 +40,7 @@ pub(super) fn lacks(source: &ModelSource, file: &OnnxFile) -> Result<Vec<String>
             if !dtypes.contains(&weight.dtype) {
                 dtypes.push(weight.dtype);
                 if probe.weight(weight.dtype).is_err() {
-                    say(format!(
-                        "weights of type {}, such as `{}`",
-                        weight.dtype, weight.name
-                    ));
+                    say(format!("weights of type {}, such as `{}`", weight.dtype, weight.name));
                 }
             }
             if let Some(wide) = wide_integer(weight) {
@@ -71,16 +68,8 @@ pub(super) fn signature(file: &OnnxFile) -> Result<Signature, String> {
         }
     };
     Ok(Signature {
-        inputs: file
-            .inputs
-            .iter()
-            .map(|v| spec("input", v))
-            .collect::<Result<_, _>>()?,
-        outputs: file
-            .outputs
-            .iter()
-            .map(|v| spec("output", v))
-            .collect::<Result<_, _>>()?,
+        inputs: file.inputs.iter().map(|v| spec("input", v)).collect::<Result<_, _>>()?,
+        outputs: file.outputs.iter().map(|v| spec("output", v)).collect::<Result<_, _>>()?,
     })
 }
 
@@ -99,11 +88,7 @@ fn has_external_data(node: &NodeProto) -> bool {
 fn operator_reason(node: &NodeProto, error: &LoadError) -> String {
     let operator = node.op_type.as_deref().unwrap_or("?");
     let words = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
-    if words.contains(operator) {
-        words
-    } else {
-        format!("{operator}: {words}")
-    }
+    if words.contains(operator) { words } else { format!("{operator}: {words}") }
 }
 
 /// A 64-bit constant that rten would silently replace by the nearest 32-bit integer.
@@ -130,14 +115,8 @@ impl<'a> Probe<'a> {
     }
 
     fn node(&self, node: &NodeProto) -> Result<(), LoadError> {
-        let nameless = NodeProto {
-            name: None,
-            ..node.clone()
-        };
-        self.load(GraphProto {
-            node: vec![nameless],
-            ..GraphProto::default()
-        })
+        let nameless = NodeProto { name: None, ..node.clone() };
+        self.load(GraphProto { node: vec![nameless], ..GraphProto::default() })
     }
 
     fn weight(&self, dtype: DataType) -> Result<(), LoadError> {
@@ -147,10 +126,7 @@ impl<'a> Probe<'a> {
             data_type: Some(dtype),
             ..TensorProto::default()
         };
-        self.load(GraphProto {
-            initializer: vec![empty],
-            ..GraphProto::default()
-        })
+        self.load(GraphProto { initializer: vec![empty], ..GraphProto::default() })
     }
 
     fn load(&self, graph: GraphProto) -> Result<(), LoadError> {
@@ -206,10 +182,7 @@ mod tests {
     #[test]
     fn names_inputs_and_weights_of_other_types() {
         check(vector(DataType::STRING), &["input `x` holds strings"]);
-        check(
-            vector(DataType::COMPLEX64),
-            &["input `x` is a tensor of COMPLEX64"],
-        );
+        check(vector(DataType::COMPLEX64), &["input `x` is a tensor of COMPLEX64"]);
         check(
             vector(DataType::FLOAT).raw_weight("w", DataType::BFLOAT16, &[1], vec![0, 0]),
             &["weights of type BFLOAT16, such as `w`"],

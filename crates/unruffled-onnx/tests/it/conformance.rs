@@ -21,11 +21,7 @@ fn rten_conforms() {
         let unchecked = report.unchecked.iter().any(|unchecked| unchecked.model == name);
         assert!(model.is_some() || unchecked, "{name} has no recordings");
         if let Some(model) = model {
-            assert!(
-                model.recorded.absolute < 1e-4,
-                "{name} is off by {}",
-                model.recorded
-            );
+            assert!(model.recorded.absolute < 1e-4, "{name} is off by {}", model.recorded);
         }
     }
 }

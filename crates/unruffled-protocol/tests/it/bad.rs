@@ -35,10 +35,7 @@ fn documents_are_refused() {
 #[test]
 fn documents_of_no_line_or_many_are_refused() {
     let check = |body, message| assert_eq!(refused(body).to_string(), message);
-    check(
-        "",
-        "the body is not JSON: EOF while parsing a value, at line 1, column 0",
-    );
+    check("", "the body is not JSON: EOF while parsing a value, at line 1, column 0");
     check(
         "{\n \"inputs\": [\n  {\"name\" \"x\"}]}",
         "the body is not JSON: expected `:`, at line 3, column 11",
@@ -57,19 +54,9 @@ fn check_long(body: &str, limits: &Limits, kind: ProtocolErrorKind, message: &st
 
 #[test]
 fn limits_hold() {
-    let few = Limits {
-        tensors: 2,
-        requested_outputs: 1,
-        parameters: 2,
-        name_bytes: 8,
-        rank: 3,
-        nesting: 5,
-    };
+    let few = Limits { tensors: 2, requested_outputs: 1, parameters: 2, name_bytes: 8, rank: 3, nesting: 5 };
     let check = |body: &str, message: &str| check_long(body, &few, LimitExceeded, message);
-    check(
-        r#"{"inputs":[{},{},{},{}]}"#,
-        "`inputs` has 4 items; at most 2 are allowed",
-    );
+    check(r#"{"inputs":[{},{},{},{}]}"#, "`inputs` has 4 items; at most 2 are allowed");
     check(
         r#"{"inputs":[],"outputs":[{"name":"a"},{"name":"b"}]}"#,
         "`outputs` has 2 items; at most 1 are allowed",
@@ -82,22 +69,13 @@ fn limits_hold() {
         r#"{"parameters":{"123456789":1},"inputs":[]}"#,
         "parameter `123456789` has a name of more than 8 bytes",
     );
-    check(
-        r#"{"id":"123456789","inputs":[]}"#,
-        "`id` has 9 bytes; at most 8 are allowed",
-    );
-    check(
-        r#"{"inputs":[{"name":"123456789"}]}"#,
-        "input 0: `name` has 9 bytes; at most 8 are allowed",
-    );
+    check(r#"{"id":"123456789","inputs":[]}"#, "`id` has 9 bytes; at most 8 are allowed");
+    check(r#"{"inputs":[{"name":"123456789"}]}"#, "input 0: `name` has 9 bytes; at most 8 are allowed");
     check(
         r#"{"inputs":[{"name":"x","datatype":"INT8","shape":[1,1,1,1],"data":[1]}]}"#,
         "input `x`: `shape` has 4 dimensions; at most 3 are allowed",
     );
-    check(
-        r#"{"x":[[[[[1]]]]],"inputs":[]}"#,
-        "the body nests 6 levels deep; at most 5 are allowed",
-    );
+    check(r#"{"x":[[[[[1]]]]],"inputs":[]}"#, "the body nests 6 levels deep; at most 5 are allowed");
 }
 
 #[test]
@@ -111,20 +89,9 @@ fn nesting_bombs_are_refused_before_they_are_parsed() {
     ] {
         let error = refused(&body);
         assert_eq!(error.kind(), LimitExceeded);
-        assert!(
-            error
-                .to_string()
-                .ends_with("levels deep; at most 100 are allowed"),
-            "{error}"
-        );
+        assert!(error.to_string().ends_with("levels deep; at most 100 are allowed"), "{error}");
     }
-    let levels = |count: usize| {
-        format!(
-            r#"{{"inputs":[],"a":{}{}}}"#,
-            "[".repeat(count),
-            "]".repeat(count)
-        )
-    };
+    let levels = |count: usize| format!(r#"{{"inputs":[],"a":{}{}}}"#, "[".repeat(count), "]".repeat(count));
     assert!(InferRequest::from_json(levels(99).as_bytes(), &Limits::default()).is_ok());
     assert!(InferRequest::from_json(levels(100).as_bytes(), &Limits::default()).is_err());
 }
@@ -132,19 +99,13 @@ fn nesting_bombs_are_refused_before_they_are_parsed() {
 #[test]
 fn bodies_that_are_no_text_are_refused() {
     let error = InferRequest::from_json(b"{\"id\":\"\xff\",\"inputs\":[]}", &Limits::default()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the body is not UTF-8 at byte 7; send JSON in UTF-8"
-    );
+    assert_eq!(error.to_string(), "the body is not UTF-8 at byte 7; send JSON in UTF-8");
 }
 
 #[test]
 fn messages_never_repeat_much() {
     let long = "z".repeat(1_000_000);
-    let limits = Limits {
-        name_bytes: usize::MAX,
-        ..Limits::default()
-    };
+    let limits = Limits { name_bytes: usize::MAX, ..Limits::default() };
     for body in [
         format!(r#"{{"inputs":"{long}"}}"#),
         format!(r#"{{"id":{{"{long}":1}},"inputs":[]}}"#),
@@ -168,10 +129,7 @@ fn messages_never_repeat_much() {
 #[test]
 fn the_place_is_known() {
     let place = |body| refused(body).place().cloned();
-    assert_eq!(
-        place(r#"{"inputs":[{"name":"x"}]}"#),
-        Some(Place::Input("x".into()))
-    );
+    assert_eq!(place(r#"{"inputs":[{"name":"x"}]}"#), Some(Place::Input("x".into())));
     assert_eq!(place(r#"{"inputs":[{}]}"#), Some(Place::InputAt(0)));
     assert_eq!(
         place(r#"{"inputs":[],"outputs":[{"name":"y","parameters":5}]}"#),

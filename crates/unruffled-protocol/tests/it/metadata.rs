@@ -17,15 +17,9 @@ fn server() {
     };
     let body = metadata.to_json();
     assert_eq!(ServerMetadata::from_json(&body), Ok(metadata));
-    check(
-        body,
-        r#"{"name":"unruffled","version":"0.1.0","extensions":["schedule_policy"]}"#,
-    );
+    check(body, r#"{"name":"unruffled","version":"0.1.0","extensions":["schedule_policy"]}"#);
     let error = ServerMetadata::from_json(b"{\"name\":1}").unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "invalid type: integer `1`, expected a string, at line 1, column 9"
-    );
+    assert_eq!(error.to_string(), "invalid type: integer `1`, expected a string, at line 1, column 9");
 }
 
 #[test]
@@ -34,10 +28,7 @@ fn model() {
     let signature = Signature {
         inputs: vec![TensorSpec::new("x", DType::F32, [batch, Dim::Any, Dim::Fixed(3)])],
         outputs: vec![
-            TensorSpec {
-                dims: None,
-                ..TensorSpec::new("y", DType::Bytes, [])
-            },
+            TensorSpec { dims: None, ..TensorSpec::new("y", DType::Bytes, []) },
             TensorSpec::new("scalar", DType::BF16, []),
         ],
     };
@@ -64,35 +55,15 @@ fn model_of_others() {
         refused(datatype).starts_with("output `y`: unknown datatype `STRING`; expected one of BOOL, UINT8,")
     );
     let shape = r#"{"name":"m","inputs":[{"name":"x","datatype":"BOOL","shape":[-2]}]}"#;
-    assert_eq!(
-        refused(shape),
-        "input `x`: dimension `-2` is neither a size nor -1"
-    );
+    assert_eq!(refused(shape), "input `x`: dimension `-2` is neither a size nor -1");
 }
 
 #[test]
 fn health_and_errors() {
-    check(
-        Health {
-            live: true,
-            ready: false,
-        }
-        .to_json(),
-        r#"{"live":true,"ready":false}"#,
-    );
-    check(
-        ModelReady {
-            name: "a\"b",
-            ready: true,
-        }
-        .to_json(),
-        r#"{"name":"a\"b","ready":true}"#,
-    );
+    check(Health { live: true, ready: false }.to_json(), r#"{"live":true,"ready":false}"#);
+    check(ModelReady { name: "a\"b", ready: true }.to_json(), r#"{"name":"a\"b","ready":true}"#);
     check(ErrorBody::new("no `x`").to_json(), r#"{"error":"no `x`"}"#);
     check(ErrorBody::new("").to_json(), r#"{"error":"unknown error"}"#);
-    assert_eq!(
-        ErrorBody::from_json(br#"{"error":"no","more":1}"#),
-        Ok(ErrorBody::new("no"))
-    );
+    assert_eq!(ErrorBody::from_json(br#"{"error":"no","more":1}"#), Ok(ErrorBody::new("no")));
     assert!(ErrorBody::from_json(br#"{"detail":"no"}"#).is_err());
 }

@@ -17,23 +17,11 @@ fn check<T: Element>(elements: &[T], datatype: &str, data: &str) {
 
 #[test]
 fn elements_are_written_shortest() {
-    check(
-        &[0.1_f32, 1.0, f32::MAX, 1e-45, -0.0],
-        "FP32",
-        "0.1,1.0,3.4028235e+38,1e-45,-0.0",
-    );
+    check(&[0.1_f32, 1.0, f32::MAX, 1e-45, -0.0], "FP32", "0.1,1.0,3.4028235e+38,1e-45,-0.0");
     check(&[0.1_f64, 1e300, 5e-324], "FP64", "0.1,1e+300,5e-324");
-    check(
-        &[f32::NAN, f32::INFINITY, f32::NEG_INFINITY],
-        "FP32",
-        "NaN,Infinity,-Infinity",
-    );
+    check(&[f32::NAN, f32::INFINITY, f32::NEG_INFINITY], "FP32", "NaN,Infinity,-Infinity");
     check(&[f16::from_f32(0.5), f16::NAN], "FP16", "0.5,NaN");
-    check(
-        &[bf16::from_f32(3.0), bf16::NEG_INFINITY],
-        "BF16",
-        "3.0,-Infinity",
-    );
+    check(&[bf16::from_f32(3.0), bf16::NEG_INFINITY], "BF16", "3.0,-Infinity");
     check(&[u64::MAX], "UINT64", "18446744073709551615");
     check(&[i64::MIN], "INT64", "-9223372036854775808");
     check(&[true, false], "BOOL", "true,false");
@@ -43,9 +31,8 @@ fn elements_are_written_shortest() {
 
 #[test]
 fn every_member_has_its_place() {
-    let outputs = Tensors::new()
-        .with("b", Tensor::filled(&[0, 4], 0_i8).unwrap())
-        .with("a", Tensor::scalar(7_u16));
+    let outputs =
+        Tensors::new().with("b", Tensor::filled(&[0, 4], 0_i8).unwrap()).with("a", Tensor::scalar(7_u16));
     let parameters = Parameters::new().with("degraded", true).with("by", "small");
     let body = InferResponse::write_json("m\"", Some("3"), Some(""), &parameters, outputs.iter()).unwrap();
     assert_eq!(
@@ -105,9 +92,6 @@ fn responses_of_others_are_read() {
         "output `y`: binary tensor data are not supported here yet; ask for JSON",
     );
     let y = r#"{"name":"y","shape":[],"datatype":"INT8","data":[1]}"#;
-    refused(
-        &format!(r#"{{"model_name":"m","outputs":[{y},{y}]}}"#),
-        "output `y`: is given twice",
-    );
+    refused(&format!(r#"{{"model_name":"m","outputs":[{y},{y}]}}"#), "output `y`: is given twice");
     refused(r#"{"error":"no"}"#, "`outputs` is missing");
 }

@@ -52,20 +52,10 @@ fn the_shorter_one_counts() {
     let (server, _) = TestServer::with_model(doubling().gated(&gate));
     let mut client = server.client();
     let hour = r#""timeout":3600000000"#;
-    let answer = client.request(
-        "POST",
-        INFER,
-        "X-Request-Timeout: 0.02\r\n",
-        &one_row_with("1", hour),
-    );
+    let answer = client.request("POST", INFER, "X-Request-Timeout: 0.02\r\n", &one_row_with("1", hour));
     answer.assert_error(504, &[]);
     let short = r#""timeout":20000"#;
-    let answer = client.request(
-        "POST",
-        INFER,
-        "X-Request-Timeout: 3600\r\n",
-        &one_row_with("2", short),
-    );
+    let answer = client.request("POST", INFER, "X-Request-Timeout: 3600\r\n", &one_row_with("2", short));
     answer.assert_error(504, &[]);
 }
 

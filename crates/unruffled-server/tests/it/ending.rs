@@ -31,10 +31,7 @@ fn requests_in_flight_are_answered_and_new_ones_find_nobody() {
     gate.entered();
     server.stop();
     idle.assert_closed();
-    assert!(
-        TcpStream::connect(server.address()).is_err(),
-        "the listener is gone"
-    );
+    assert!(TcpStream::connect(server.address()).is_err(), "the listener is gone");
     gate.open();
     running.answer().assert_doubled();
     running.assert_closed();

@@ -24,19 +24,13 @@ fn a_model_that_fails() {
     let (server, _) = TestServer::with_model(model);
     let mut client = server.client();
     script.fail_next(ModelError::failed("the sum is wrong").at("y"));
-    client
-        .infer(ONE_ROW)
-        .assert_error(500, &["`m`", "`y`", "the sum is wrong"]);
+    client.infer(ONE_ROW).assert_error(500, &["`m`", "`y`", "the sum is wrong"]);
     script.fail_next(ModelError::invalid_input("is all wrong").at("x"));
-    client
-        .infer(ONE_ROW)
-        .assert_error(400, &["`m`", "`x`", "is all wrong"]);
+    client.infer(ONE_ROW).assert_error(400, &["`m`", "`x`", "is all wrong"]);
     script.fail_next(ModelError::cancelled());
     client.infer(ONE_ROW).assert_error(499, &["`m`", "cancelled"]);
     script.fail_next(ModelError::crashed("the process died"));
-    client
-        .infer(ONE_ROW)
-        .assert_error(500, &["`m`", "the process died"]);
+    client.infer(ONE_ROW).assert_error(500, &["`m`", "the process died"]);
     server.assert_serves(&mut client);
 }
 

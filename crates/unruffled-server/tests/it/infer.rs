@@ -19,14 +19,8 @@ fn answers_in_the_protocols_form() {
         })
     );
     let timing = answer.header("server-timing").unwrap();
-    assert!(
-        timing.starts_with("queue;dur=") && timing.contains(", run;dur="),
-        "{timing}"
-    );
-    assert!(
-        timing.ends_with(r#";desc="1 requests, 1 rows, instance 0""#),
-        "{timing}"
-    );
+    assert!(timing.starts_with("queue;dur=") && timing.contains(", run;dur="), "{timing}");
+    assert!(timing.ends_with(r#";desc="1 requests, 1 rows, instance 0""#), "{timing}");
 }
 
 #[test]
@@ -65,11 +59,7 @@ fn what_is_not_a_number_is_told_in_the_words_of_other_servers() {
     let (server, _) = TestServer::with_model(model);
     let answer = server.client().infer(ONE_ROW);
     assert_eq!(answer.status, 200);
-    assert!(
-        answer.body.contains(r#""data":[NaN,Infinity,-Infinity]"#),
-        "{}",
-        answer.body
-    );
+    assert!(answer.body.contains(r#""data":[NaN,Infinity,-Infinity]"#), "{}", answer.body);
 }
 
 #[test]
@@ -79,10 +69,7 @@ fn texts_that_are_none_cannot_be_told_in_json() {
         Ok::<_, ModelError>(Tensors::new().with("y", bytes))
     });
     let (server, _) = TestServer::with_model(model);
-    server
-        .client()
-        .infer(ONE_ROW)
-        .assert_error(501, &["output `y`", "UTF-8"]);
+    server.client().infer(ONE_ROW).assert_error(501, &["output `y`", "UTF-8"]);
 }
 
 #[test]
@@ -118,11 +105,7 @@ fn a_body_may_come_in_chunks_or_when_it_is_asked_for() {
     let head = "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nTransfer-Encoding: chunked\r\n\r\n";
     client.write(head);
     for part in ONE_ROW.as_bytes().chunks(10) {
-        client.write(format!(
-            "{:x}\r\n{}\r\n",
-            part.len(),
-            std::str::from_utf8(part).unwrap()
-        ));
+        client.write(format!("{:x}\r\n{}\r\n", part.len(), std::str::from_utf8(part).unwrap()));
     }
     client.write("0\r\n\r\n");
     client.answer().assert_doubled();
@@ -139,19 +122,12 @@ fn a_body_may_come_in_chunks_or_when_it_is_asked_for() {
 #[test]
 fn priorities_reach_the_engine() {
     let gate = Gate::closed();
-    let model = doubling()
-        .gated(&gate)
-        .batching(unruffled_model::Batching::Single);
+    let model = doubling().gated(&gate).batching(unruffled_model::Batching::Single);
     let (server, handle) = TestServer::with_model(model);
     let mut first = server.client();
     first.send_infer(ONE_ROW);
     gate.entered();
-    let priorities = [
-        ("bulk", "7"),
-        ("normal", "2"),
-        ("default", "0"),
-        ("interactive", "1"),
-    ];
+    let priorities = [("bulk", "7"), ("normal", "2"), ("default", "0"), ("interactive", "1")];
     let mut clients: Vec<_> = (0..)
         .zip(priorities)
         .map(|(before, (id, priority))| {

@@ -16,15 +16,9 @@ fn tells_what_it_is_and_what_the_models_take() {
     let (server, _) = TestServer::with_model(doubling());
     let mut client = server.client();
     let live = client.get("/v2/health/live");
-    assert_eq!(
-        (live.status, live.json()),
-        (200, json!({"live": true, "ready": true}))
-    );
+    assert_eq!((live.status, live.json()), (200, json!({"live": true, "ready": true})));
     let ready = client.get("/v2/health/ready");
-    assert_eq!(
-        (ready.status, ready.json()),
-        (200, json!({"live": true, "ready": true}))
-    );
+    assert_eq!((ready.status, ready.json()), (200, json!({"live": true, "ready": true})));
     let metadata = client.get("/v2").json();
     assert_eq!(metadata["name"], "unruffled");
     assert_eq!(metadata["extensions"], json!(["schedule_policy"]));
@@ -40,10 +34,7 @@ fn tells_what_it_is_and_what_the_models_take() {
         })
     );
     let ready = client.get("/v2/models/m/ready");
-    assert_eq!(
-        (ready.status, ready.json()),
-        (200, json!({"name": "m", "ready": true}))
-    );
+    assert_eq!((ready.status, ready.json()), (200, json!({"name": "m", "ready": true})));
 }
 
 #[test]
@@ -53,10 +44,7 @@ fn a_version_is_part_of_paths_metadata_and_answers() {
     let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
     let mut client = server.client();
     assert_eq!(client.get("/v2/models/m").json()["versions"], json!(["3"]));
-    assert_eq!(
-        client.get("/v2/models/m/versions/3").json()["versions"],
-        json!(["3"])
-    );
+    assert_eq!(client.get("/v2/models/m/versions/3").json()["versions"], json!(["3"]));
     assert_eq!(client.get("/v2/models/m/versions/3/ready").status, 200);
     let answer = client.request("POST", "/v2/models/m/versions/3/infer", "", ONE_ROW);
     answer.assert_doubled();
@@ -67,9 +55,7 @@ fn a_version_is_part_of_paths_metadata_and_answers() {
         let method = if path == "/infer" { "POST" } else { "GET" };
         let mut ask = |version: &str, parts: &[&str]| {
             let path = format!("/v2/models/m/versions/{version}{path}");
-            client
-                .request(method, &path, "", ONE_ROW)
-                .assert_error(404, parts);
+            client.request(method, &path, "", ONE_ROW).assert_error(404, parts);
         };
         ask("2", &["`m`", "no version 2", "has version 3"]);
         ask("latest", &["`latest`", "decimal"]);
@@ -101,10 +87,7 @@ fn is_not_ready_while_a_model_is_loading_or_broken() {
     let server = TestServer::start(engine, ServerOptions::default());
     let mut client = server.client();
     let ready = client.get("/v2/health/ready");
-    assert_eq!(
-        (ready.status, ready.json()),
-        (503, json!({"live": true, "ready": false}))
-    );
+    assert_eq!((ready.status, ready.json()), (503, json!({"live": true, "ready": false})));
     assert_eq!(client.get("/v2/health/live").status, 200);
     for path in ["/v2/models/slow/ready", "/v2/models/slow"] {
         client.get(path).assert_error(503, &["`slow`", "being loaded"]);
@@ -119,45 +102,24 @@ fn is_not_ready_while_a_model_is_loading_or_broken() {
 
     let broken = doubling();
     broken.script().fail_instances(usize::MAX);
-    let handle = server
-        .engine
-        .wrap_model(broken)
-        .name("broken")
-        .register()
-        .unwrap();
-    wait_until("the model to be given up", || {
-        client_sees(&server, "/v2/models/broken/infer") == 503
-    });
+    let handle = server.engine.wrap_model(broken).name("broken").register().unwrap();
+    wait_until("the model to be given up", || client_sees(&server, "/v2/models/broken/infer") == 503);
     assert!(!handle.status().ready);
     assert_eq!(client.get("/v2/health/ready").status, 503);
-    client
-        .get("/v2/models/broken/ready")
-        .assert_error(503, &["`broken`", "not ready"]);
-    assert_eq!(
-        client.get("/v2/models/slow/ready").status,
-        200,
-        "its neighbour is"
-    );
+    client.get("/v2/models/broken/ready").assert_error(503, &["`broken`", "not ready"]);
+    assert_eq!(client.get("/v2/models/slow/ready").status, 200, "its neighbour is");
 }
 
 fn client_sees(server: &TestServer, path: &str) -> u16 {
     // Short, since a request may wait for an instance that never comes.
     let body = ONE_ROW;
-    server
-        .client()
-        .request("POST", path, "X-Request-Timeout: 0.05\r\n", body)
-        .status
+    server.client().request("POST", path, "X-Request-Timeout: 0.05\r\n", body).status
 }
 
 #[test]
 fn the_page_has_a_line_for_each_model_that_works() {
     let (server, _) = TestServer::with_model(doubling());
-    let other = server
-        .engine
-        .wrap_model(doubling())
-        .name("it's / ü")
-        .register()
-        .unwrap();
+    let other = server.engine.wrap_model(doubling()).name("it's / ü").register().unwrap();
     wait_until("the other model", || other.status().ready);
     let address = server.address();
     let mut client = server.client();

@@ -8,9 +8,7 @@ use crate::support::{ONE_ROW, TestServer};
 fn check(method: &str, path: &str, headers: &str, body: &str, status: u16, parts: &[&str]) {
     let (server, _) = TestServer::with_model(doubling());
     let mut client = server.client();
-    client
-        .request(method, path, headers, body)
-        .assert_error(status, parts);
+    client.request(method, path, headers, body).assert_error(status, parts);
     server.assert_serves(&mut client);
 }
 
@@ -67,16 +65,8 @@ fn messages() {
 #[test]
 fn headers() {
     check_header("Content-Encoding: gzip\r\n", 415, &["`gzip`", "identity"]);
-    check_header(
-        "Inference-Header-Content-Length: 10\r\n",
-        501,
-        &["binary tensors", "JSON"],
-    );
-    check_header(
-        "X-Request-Timeout: soon\r\n",
-        400,
-        &["`X-Request-Timeout`", "`soon`", "seconds"],
-    );
+    check_header("Inference-Header-Content-Length: 10\r\n", 501, &["binary tensors", "JSON"]);
+    check_header("X-Request-Timeout: soon\r\n", 400, &["`X-Request-Timeout`", "`soon`", "seconds"]);
 }
 
 #[test]
@@ -87,14 +77,7 @@ fn paths() {
     check("POST", "/v2/models/%FF/infer", "", ONE_ROW, 404, &["UTF-8"]);
     check("POST", "/v3/anything", "", ONE_ROW, 404, &["`/v3/anything`"]);
     check("GET", "/v2/models/m/", "", "", 404, &["`/v2/models/m/`"]);
-    check(
-        "GET",
-        "/v2/models/m/infer",
-        "",
-        "",
-        405,
-        &["`/v2/models/m/infer`", "POST", "GET"],
-    );
+    check("GET", "/v2/models/m/infer", "", "", 405, &["`/v2/models/m/infer`", "POST", "GET"]);
     check("DELETE", "/v2", "", ONE_ROW, 405, &["`/v2`", "DELETE"]);
 }
 

@@ -28,10 +28,7 @@ fn ureq() {
         let text = answer.body_mut().read_to_string().unwrap();
         assert_eq!(answer.status(), status, "{text}");
         let json: serde_json::Value = serde_json::from_str(&text).unwrap();
-        assert!(
-            json.get(if status == 200 { "outputs" } else { "error" })
-                .is_some()
-        );
+        assert!(json.get(if status == 200 { "outputs" } else { "error" }).is_some());
     }
 }
 
@@ -42,11 +39,7 @@ fn a_router_inside_another_service() {
     let service = axum::Router::new()
         .route("/", get(|| async { "mine" }))
         .merge(router(engine, ServerOptions::default()));
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).unwrap();
     let address = listener.local_addr().unwrap();
     runtime.spawn(async { axum::serve(listener, service).await });

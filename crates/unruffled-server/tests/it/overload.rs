@@ -18,10 +18,7 @@ fn assert_full(answer: &Answer, parts: &[&str]) {
 fn a_full_queue() {
     let gate = Gate::closed();
     let model = doubling().gated(&gate).batching(Batching::Single);
-    let limits = QueueLimits {
-        items: 1,
-        bytes: 1 << 20,
-    };
+    let limits = QueueLimits { items: 1, bytes: 1 << 20 };
     let pool = PoolOptions::default().with_queue(limits);
     let (server, handle) = TestServer::with(model, pool, ServerOptions::default());
     let (mut running, mut queued, mut refused) = (server.client(), server.client(), server.client());
@@ -29,10 +26,7 @@ fn a_full_queue() {
     gate.entered();
     queued.send_infer(ONE_ROW);
     wait_until("a place in the queue", || handle.status().queued == 1);
-    assert_full(
-        &refused.infer(ONE_ROW),
-        &["`m`", "queue is full", "1 requests", "try again"],
-    );
+    assert_full(&refused.infer(ONE_ROW), &["`m`", "queue is full", "1 requests", "try again"]);
     gate.open();
     running.answer().assert_doubled();
     queued.answer().assert_doubled();
@@ -49,10 +43,7 @@ fn too_many_requests_in_flight() {
     gate.entered();
     queued.send_infer(ONE_ROW);
     wait_until("a place in the queue", || handle.status().queued == 1);
-    assert_full(
-        &refused.infer(ONE_ROW),
-        &["server is full", "2 requests", "try again"],
-    );
+    assert_full(&refused.infer(ONE_ROW), &["server is full", "2 requests", "try again"]);
     assert_eq!(refused.get("/v2/health/ready").status, 200);
     gate.open();
     running.answer().assert_doubled();

@@ -42,9 +42,7 @@ fn a_client_that_sends_all_before_it_listens_finds_the_answer() {
 #[test]
 fn a_body_without_an_end_is_refused_at_the_limit() {
     let limit = 1 << 20;
-    let options = ServerOptions::default()
-        .with_body_bytes(limit)
-        .with_in_flight_bytes(limit);
+    let options = ServerOptions::default().with_body_bytes(limit).with_in_flight_bytes(limit);
     let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
     let mut client = server.client();
     client.write(format!("{HEAD}Transfer-Encoding: chunked\r\n\r\n"));
@@ -91,9 +89,7 @@ fn an_answer_that_is_not_read() {
         let zeros = Tensor::filled(&[6 << 20], 0_u8)?;
         Ok(Tensors::new().with("y", zeros))
     });
-    let options = ServerOptions::default()
-        .with_connections(1)
-        .with_answer_timeout(Duration::from_millis(20));
+    let options = ServerOptions::default().with_connections(1).with_answer_timeout(Duration::from_millis(20));
     let (server, _) = TestServer::with(model, PoolOptions::default(), options);
     let mut idle = server.client();
     idle.send_infer(ONE_ROW);

@@ -16,11 +16,7 @@ use super::run::{run, run_on, run_one, run_under};
 
 /// Checks a model, and writes what it finds into `report`.
 pub(super) fn check_model(model: &TensorModel, cases: &[Case], report: &mut ModelReport) {
-    let mut checks = Checks {
-        model,
-        answered: Vec::new(),
-        report,
-    };
+    let mut checks = Checks { model, answered: Vec::new(), report };
     checks.guard("signature", |checks| checks.signature(cases));
     checks.guard("alone", |checks| checks.alone(cases));
     checks.guard("refusals", |checks| checks.refusals(cases));
@@ -65,19 +61,10 @@ impl<'a> Checks<'a> {
             found.push("runs on no threads".into());
         }
         for case in cases {
-            found.extend(
-                info.signature
-                    .check(&case.inputs)
-                    .err()
-                    .map(|error| at(case, error)),
-            );
+            found.extend(info.signature.check(&case.inputs).err().map(|error| at(case, error)));
             for (name, output) in case.outputs.iter() {
                 let spec = info.signature.outputs.iter().find(|spec| spec.name == *name);
-                found.extend(
-                    fits(spec, output)
-                        .err()
-                        .map(|error| at(case, format!("`{name}`: {error}"))),
-                );
+                found.extend(fits(spec, output).err().map(|error| at(case, format!("`{name}`: {error}"))));
             }
         }
         found
@@ -93,11 +80,7 @@ impl<'a> Checks<'a> {
                 Err(error) => found.push(at(case, error)),
                 Ok(answer) => {
                     // An answer that was not recorded is compared with itself.
-                    let expected = if case.outputs.is_empty() {
-                        &answer
-                    } else {
-                        &case.outputs
-                    };
+                    let expected = if case.outputs.is_empty() { &answer } else { &case.outputs };
                     match compare(expected, &answer, &case.inputs) {
                         Ok(difference) => self.report.recorded = self.report.recorded.max(difference),
                         Err(error) => found.push(at(case, error)),
@@ -127,9 +110,7 @@ impl<'a> Checks<'a> {
             }
             wrong.push(("another type", spec.name.clone(), with(of_another_type(right))));
             let Some(dims) = &spec.dims else { continue };
-            let deeper = right
-                .reshaped(&[&[1], right.shape()].concat())
-                .expect("as many elements");
+            let deeper = right.reshaped(&[&[1], right.shape()].concat()).expect("as many elements");
             wrong.push(("another rank", spec.name.clone(), with(deeper)));
             if let Some(axis) = dims.iter().position(|dim| matches!(dim, Dim::Fixed(_))) {
                 wrong.push(("another size", spec.name.clone(), with(longer(right, axis))));
@@ -142,10 +123,7 @@ impl<'a> Checks<'a> {
             Err(error) if error.kind() == ModelErrorKind::InvalidInput && error.tensor() == Some(&name) => {
                 None
             }
-            Err(error) => Some(format!(
-                "{what}, `{name}`, is refused with {:?}: {error}",
-                error.kind()
-            )),
+            Err(error) => Some(format!("{what}, `{name}`, is refused with {:?}: {error}", error.kind())),
             Ok(_) => Some(format!("{what}, `{name}`, is admitted")),
         };
         wrong.into_iter().filter_map(refused).collect()
@@ -155,13 +133,8 @@ impl<'a> Checks<'a> {
     fn two_instances(&mut self) -> Vec<String> {
         let run_all = |instance: &mut dyn unruffled_model::Model<Input = Tensors, Output = Tensors>| {
             let cases = self.answered.iter();
-            let answers = cases.map(|(case, alone)| {
-                (
-                    case,
-                    alone,
-                    run_on(instance, &[&case.inputs], &CancelToken::new()),
-                )
-            });
+            let answers = cases
+                .map(|(case, alone)| (case, alone, run_on(instance, &[&case.inputs], &CancelToken::new())));
             answers
                 .filter_map(|(case, alone, answers)| same(case, slice::from_ref(alone), answers).err())
                 .collect::<Vec<_>>()
@@ -177,11 +150,7 @@ impl<'a> Checks<'a> {
                     }
                 });
                 found.extend(run_all(first));
-                found.extend(
-                    second
-                        .join()
-                        .unwrap_or_else(|_| vec!["the second instance panicked".into()]),
-                );
+                found.extend(second.join().unwrap_or_else(|_| vec!["the second instance panicked".into()]));
             });
         });
         found.extend(lent.err().map(|error| error.to_string()));
@@ -195,16 +164,11 @@ impl<'a> Checks<'a> {
             return Vec::new();
         };
         let answer = run_under(self.model, &[&case.inputs], &cancel).and_then(|mut answers| {
-            answers
-                .pop()
-                .unwrap_or_else(|| Err(ModelError::failed("the instance was not lent")))
+            answers.pop().unwrap_or_else(|| Err(ModelError::failed("the instance was not lent")))
         });
         match answer {
             Err(error) if error.kind() == ModelErrorKind::Cancelled => Vec::new(),
-            answer => same(case, slice::from_ref(alone), vec![answer])
-                .err()
-                .into_iter()
-                .collect(),
+            answer => same(case, slice::from_ref(alone), vec![answer]).err().into_iter().collect(),
         }
     }
 
@@ -333,15 +297,10 @@ fn longer(tensor: &Tensor, axis: usize) -> Tensor {
 
 fn rows(inputs: &Tensors) -> usize {
     let first = inputs.iter().next();
-    first
-        .and_then(|(_, tensor)| tensor.shape().first())
-        .copied()
-        .unwrap_or(0)
+    first.and_then(|(_, tensor)| tensor.shape().first()).copied().unwrap_or(0)
 }
 
 fn part(tensors: &Tensors, rows: std::ops::Range<usize>) -> Tensors {
-    let parts = tensors
-        .iter()
-        .map(|(name, tensor)| (name.clone(), tensor.rows(rows.clone())));
+    let parts = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.rows(rows.clone())));
     parts.collect()
 }

@@ -46,11 +46,7 @@ pub(super) fn compare(expected: &Tensors, given: &Tensors, inputs: &Tensors) -> 
         names
     };
     if names(expected) != names(given) {
-        return Err(format!(
-            "outputs {:?} instead of {:?}",
-            names(given),
-            names(expected)
-        ));
+        return Err(format!("outputs {:?} instead of {:?}", names(given), names(expected)));
     }
     let mut worst = Difference::default();
     for (name, expected) in expected.iter() {
@@ -145,12 +141,7 @@ mod tests {
         let zero = |x: f32| Tensors::new().with("y", Tensor::scalar(x));
         assert!(compare(&zero(-0.0), &zero(0.0), &Tensors::new()).is_ok());
         assert!(
-            compare(
-                &zero(-0.0),
-                &zero(0.0),
-                &Tensors::new().with("x", Tensor::scalar(-0.0_f32))
-            )
-            .is_err()
+            compare(&zero(-0.0), &zero(0.0), &Tensors::new().with("x", Tensor::scalar(-0.0_f32))).is_err()
         );
     }
 }

@@ -47,11 +47,7 @@ pub(super) fn read_cases(folder: &Path) -> Result<Vec<Case>, ModelError> {
                 outputs.insert(decoded(output), tensor()?);
             }
         }
-        cases.push(Case {
-            name,
-            inputs,
-            outputs,
-        });
+        cases.push(Case { name, inputs, outputs });
     }
     Ok(cases)
 }
@@ -76,10 +72,7 @@ fn decoded(encoded: &str) -> String {
     let mut parts = encoded.split('%');
     let mut bytes = parts.next().unwrap_or_default().as_bytes().to_vec();
     for part in parts {
-        match part
-            .get(..2)
-            .and_then(|digits| u8::from_str_radix(digits, 16).ok())
-        {
+        match part.get(..2).and_then(|digits| u8::from_str_radix(digits, 16).ok()) {
             Some(byte) => {
                 bytes.push(byte);
                 bytes.extend(&part.as_bytes()[2..]);

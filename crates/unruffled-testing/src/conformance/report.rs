@@ -83,9 +83,7 @@ impl fmt::Display for Report {
             "model", "batching", self.backend
         )?;
         for model in &self.models {
-            let batching = model
-                .batching
-                .map_or_else(|| "-".into(), |batching| format!("{batching:?}"));
+            let batching = model.batching.map_or_else(|| "-".into(), |batching| format!("{batching:?}"));
             let outcome = match model.failures.len() {
                 0 => "passed".into(),
                 failures => format!("{failures} FAILED"),

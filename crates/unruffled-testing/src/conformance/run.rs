@@ -36,17 +36,13 @@ pub(super) fn run_on(
     requests: &[&Tensors],
     cancel: &CancelToken,
 ) -> Answers {
-    let contexts: Vec<_> = (0..requests.len() as u64)
-        .map(|i| RequestContext::new(RequestId::Number(i)))
-        .collect();
+    let contexts: Vec<_> =
+        (0..requests.len() as u64).map(|i| RequestContext::new(RequestId::Number(i))).collect();
     let mut batch = Batch::new(requests.iter().map(|&inputs| inputs.clone()));
     let outcome = instance.run(&mut batch, &RunContext::new(cancel, None, &contexts));
-    let unanswered = outcome
-        .err()
-        .unwrap_or_else(|| ModelError::failed("the row was left unanswered"));
+    let unanswered = outcome.err().unwrap_or_else(|| ModelError::failed("the row was left unanswered"));
     let rows = batch.into_rows().into_iter();
-    rows.map(|row| row.into_answer().unwrap_or_else(|| Err(unanswered.clone())))
-        .collect()
+    rows.map(|row| row.into_answer().unwrap_or_else(|| Err(unanswered.clone()))).collect()
 }
 
 /// Runs one request alone.
@@ -55,7 +51,5 @@ pub(super) fn run_on(
 ///
 /// Why there is no answer.
 pub(super) fn run_one(model: &TensorModel, request: &Tensors) -> Result<Tensors, ModelError> {
-    run(model, &[request])?
-        .pop()
-        .unwrap_or_else(|| Err(ModelError::failed("the instance was not lent")))
+    run(model, &[request])?.pop().unwrap_or_else(|| Err(ModelError::failed("the instance was not lent")))
 }

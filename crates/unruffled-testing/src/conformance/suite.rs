@@ -46,11 +46,8 @@ impl Suite {
     ///
     /// If the folder of recordings cannot be read.
     pub fn check(&self, backend: &dyn Backend) -> Report {
-        let mut report = Report {
-            backend: backend.name().into(),
-            require_all: self.require_all,
-            ..Report::default()
-        };
+        let mut report =
+            Report { backend: backend.name().into(), require_all: self.require_all, ..Report::default() };
         let all = names(&self.recordings).unwrap_or_else(|error| panic!("{error}"));
         for model in all {
             let folder = self.recordings.join(&model);
@@ -72,46 +69,27 @@ impl Suite {
         name: &str,
         recordings: &Path,
     ) -> Result<ModelReport, String> {
-        let files = self
-            .models
-            .iter()
-            .map(|folder| folder.join(name).join("1/model.onnx"));
+        let files = self.models.iter().map(|folder| folder.join(name).join("1/model.onnx"));
         let file = files.clone().find(|file| file.is_file()).ok_or_else(|| {
             let tried: Vec<_> = files.map(|file| file.display().to_string()).collect();
-            format!(
-                "its file is none of {}; `cargo xtask models` gathers it",
-                tried.join(", ")
-            )
+            format!("its file is none of {}; `cargo xtask models` gathers it", tried.join(", "))
         })?;
         let source = ModelSource::File(file.clone());
         if let Ok(Support::No(reasons)) = backend.supports(&source) {
-            return Err(format!(
-                "{} does not support it: {}",
-                backend.name(),
-                reasons.join("; ")
-            ));
+            return Err(format!("{} does not support it: {}", backend.name(), reasons.join("; ")));
         }
-        let mut report = ModelReport {
-            model: name.into(),
-            ..ModelReport::default()
-        };
+        let mut report = ModelReport { model: name.into(), ..ModelReport::default() };
         match (read_cases(recordings), load(backend, &source)) {
             (Ok(cases), Ok(model)) => {
                 report.cases = cases.len();
                 report.batching = Some(model.info().batching);
                 check_model(&model, &cases, &mut report);
                 let same = same_from_memory(backend, &file, &model);
-                report.failures.extend(same.err().map(|message| Failure {
-                    check: "from memory",
-                    message,
-                }));
+                report.failures.extend(same.err().map(|message| Failure { check: "from memory", message }));
             }
             (cases, model) => {
                 let errors = [cases.err(), model.err()].into_iter().flatten();
-                let failures = errors.map(|error| Failure {
-                    check: "load",
-                    message: error.to_string(),
-                });
+                let failures = errors.map(|error| Failure { check: "load", message: error.to_string() });
                 report.failures.extend(failures);
             }
         }
@@ -123,11 +101,7 @@ impl Suite {
 fn load(backend: &dyn Backend, source: &ModelSource) -> Result<TensorModel, ModelError> {
     let cancelled = CancelToken::new();
     cancelled.cancel();
-    match backend.load(
-        source,
-        &BackendOptions::default(),
-        &LoadContext::new(&cancelled, &|_| ()),
-    ) {
+    match backend.load(source, &BackendOptions::default(), &LoadContext::new(&cancelled, &|_| ())) {
         Err(error) if error.kind() != ModelErrorKind::Cancelled => {
             return Err(ModelError::failed(format!("a cancelled load ends with: {error}")));
         }
@@ -135,11 +109,7 @@ fn load(backend: &dyn Backend, source: &ModelSource) -> Result<TensorModel, Mode
     }
     let (cancel, heard) = (CancelToken::new(), Mutex::new(Vec::new()));
     let hear = |done: f32| heard.lock().expect("nobody panics with the lock").push(done);
-    let model = backend.load(
-        source,
-        &BackendOptions::default(),
-        &LoadContext::new(&cancel, &hear),
-    )?;
+    let model = backend.load(source, &BackendOptions::default(), &LoadContext::new(&cancel, &hear))?;
     let heard = heard.into_inner().expect("nobody panics with the lock");
     if !heard.is_sorted() {
         return Err(ModelError::failed(format!("its progress goes back: {heard:?}")));
@@ -212,11 +182,7 @@ mod tests {
         let tensor =
             |elements: Vec<f32>| npy::write(&Tensor::new(&[x.len() / 2, 2], elements).unwrap()).unwrap();
         fs::write(folder.join("in.x.npy"), tensor(x.to_vec())).unwrap();
-        fs::write(
-            folder.join("out.y.npy"),
-            tensor(x.iter().map(|x| 2.0 * x).collect()),
-        )
-        .unwrap();
+        fs::write(folder.join("out.y.npy"), tensor(x.iter().map(|x| 2.0 * x).collect())).unwrap();
     }
 
     fn check(fake: fn() -> ScriptedModel<Tensors, Tensors>) -> Report {
@@ -232,11 +198,7 @@ mod tests {
     /// Which checks fail, each once.
     fn failed(fake: fn() -> ScriptedModel<Tensors, Tensors>) -> Vec<&'static str> {
         let report = check(fake);
-        let mut failed: Vec<_> = report.models[0]
-            .failures
-            .iter()
-            .map(|failure| failure.check)
-            .collect();
+        let mut failed: Vec<_> = report.models[0].failures.iter().map(|failure| failure.check).collect();
         failed.dedup();
         failed
     }
@@ -269,11 +231,7 @@ mod tests {
         let panics = || posing(|_, _| panic!("as told"));
         assert_eq!(failed(panics), ["alone"]);
         let admits = || {
-            let footprint = Footprint {
-                rows: 1,
-                bytes: 0,
-                bucket: 0,
-            };
+            let footprint = Footprint { rows: 1, bytes: 0, bucket: 0 };
             doubling().admitting(move |_| Ok(footprint))
         };
         assert_eq!(failed(admits), ["refusals"]);
@@ -286,9 +244,6 @@ mod tests {
         let suite = Suite::new(folder.path().join("recordings"), [folder.path()]).require_all();
         let report = suite.check(&Fake(doubling));
         assert!(!report.is_passed());
-        assert!(
-            report.to_string().contains("not checked: its file is none of"),
-            "{report}"
-        );
+        assert!(report.to_string().contains("not checked: its file is none of"), "{report}");
     }
 }

@@ -43,12 +43,7 @@ impl Gate {
 
     fn with(permits: Option<usize>) -> Self {
         Self(Arc::new(Shared {
-            state: Mutex::new(State {
-                permits,
-                entered: VecDeque::new(),
-                waiting: 0,
-                hook: None,
-            }),
+            state: Mutex::new(State { permits, entered: VecDeque::new(), waiting: 0, hook: None }),
             changed: Condvar::new(),
         }))
     }

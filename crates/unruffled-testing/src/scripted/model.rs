@@ -29,13 +29,7 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
     pub fn new(answer: impl Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static) -> Self {
         Self {
             answer: Box::new(answer),
-            admit: Box::new(|_, _| {
-                Ok(Footprint {
-                    rows: 1,
-                    bytes: size_of::<I>(),
-                    bucket: 0,
-                })
-            }),
+            admit: Box::new(|_, _| Ok(Footprint { rows: 1, bytes: size_of::<I>(), bucket: 0 })),
             info: ModelInfo {
                 backend: "scripted".into(),
                 platform: "rust".into(),
@@ -127,10 +121,7 @@ pub fn tensors(
 /// A model of tensors: `x`, `f32 [batch, 2]`, to `y`, which is twice as much.
 pub fn doubling() -> ScriptedModel<Tensors, Tensors> {
     let spec = |name: &str| TensorSpec::new(name, DType::F32, [Dim::Symbolic("batch".into()), Dim::Fixed(2)]);
-    let signature = Signature {
-        inputs: vec![spec("x")],
-        outputs: vec![spec("y")],
-    };
+    let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("y")] };
     tensors(signature, |inputs, _| {
         let x = inputs.get("x").ok_or_else(|| ModelError::failed("no x"))?;
         let doubled: Vec<f32> = x.elements::<f32>()?.iter().map(|x| 2.0 * x).collect();
@@ -168,11 +159,7 @@ impl<I: Send + 'static, O: Send + 'static> Model for Instance<'_, I, O> {
     fn run(&mut self, batch: &mut Batch<I, O>, ctx: &RunContext<'_>) -> Result<(), ModelError> {
         let requests = ctx.requests().iter().map(|request| request.id.clone()).collect();
         let script = &self.model.script;
-        let ended = Ended {
-            script,
-            run: script.begin(requests, batch.len()),
-            ctx,
-        };
+        let ended = Ended { script, run: script.begin(requests, batch.len()), ctx };
         let outcome = self.model.run_rows(batch, ctx);
         drop(ended);
         outcome
@@ -210,20 +197,14 @@ mod tests {
         cancel: &CancelToken,
         inputs: &[u32],
     ) -> Result<Vec<u32>, ModelError> {
-        let requests: Vec<_> = inputs
-            .iter()
-            .map(|&i| RequestContext::new(RequestId::Number(i.into())))
-            .collect();
+        let requests: Vec<_> =
+            inputs.iter().map(|&i| RequestContext::new(RequestId::Number(i.into()))).collect();
         let (mut batch, mut outcome) = (Batch::new(inputs.to_vec()), Ok(()));
         model.with_instance(&mut |instance| {
             outcome = instance.run(&mut batch, &RunContext::new(cancel, None, &requests));
         })?;
         outcome?;
-        batch
-            .into_rows()
-            .into_iter()
-            .map(|row| row.into_answer().unwrap())
-            .collect()
+        batch.into_rows().into_iter().map(|row| row.into_answer().unwrap()).collect()
     }
 
     fn successor() -> ScriptedModel<u32, u32> {
@@ -242,12 +223,7 @@ mod tests {
         assert!(catch_unwind(AssertUnwindSafe(|| run(&model, &cancel, &[1]))).is_err());
         assert_eq!(run(&model, &cancel, &[1, 2, 3]).unwrap(), [2, 3, 4]);
         assert_eq!(script.batch_sizes(), [2, 1, 3]);
-        assert!(
-            script
-                .batches()
-                .iter()
-                .all(|batch| batch.ended && !batch.cancelled)
-        );
+        assert!(script.batches().iter().all(|batch| batch.ended && !batch.cancelled));
         assert_eq!((script.instances(), script.instances_built()), (0, 3));
     }
 

@@ -84,12 +84,7 @@ impl Script {
     /// Notes that a run begins, and gives its number.
     pub(super) fn begin(&self, requests: Vec<RequestId>, rows: usize) -> usize {
         let mut state = self.0.lock();
-        state.batches.push(SeenBatch {
-            requests,
-            rows,
-            ended: false,
-            cancelled: false,
-        });
+        state.batches.push(SeenBatch { requests, rows, ended: false, cancelled: false });
         state.batches.len() - 1
     }
 

@@ -41,9 +41,7 @@ impl Answer {
             tensor: tensor.clone(),
             reading: reading::read(tensor, config.output(name), top),
         };
-        Self {
-            outputs: outputs.iter().map(read).collect(),
-        }
+        Self { outputs: outputs.iter().map(read).collect() }
     }
 
     /// The outputs as a JSON array: name, dtype and shape, and `classes`, `text` or the whole `data`.

@@ -7,17 +7,11 @@ use unruffled_model::{Bytes, Data, Element, Tensor};
 pub(super) fn floats(tensor: &Tensor) -> Option<Vec<f64>> {
     macro_rules! cast {
         ($elements:expr) => {
-            $elements
-                .iter()
-                .map(|element| f64::from(*element))
-                .collect()
+            $elements.iter().map(|element| f64::from(*element)).collect()
         };
     }
     Some(match tensor.data() {
-        Data::Bool(elements) => elements
-            .iter()
-            .map(|element| f64::from(u8::from(*element)))
-            .collect(),
+        Data::Bool(elements) => elements.iter().map(|element| f64::from(u8::from(*element))).collect(),
         Data::U8(elements) => cast!(elements),
         Data::U16(elements) => cast!(elements),
         Data::U32(elements) => cast!(elements),

@@ -48,9 +48,7 @@ pub(super) fn read(tensor: &Tensor, config: Option<&OutputConfig>, top: Option<u
     let labels = config.labels.as_deref().unwrap_or_default();
     match (config.decode, tensor.shape()) {
         (Decode::Ctc, &[_, steps, classes]) if steps * classes > 0 => {
-            let lines = values
-                .chunks_exact(steps * classes)
-                .map(|row| line(row, classes, labels));
+            let lines = values.chunks_exact(steps * classes).map(|row| line(row, classes, labels));
             Reading::Text(lines.collect())
         }
         (Decode::Classes, _) if !is_scores(tensor.dtype()) => {
@@ -70,39 +68,25 @@ pub(super) fn read(tensor: &Tensor, config: Option<&OutputConfig>, top: Option<u
 fn best(scores: &[f64], top: usize, labels: &[String]) -> Vec<Class> {
     let mut order: Vec<usize> = (0..scores.len()).collect();
     let rank = |index: &usize| {
-        if scores[*index].is_nan() {
-            f64::NEG_INFINITY
-        } else {
-            scores[*index]
-        }
+        if scores[*index].is_nan() { f64::NEG_INFINITY } else { scores[*index] }
     };
     order.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
     order.truncate(top);
-    order
-        .into_iter()
-        .map(|index| class(index as i64, Some(scores[index]), labels))
-        .collect()
+    order.into_iter().map(|index| class(index as i64, Some(scores[index]), labels)).collect()
 }
 
 fn class(index: i64, score: Option<f64>, labels: &[String]) -> Class {
     let label = usize::try_from(index).ok().and_then(|index| labels.get(index));
-    Class {
-        index,
-        label: label.cloned().unwrap_or_else(|| index.to_string()),
-        score,
-    }
+    Class { index, label: label.cloned().unwrap_or_else(|| index.to_string()), score }
 }
 
 /// The best class of each step, without repetitions and without class 0, the blank.
 fn line(row: &[f64], classes: usize, labels: &[String]) -> Line {
     let (mut text, mut sum, mut count, mut before) = (String::new(), 0.0, 0_u32, 0);
     for step in row.chunks_exact(classes) {
-        let (index, score) = step
-            .iter()
-            .enumerate()
-            .fold((0, f64::NEG_INFINITY), |best, (index, score)| {
-                if *score > best.1 { (index, *score) } else { best }
-            });
+        let (index, score) = step.iter().enumerate().fold((0, f64::NEG_INFINITY), |best, (index, score)| {
+            if *score > best.1 { (index, *score) } else { best }
+        });
         if index != 0 && index != before {
             match labels.get(index) {
                 Some(label) => text.push_str(label),
@@ -113,8 +97,5 @@ fn line(row: &[f64], classes: usize, labels: &[String]) -> Line {
         }
         before = index;
     }
-    Line {
-        text,
-        score: if count == 0 { 0.0 } else { sum / f64::from(count) },
-    }
+    Line { text, score: if count == 0 { 0.0 } else { sum / f64::from(count) } }
 }

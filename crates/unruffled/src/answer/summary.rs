@@ -40,13 +40,7 @@ impl fmt::Display for Summary<'_> {
                 let min = finite.iter().copied().fold(f64::INFINITY, f64::min);
                 let max = finite.iter().copied().fold(f64::NEG_INFINITY, f64::max);
                 let mean = finite.iter().sum::<f64>() / finite.len() as f64;
-                write!(
-                    f,
-                    "min {}, max {}, mean {}, ",
-                    short(min),
-                    short(max),
-                    short(mean)
-                )?;
+                write!(f, "min {}, max {}, mean {}, ", short(min), short(max), short(mean))?;
             }
             if finite.len() < values.len() {
                 write!(f, "{} not finite, ", values.len() - finite.len())?;

@@ -51,9 +51,8 @@ fn an_integer_is_a_class() {
 #[test]
 fn ctc_drops_repetitions_then_blanks() {
     let path = [1, 1, 0, 1, 2, 2, 0];
-    let steps = path
-        .iter()
-        .flat_map(|best| (0..3).map(move |class| if class == *best { 0.5_f64 } else { 0.25 }));
+    let steps =
+        path.iter().flat_map(|best| (0..3).map(move |class| if class == *best { 0.5_f64 } else { 0.25 }));
     check(
         "[outputs.y]\nlabels = 'l'\ndecode = 'ctc'",
         &[1, 7, 3],
@@ -65,13 +64,7 @@ fn ctc_drops_repetitions_then_blanks() {
 
 #[test]
 fn without_settings_all_numbers_are_told() {
-    check(
-        "",
-        &[3],
-        vec![0.1_f32, 1.0, -2.5],
-        None,
-        r#"{"data":[0.1,1.0,-2.5]}"#,
-    );
+    check("", &[3], vec![0.1_f32, 1.0, -2.5], None, r#"{"data":[0.1,1.0,-2.5]}"#);
 }
 
 #[test]
@@ -80,8 +73,5 @@ fn summaries_stay_short() {
     assert_eq!(Summary::of(&short).to_string(), "[1, 2]");
     assert_eq!(Summary::of(&Tensor::scalar(0.5_f32)).to_string(), "0.5");
     let long = Tensor::new(&[100], (0..100).map(|at| at as f32).collect::<Vec<_>>()).unwrap();
-    assert_eq!(
-        Summary::of(&long).to_string(),
-        "min 0, max 99, mean 49.5, begins [0, 1, 2, 3, 4, 5, ...]"
-    );
+    assert_eq!(Summary::of(&long).to_string(), "min 0, max 99, mean 49.5, begins [0, 1, 2, 3, 4, 5, ...]");
 }

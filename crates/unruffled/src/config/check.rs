@@ -66,10 +66,8 @@ impl Checker<'_> {
                 "is the shape of a default, and there is none; add `default = NUMBER`",
             ));
         }
-        let default = raw.default.map(|value| DefaultValue {
-            value,
-            shape: raw.shape.map(Spanned::into_inner),
-        });
+        let default =
+            raw.default.map(|value| DefaultValue { value, shape: raw.shape.map(Spanned::into_inner) });
         let from = raw.from.map(|from| self.from(from)).transpose()?;
         Ok(InputConfig { name, default, from })
     }
@@ -153,10 +151,7 @@ impl Checker<'_> {
             || (key_at(self.text, span.start).is_some_and(|key| key.ends_with(".std"))
                 && values.contains(&0.0))
         {
-            return Err(self.refuse(
-                Some(span),
-                "has a number that cannot be used here: 0 or none at all",
-            ));
+            return Err(self.refuse(Some(span), "has a number that cannot be used here: 0 or none at all"));
         }
         Ok(values)
     }
@@ -212,17 +207,14 @@ impl Checker<'_> {
             Some(_) => Decode::Ctc,
         };
         if let (None, None) = (&raw.labels, &raw.top) {
-            return Err(self.refuse(
-                Some(table),
-                "sets nothing; add labels = \"labels.txt\", or leave it out",
-            ));
+            return Err(
+                self.refuse(Some(table), "sets nothing; add labels = \"labels.txt\", or leave it out")
+            );
         }
         Ok(OutputConfig {
             name,
             labels: raw.labels.map(|file| self.labels(&file)).transpose()?,
-            top: raw
-                .top
-                .map_or(TOP.try_into().expect("it is not 0"), Spanned::into_inner),
+            top: raw.top.map_or(TOP.try_into().expect("it is not 0"), Spanned::into_inner),
             decode,
         })
     }
@@ -242,10 +234,9 @@ impl Checker<'_> {
         })?;
         let labels = split_labels(&text);
         if labels.is_empty() {
-            return Err(self.refuse(
-                Some(file.span()),
-                format!("\"{name}\" is empty; write one label a line"),
-            ));
+            return Err(
+                self.refuse(Some(file.span()), format!("\"{name}\" is empty; write one label a line"))
+            );
         }
         Ok(labels)
     }
@@ -271,6 +262,5 @@ fn given(raw: &RawFrom) -> impl Iterator<Item = (&'static str, &'static str, Ran
         "audio": rate, samples;
         "file": begin, end, block, trim, padding;
     };
-    keys.into_iter()
-        .filter_map(|(kind, key, span)| Some((kind, key, span?)))
+    keys.into_iter().filter_map(|(kind, key, span)| Some((kind, key, span?)))
 }

@@ -76,9 +76,7 @@ fn fit_output(output: &OutputConfig, spec: &TensorSpec) -> Result<(), String> {
     match dims.last() {
         Some(Dim::Fixed(classes)) if is_scores(spec.dtype) && *classes != labels.len() => {
             let count = labels.len();
-            Err(format!(
-                "{count} labels for {classes} classes; there must be one line for each class"
-            ))
+            Err(format!("{count} labels for {classes} classes; there must be one line for each class"))
         }
         _ => Ok(()),
     }

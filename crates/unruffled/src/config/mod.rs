@@ -83,9 +83,7 @@ impl ModelConfig {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
             Err(error) => {
                 let message = format!("cannot be read: {error}");
-                return Err(Error::new(ErrorKind::InvalidConfig, message)
-                    .in_file(&file)
-                    .caused_by(error));
+                return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file).caused_by(error));
             }
         };
         Self::parse(&text, &file, &|name| std::fs::read_to_string(folder.join(name)))
@@ -102,11 +100,7 @@ impl ModelConfig {
         file: &Path,
         read_beside: &dyn Fn(&str) -> std::io::Result<String>,
     ) -> Result<Self, Error> {
-        let checker = Checker {
-            text,
-            file,
-            read_beside,
-        };
+        let checker = Checker { text, file, read_beside };
         let raw: Raw = toml::from_str(text).map_err(|error| checker.refuse(error.span(), error.message()))?;
         checker.config(raw)
     }

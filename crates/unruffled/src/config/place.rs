@@ -7,9 +7,7 @@ pub(super) fn line_at(text: &str, offset: usize) -> usize {
 
 /// The key that a byte offset belongs to: that of its line, below the table above it.
 pub(super) fn key_at(text: &str, offset: usize) -> Option<String> {
-    let end = text[offset.min(text.len())..]
-        .find('\n')
-        .map_or(text.len(), |more| offset + more);
+    let end = text[offset.min(text.len())..].find('\n').map_or(text.len(), |more| offset + more);
     let mut table = "";
     let mut key = None;
     for line in text[..end].lines() {
@@ -36,10 +34,7 @@ mod tests {
     #[track_caller]
     fn check(text: &str, mark: &str, line: usize, key: Option<&str>) {
         let offset = text.find(mark).unwrap();
-        assert_eq!(
-            (line_at(text, offset), key_at(text, offset).as_deref()),
-            (line, key)
-        );
+        assert_eq!((line_at(text, offset), key_at(text, offset).as_deref()), (line, key));
     }
 
     #[test]

@@ -35,17 +35,11 @@ fn everything_can_be_set() {
     let Some(InputSource::Image(image)) = &config.input("y").unwrap().from else {
         panic!("expected a picture")
     };
-    assert_eq!(
-        (image.color, image.layout, image.width),
-        (Color::Bgr, Layout::Nhwc, None)
-    );
+    assert_eq!((image.color, image.layout, image.width), (Color::Bgr, Layout::Nhwc, None));
     assert_eq!((image.scale, image.mean.as_slice()), (1.0, &[1.0, 2.5, 3.0][..]));
     let output = config.output("z.tmp_0").unwrap();
     assert_eq!((output.decode, output.top.get()), (Decode::Ctc, 5));
-    assert_eq!(
-        **output.labels.as_ref().unwrap(),
-        ["a", " ", "", "d"].map(str::to_owned)
-    );
+    assert_eq!(**output.labels.as_ref().unwrap(), ["a", " ", "", "d"].map(str::to_owned));
 }
 
 #[test]

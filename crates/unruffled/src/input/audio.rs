@@ -21,23 +21,16 @@ pub(super) fn read(bytes: &[u8], settings: &AudioInput) -> Result<Vec<f32>, Erro
     let mut reader = WavReader::new(bytes).map_err(refused)?;
     let spec = reader.spec();
     let samples: Vec<f32> = match spec.sample_format {
-        SampleFormat::Float => reader
-            .samples::<f32>()
-            .collect::<Result<_, _>>()
-            .map_err(refused)?,
+        SampleFormat::Float => reader.samples::<f32>().collect::<Result<_, _>>().map_err(refused)?,
         SampleFormat::Int => {
             let full = 2_f32.powi(i32::from(spec.bits_per_sample) - 1);
-            let samples = reader
-                .samples::<i32>()
-                .map(|sample| sample.map(|sample| sample as f32 / full));
+            let samples = reader.samples::<i32>().map(|sample| sample.map(|sample| sample as f32 / full));
             samples.collect::<Result<_, _>>().map_err(refused)?
         }
     };
     let channels = usize::from(spec.channels.max(1));
-    let mono: Vec<f32> = samples
-        .chunks_exact(channels)
-        .map(|frame| frame.iter().sum::<f32>() / channels as f32)
-        .collect();
+    let mono: Vec<f32> =
+        samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect();
     let mut samples = resampled(mono, spec.sample_rate as usize, settings.rate.get() as usize)?;
     if let Some(length) = settings.samples {
         samples.resize(length.get(), 0.0);
@@ -55,9 +48,7 @@ fn resampled(samples: Vec<f32>, from: usize, to: usize) -> Result<Vec<f32>, Erro
     let mut resampler =
         Fft::<f32>::new(from, to, CHUNK, 1, FixedSync::Input).map_err(|error| refused(&error))?;
     let sound = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|error| refused(&error))?;
-    let out = resampler
-        .process_all(&sound, samples.len(), None)
-        .map_err(|error| refused(&error))?;
+    let out = resampler.process_all(&sound, samples.len(), None).map_err(|error| refused(&error))?;
     Ok(out.take_data())
 }
 
@@ -79,26 +70,15 @@ mod tests {
     }
 
     fn wav(rate: u32, channels: u16, bits: u16, frames: impl Iterator<Item = f32>) -> Vec<u8> {
-        let sample_format = if bits == 32 {
-            SampleFormat::Float
-        } else {
-            SampleFormat::Int
-        };
-        let spec = WavSpec {
-            channels,
-            sample_rate: rate,
-            bits_per_sample: bits,
-            sample_format,
-        };
+        let sample_format = if bits == 32 { SampleFormat::Float } else { SampleFormat::Int };
+        let spec = WavSpec { channels, sample_rate: rate, bits_per_sample: bits, sample_format };
         let mut out = Cursor::new(Vec::new());
         let mut writer = WavWriter::new(&mut out, spec).unwrap();
         for value in frames.flat_map(|value| std::iter::repeat_n(value, channels.into())) {
             match sample_format {
                 SampleFormat::Float => writer.write_sample(value).unwrap(),
                 SampleFormat::Int => {
-                    writer
-                        .write_sample((value * (2_f32.powi(i32::from(bits) - 1) - 1.0)) as i32)
-                        .unwrap();
+                    writer.write_sample((value * (2_f32.powi(i32::from(bits) - 1) - 1.0)) as i32).unwrap();
                 }
             }
         }
@@ -116,11 +96,7 @@ mod tests {
         for (bits, slack) in [(8, 2e-2), (16, 1e-4), (24, 1e-6), (32, 1e-7)] {
             let samples = read(&wav(16_000, 2, bits, tone(16_000, 400)), &settings(16_000, None)).unwrap();
             assert_eq!(samples.len(), 400);
-            let worst = samples
-                .iter()
-                .zip(&expected)
-                .map(|(a, b)| (a - b).abs())
-                .fold(0.0, f32::max);
+            let worst = samples.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
             assert!(worst < slack, "{bits} bits are off by {worst}");
         }
     }
@@ -128,17 +104,12 @@ mod tests {
     #[test]
     fn another_rate_is_resampled_in_place() {
         for rate in [8_000, 44_100, 48_000] {
-            let samples = read(
-                &wav(rate, 1, 32, tone(rate, rate as usize / 2)),
-                &settings(16_000, None),
-            )
-            .unwrap();
+            let samples =
+                read(&wav(rate, 1, 32, tone(rate, rate as usize / 2)), &settings(16_000, None)).unwrap();
             assert_eq!(samples.len(), 8_000);
             let middle = 1_000..7_000;
             let expected: Vec<f32> = tone(16_000, 8_000).collect();
-            let worst = middle
-                .map(|at| (samples[at] - expected[at]).abs())
-                .fold(0.0, f32::max);
+            let worst = middle.map(|at| (samples[at] - expected[at]).abs()).fold(0.0, f32::max);
             // The filter's delay is taken off in whole samples: up to half a sample is left.
             assert!(worst < 0.03, "from {rate}, off by {worst}");
         }
@@ -148,17 +119,12 @@ mod tests {
     fn cut_and_filled_to_length() {
         let sound = wav(16_000, 1, 16, tone(16_000, 100));
         assert_eq!(read(&sound, &settings(16_000, Some(64))).unwrap().len(), 64);
-        assert_eq!(
-            read(&sound, &settings(16_000, Some(128))).unwrap()[100..],
-            [0.0; 28]
-        );
+        assert_eq!(read(&sound, &settings(16_000, Some(128))).unwrap()[100..], [0.0; 28]);
     }
 
     #[test]
     fn other_containers_are_refused() {
-        let message = read(b"OggS and so on", &settings(16_000, None))
-            .unwrap_err()
-            .to_string();
+        let message = read(b"OggS and so on", &settings(16_000, None)).unwrap_err().to_string();
         assert!(message.starts_with("is not a WAV file"), "{message}");
     }
 }

@@ -29,12 +29,7 @@ impl Elements {
     }
 
     pub(super) fn of_floats(floats: impl IntoIterator<Item = f32>) -> Self {
-        Elements::Numbers(
-            floats
-                .into_iter()
-                .map(|float| Number::Float(f64::from(float)))
-                .collect(),
-        )
+        Elements::Numbers(floats.into_iter().map(|float| Number::Float(f64::from(float))).collect())
     }
 
     /// Numbers that are separated by commas, blanks or both.
@@ -91,10 +86,8 @@ impl Elements {
                 Ok(())
             }
             (other, ..) => {
-                let message = format!(
-                    "`{}` does not belong there; write arrays of equal depth",
-                    brief(other)
-                );
+                let message =
+                    format!("`{}` does not belong there; write arrays of equal depth", brief(other));
                 Err(Error::input(message))
             }
         }
@@ -112,11 +105,7 @@ impl Elements {
             }
             Elements::Numbers(numbers) => numbers,
         };
-        let cast = Cast {
-            numbers: &numbers,
-            dtype,
-            shape,
-        };
+        let cast = Cast { numbers: &numbers, dtype, shape };
         match dtype {
             DType::Bool => cast.with(|number| match number.integer()? {
                 0 => Some(false),
@@ -135,9 +124,7 @@ impl Elements {
             DType::BF16 => cast.with(|number| Some(bf16::from_f64(number.float()))),
             DType::F32 => cast.with(|number| Some(number.float() as f32)),
             DType::F64 => cast.with(|number| Some(number.float())),
-            DType::Bytes => Err(Error::input(
-                "numbers are given where texts are expected; write [\"text\"]",
-            )),
+            DType::Bytes => Err(Error::input("numbers are given where texts are expected; write [\"text\"]")),
         }
     }
 }
@@ -195,9 +182,7 @@ fn number(word: &str) -> Result<Number, Error> {
     }
     word.parse().map(Number::Float).map_err(|_| {
         let word: String = word.chars().take(40).collect();
-        Error::input(format!(
-            "`{word}` is not a number; write numbers as 1,2,3, or @FILE for a file"
-        ))
+        Error::input(format!("`{word}` is not a number; write numbers as 1,2,3, or @FILE for a file"))
     })
 }
 
@@ -222,20 +207,14 @@ mod tests {
             |value| Elements::from_json(&value).map(|(elements, shape)| (shape, elements)),
         );
         let tensor = elements.and_then(|(shape, elements)| elements.into_tensor(dtype, &shape));
-        let shown = tensor
-            .map(|tensor| format!("{tensor:?}"))
-            .map_err(|error| error.to_string());
+        let shown = tensor.map(|tensor| format!("{tensor:?}")).map_err(|error| error.to_string());
         assert_eq!(shown.as_deref().map_err(String::as_str), expected);
     }
 
     #[test]
     fn numbers_become_the_type_that_is_expected() {
         check("1, 2.5,-3e2", DType::F32, Ok("f32 [3] [1.0, 2.5, -300.0]"));
-        check(
-            "9007199254740993,2.0",
-            DType::I64,
-            Ok("i64 [2] [9007199254740993, 2]"),
-        );
+        check("9007199254740993,2.0", DType::I64, Ok("i64 [2] [9007199254740993, 2]"));
         check("[[1,2],[3,4]]", DType::U8, Ok("u8 [2, 2] [1, 2, 3, 4]"));
         check("true,false,1", DType::Bool, Ok("bool [3] [true, false, true]"));
         check("inf,nan", DType::F64, Ok("f64 [2] [inf, NaN]"));
@@ -245,11 +224,7 @@ mod tests {
 
     #[test]
     fn what_does_not_fit_is_named() {
-        check(
-            "1,x",
-            DType::F32,
-            Err("`x` is not a number; write numbers as 1,2,3, or @FILE for a file"),
-        );
+        check("1,x", DType::F32, Err("`x` is not a number; write numbers as 1,2,3, or @FILE for a file"));
         check("1.5", DType::I32, Err("1.5 is not a value of type i32"));
         check("300", DType::U8, Err("300 is not a value of type u8"));
         check(
@@ -257,20 +232,8 @@ mod tests {
             DType::F32,
             Err("the array is ragged: a row of 1 beside one of 2; rows must be of equal length"),
         );
-        check(
-            "[[1,2],3]",
-            DType::F32,
-            Err("`3` does not belong there; write arrays of equal depth"),
-        );
-        check(
-            "[\"a\"]",
-            DType::F32,
-            Err("texts are given where f32 is expected"),
-        );
-        check(
-            "7",
-            DType::Bytes,
-            Err("numbers are given where texts are expected; write [\"text\"]"),
-        );
+        check("[[1,2],3]", DType::F32, Err("`3` does not belong there; write arrays of equal depth"));
+        check("[\"a\"]", DType::F32, Err("texts are given where f32 is expected"));
+        check("7", DType::Bytes, Err("numbers are given where texts are expected; write [\"text\"]"));
     }
 }

@@ -49,13 +49,7 @@ mod tests {
 
     #[track_caller]
     fn check(bytes: &[u8], trim: bool, expected: &[i32]) {
-        let settings = FileInput {
-            begin: 3,
-            end: 3,
-            block: 6,
-            trim,
-            padding: -1,
-        };
+        let settings = FileInput { begin: 3, end: 3, block: 6, trim, padding: -1 };
         assert_eq!(read(&mut Cursor::new(bytes), &settings).unwrap(), expected);
     }
 

@@ -24,10 +24,7 @@ pub(super) fn read(bytes: &[u8], settings: &ImageInput) -> Result<(Vec<f32>, Vec
     let count = planes.len();
     Ok(match settings.layout {
         Layout::Nhw => (planes.into_iter().flatten().collect(), vec![1, height, width]),
-        Layout::Nchw => (
-            planes.into_iter().flatten().collect(),
-            vec![1, count, height, width],
-        ),
+        Layout::Nchw => (planes.into_iter().flatten().collect(), vec![1, count, height, width]),
         Layout::Nhwc => {
             let pixels = (0..width * height).flat_map(|at| planes.iter().map(move |plane| plane[at]));
             (pixels.collect(), vec![1, height, width, count])
@@ -37,14 +34,11 @@ pub(super) fn read(bytes: &[u8], settings: &ImageInput) -> Result<(Vec<f32>, Vec
 
 fn decode(bytes: &[u8]) -> Result<DynamicImage, Error> {
     let refused = |error: image::ImageError| {
-        Error::input(format!(
-            "is not a picture that can be read: {error}; PNG, JPEG, BMP and WebP can"
-        ))
-        .caused_by(error)
+        Error::input(format!("is not a picture that can be read: {error}; PNG, JPEG, BMP and WebP can"))
+            .caused_by(error)
     };
-    let reader = ImageReader::new(Cursor::new(bytes))
-        .with_guessed_format()
-        .map_err(|error| refused(error.into()))?;
+    let reader =
+        ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| refused(error.into()))?;
     let mut decoder = reader.into_decoder().map_err(refused)?;
     // Cameras write down how they were held.
     let orientation = decoder.orientation().map_err(refused)?;
@@ -83,9 +77,7 @@ fn channels(picture: &DynamicImage, color: Color) -> Vec<Plane> {
     let channel = |at: usize| plane(&move |pixel: [f32; 3]| pixel[at]);
     match color {
         Color::Gray => {
-            vec![plane(&|pixel| {
-                pixel.iter().zip(LUMA).map(|(part, weight)| part * weight).sum()
-            })]
+            vec![plane(&|pixel| pixel.iter().zip(LUMA).map(|(part, weight)| part * weight).sum())]
         }
         Color::Rgb => [0, 1, 2].map(channel).into(),
         Color::Bgr => [2, 1, 0].map(channel).into(),
@@ -120,9 +112,7 @@ mod tests {
     fn read(bytes: &[u8], settings: &str) -> Result<(Vec<f32>, Vec<usize>), Error> {
         let text = format!("[inputs.x.from]\nkind = 'image'\n{settings}");
         let config = ModelConfig::parse(&text, Path::new("model.toml"), &|_| unreachable!())?;
-        let Some(InputSource::Image(image)) = &config.inputs[0].from else {
-            panic!("expected a picture")
-        };
+        let Some(InputSource::Image(image)) = &config.inputs[0].from else { panic!("expected a picture") };
         super::read(bytes, image)
     }
 
@@ -139,25 +129,13 @@ mod tests {
     fn channels_go_where_the_settings_say() {
         let picture = png(2, &[[255, 0, 0, 255], [0, 0, 255, 255]]);
         let check = |settings, expected: &[f32], shape: &[usize]| {
-            assert_eq!(
-                read(&picture, settings).unwrap(),
-                (expected.to_vec(), shape.to_vec()),
-                "{settings}"
-            );
+            assert_eq!(read(&picture, settings).unwrap(), (expected.to_vec(), shape.to_vec()), "{settings}");
         };
         check("", &[1., 0., 0., 0., 0., 1.], &[1, 3, 1, 2]);
         check("color = 'bgr'", &[0., 1., 0., 0., 1., 0.], &[1, 3, 1, 2]);
         check("layout = 'nhwc'", &[1., 0., 0., 0., 0., 1.], &[1, 1, 2, 3]);
-        check(
-            "color = 'gray'\nlayout = 'nhw'\nscale = 1000",
-            &[299., 114.],
-            &[1, 1, 2],
-        );
-        check(
-            "mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]",
-            &[1., -1., -1., -1., -1., 1.],
-            &[1, 3, 1, 2],
-        );
+        check("color = 'gray'\nlayout = 'nhw'\nscale = 1000", &[299., 114.], &[1, 1, 2]);
+        check("mean = [0.5, 0.5, 0.5]\nstd = [0.5, 0.5, 0.5]", &[1., -1., -1., -1., -1., 1.], &[1, 3, 1, 2]);
     }
 
     #[test]
@@ -171,11 +149,7 @@ mod tests {
     fn sizes_follow_the_settings() {
         let picture = png(100, &[[9, 9, 9, 255]; 100 * 50]);
         let check = |settings, height, width| {
-            assert_eq!(
-                read(&picture, settings).unwrap().1,
-                [1, 3, height, width],
-                "{settings}"
-            );
+            assert_eq!(read(&picture, settings).unwrap().1, [1, 3, height, width], "{settings}");
         };
         check("", 50, 100);
         check("width = 8\nheight = 8", 8, 8);

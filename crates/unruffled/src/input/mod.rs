@@ -63,9 +63,7 @@ impl<'a> InputReader<'a> {
                 Some(name) => self.spec(name)?,
                 None => self.only_input()?,
             };
-            let tensor = self
-                .value(spec, value)
-                .map_err(|error| error.at_key(&*spec.name))?;
+            let tensor = self.value(spec, value).map_err(|error| error.at_key(&*spec.name))?;
             match parts.iter_mut().find(|(known, _)| known.name == spec.name) {
                 Some((_, rows)) => rows.push(tensor),
                 None => parts.push((spec, vec![tensor])),
@@ -105,10 +103,7 @@ impl<'a> InputReader<'a> {
         };
         let inputs = self.signature.inputs.iter();
         let optional: Vec<_> = inputs.clone().map(|spec| optional(&spec)).collect();
-        inputs
-            .zip(optional)
-            .filter(|(_, optional)| !optional)
-            .map(|(spec, _)| spec)
+        inputs.zip(optional).filter(|(_, optional)| !optional).map(|(spec, _)| spec)
     }
 
     /// The name, if there is one, and the value. A value may hold an equals sign of its own.
@@ -152,10 +147,7 @@ impl<'a> InputReader<'a> {
 
     /// The inputs of a whole request, if that is what a file holds.
     fn request(&self, value: &str) -> Result<Option<Tensors>, Error> {
-        let Some(path) = value
-            .strip_prefix('@')
-            .map(Path::new)
-            .filter(|path| has_ending(path, &["json"]))
+        let Some(path) = value.strip_prefix('@').map(Path::new).filter(|path| has_ending(path, &["json"]))
         else {
             return Ok(None);
         };
@@ -242,11 +234,8 @@ fn array(spec: &TensorSpec, value: &Value) -> Result<Tensor, Error> {
 }
 
 fn has_ending(path: &Path, endings: &[&str]) -> bool {
-    path.extension().is_some_and(|extension| {
-        endings
-            .iter()
-            .any(|ending| extension.eq_ignore_ascii_case(ending))
-    })
+    path.extension()
+        .is_some_and(|extension| endings.iter().any(|ending| extension.eq_ignore_ascii_case(ending)))
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, Error> {
@@ -258,9 +247,7 @@ fn unreadable(path: &Path, error: std::io::Error) -> Error {
         std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
         _ => format!("cannot be read: {error}"),
     };
-    Error::new(ErrorKind::Unreadable, message)
-        .in_file(path)
-        .caused_by(error)
+    Error::new(ErrorKind::Unreadable, message).in_file(path).caused_by(error)
 }
 
 #[cfg(test)]

@@ -8,17 +8,12 @@ use crate::error::Error;
 /// The numbers of a file and their shape.
 pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
     let refused = |error: std::io::Error| {
-        Error::input(format!(
-            "is not an .npy file that can be read: {error}; write it with numpy.save"
-        ))
-        .caused_by(error)
+        Error::input(format!("is not an .npy file that can be read: {error}; write it with numpy.save"))
+            .caused_by(error)
     };
     let file = NpyFile::new(bytes).map_err(refused)?;
-    let shape: Vec<usize> = file
-        .shape()
-        .iter()
-        .map(|&size| usize::try_from(size).unwrap_or(usize::MAX))
-        .collect();
+    let shape: Vec<usize> =
+        file.shape().iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
     let count = unruffled_model::element_count(&shape)?;
     if file.order() == Order::Fortran && shape.len() > 1 {
         let message = "is in Fortran order; save it with numpy.save(file, numpy.ascontiguousarray(array))";
@@ -47,10 +42,8 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
         (TypeChar::Float, 4) => floats(file, |float: f32| f64::from(float)),
         (TypeChar::Float, 8) => floats(file, |float: f64| float),
         _ => {
-            let message = format!(
-                "holds elements of type {}; give integers, floats or truth values",
-                dtype.descr()
-            );
+            let message =
+                format!("holds elements of type {}; give integers, floats or truth values", dtype.descr());
             return Err(Error::input(message));
         }
     };
@@ -59,18 +52,12 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
 
 fn integers<T: Deserialize + Into<i128>>(file: NpyFile<&[u8]>) -> std::io::Result<Vec<Number>> {
     let values = file.into_vec::<T>()?;
-    Ok(values
-        .into_iter()
-        .map(|value| Number::Integer(value.into()))
-        .collect())
+    Ok(values.into_iter().map(|value| Number::Integer(value.into())).collect())
 }
 
 fn floats<T: Deserialize>(file: NpyFile<&[u8]>, wide: impl Fn(T) -> f64) -> std::io::Result<Vec<Number>> {
     let values = file.into_vec::<T>()?;
-    Ok(values
-        .into_iter()
-        .map(|value| Number::Float(wide(value)))
-        .collect())
+    Ok(values.into_iter().map(|value| Number::Float(wide(value))).collect())
 }
 
 #[cfg(test)]
@@ -98,11 +85,7 @@ mod tests {
         assert!(read(b"hello").unwrap_err().to_string().contains("numpy.save"));
         let mut text = b"\x93NUMPY\x01\x00\x76\x00".to_vec();
         text.extend(
-            format!(
-                "{:<117}\n",
-                "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999,), }"
-            )
-            .bytes(),
+            format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999,), }").bytes(),
         );
         assert_eq!(read(&text).unwrap_err().to_string(), "is cut off; copy it again");
     }

@@ -18,30 +18,18 @@ impl Plane {
         for row in self.pixels.chunks_exact(self.width) {
             narrow.extend(columns.iter().map(|taps| {
                 let (first, weights) = (taps.first, &taps.weights);
-                weights
-                    .iter()
-                    .zip(&row[first..])
-                    .map(|(weight, pixel)| weight * pixel)
-                    .sum::<f32>()
+                weights.iter().zip(&row[first..]).map(|(weight, pixel)| weight * pixel).sum::<f32>()
             }));
         }
         let mut pixels = vec![0.0; width * height];
         for (taps, row) in rows.iter().zip(pixels.chunks_exact_mut(width)) {
-            for (weight, from) in taps
-                .weights
-                .iter()
-                .zip(narrow[taps.first * width..].chunks_exact(width))
-            {
+            for (weight, from) in taps.weights.iter().zip(narrow[taps.first * width..].chunks_exact(width)) {
                 for (pixel, part) in row.iter_mut().zip(from) {
                     *pixel += weight * part;
                 }
             }
         }
-        Self {
-            width,
-            height,
-            pixels,
-        }
+        Self { width, height, pixels }
     }
 }
 
@@ -60,18 +48,11 @@ fn weights(from: usize, to: usize) -> Vec<Taps> {
             let last = (end.ceil() as usize).min(from);
             let covered = |pixel: usize| (end.min((pixel + 1) as f64) - begin.max(pixel as f64)).max(0.0);
             let weights = (first..last).map(|pixel| (covered(pixel) / ratio) as f32);
-            Taps {
-                first,
-                weights: weights.collect(),
-            }
+            Taps { first, weights: weights.collect() }
         } else {
             let centre = ((at as f64 + 0.5) * ratio - 0.5).clamp(0.0, (from - 1) as f64);
             let (first, part) = (centre as usize, centre.fract() as f32);
-            let weights = if first + 1 < from {
-                vec![1.0 - part, part]
-            } else {
-                vec![1.0]
-            };
+            let weights = if first + 1 < from { vec![1.0 - part, part] } else { vec![1.0] };
             Taps { first, weights }
         }
     };
@@ -83,21 +64,13 @@ mod tests {
     use super::Plane;
 
     fn plane(width: usize, pixels: &[f32]) -> Plane {
-        Plane {
-            width,
-            height: pixels.len() / width,
-            pixels: pixels.to_vec(),
-        }
+        Plane { width, height: pixels.len() / width, pixels: pixels.to_vec() }
     }
 
     #[track_caller]
     fn check(from: &Plane, width: usize, height: usize, expected: &[f32]) {
         let resized = from.resized(width, height);
-        let close = resized
-            .pixels
-            .iter()
-            .zip(expected)
-            .all(|(a, b)| (a - b).abs() < 1e-5);
+        let close = resized.pixels.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-5);
         assert!(close && resized.pixels.len() == expected.len(), "{resized:?}");
     }
 

@@ -10,13 +10,8 @@ pub(super) fn of_list(spec: &TensorSpec, count: usize) -> Result<Vec<usize>, Err
     let Some(dims) = &spec.dims else {
         return Ok(vec![count]);
     };
-    let unknown: Vec<usize> = (0..dims.len())
-        .filter(|at| !matches!(dims[*at], Dim::Fixed(_)))
-        .collect();
-    let known: usize = dims
-        .iter()
-        .map(|dim| if let Dim::Fixed(size) = dim { *size } else { 1 })
-        .product();
+    let unknown: Vec<usize> = (0..dims.len()).filter(|at| !matches!(dims[*at], Dim::Fixed(_))).collect();
+    let known: usize = dims.iter().map(|dim| if let Dim::Fixed(size) = dim { *size } else { 1 }).product();
     let solved = match unknown.as_slice() {
         [] => None,
         [one] => Some(*one),
@@ -41,9 +36,7 @@ pub(super) fn of_list(spec: &TensorSpec, count: usize) -> Result<Vec<usize>, Err
             return Err(Error::input(message));
         }
         Some(_) => {
-            return Err(Error::input(format!(
-                "{given} not fill {spec}; give a multiple of {known}"
-            )));
+            return Err(Error::input(format!("{given} not fill {spec}; give a multiple of {known}")));
         }
         None => {
             return Err(Error::input(format!("{given} not fill {spec}; give {known}")));
@@ -72,11 +65,7 @@ pub(super) fn of_array(spec: &TensorSpec, given: Vec<usize>) -> Result<Vec<usize
             Dim::Fixed(expected) => expected == size,
             _ => true,
         });
-    if fits {
-        Ok(shape)
-    } else {
-        Err(Error::input(format!("has the shape {given:?}; expected {spec}")))
-    }
+    if fits { Ok(shape) } else { Err(Error::input(format!("has the shape {given:?}; expected {spec}"))) }
 }
 
 #[cfg(test)]
@@ -113,11 +102,7 @@ mod tests {
             63,
             Err("63 numbers do not fill x: f32 [batch, 8, 8]; give 64, or a multiple of it for several rows"),
         );
-        check_list(
-            &[Some(2), Some(3)],
-            5,
-            Err("5 numbers do not fill x: f32 [2, 3]; give 6"),
-        );
+        check_list(&[Some(2), Some(3)], 5, Err("5 numbers do not fill x: f32 [2, 3]; give 6"));
         check_list(
             &[None, None, None],
             5,
@@ -135,9 +120,6 @@ mod tests {
         assert_eq!(of_array(&digits, vec![64]).unwrap(), [1, 8, 8]);
         assert_eq!(of_array(&spec(&[None, None]), vec![]).unwrap(), [1, 1]);
         let refused = of_array(&digits, vec![8, 7]).unwrap_err();
-        assert_eq!(
-            refused.to_string(),
-            "has the shape [8, 7]; expected x: f32 [batch, 8, 8]"
-        );
+        assert_eq!(refused.to_string(), "has the shape [8, 7]; expected x: f32 [batch, 8, 8]");
     }
 }

@@ -15,16 +15,12 @@ fn assets() -> PathBuf {
 
 fn batch(rest: &[usize]) -> Vec<Dim> {
     let rest = rest.iter().map(|size| Dim::Fixed(*size));
-    std::iter::once(Dim::Symbolic("batch".into()))
-        .chain(rest)
-        .collect()
+    std::iter::once(Dim::Symbolic("batch".into())).chain(rest).collect()
 }
 
 fn digits() -> (Signature, ModelConfig) {
-    let signature = Signature {
-        inputs: vec![TensorSpec::new("image", DType::F32, batch(&[8, 8]))],
-        outputs: Vec::new(),
-    };
+    let signature =
+        Signature { inputs: vec![TensorSpec::new("image", DType::F32, batch(&[8, 8]))], outputs: Vec::new() };
     (signature, sample::digits().config)
 }
 
@@ -43,9 +39,7 @@ fn pair() -> (Signature, ModelConfig) {
 
 fn read((signature, config): &(Signature, ModelConfig), given: &[&str]) -> Result<Tensors, String> {
     let reader = InputReader::new(signature, config);
-    reader
-        .read(given.iter().copied())
-        .map_err(|error| error.to_string())
+    reader.read(given.iter().copied()).map_err(|error| error.to_string())
 }
 
 #[track_caller]
@@ -69,11 +63,7 @@ fn names_may_be_left_out_where_one_input_is_required() {
         "the model has several inputs: ids: i64 [batch, 3], mask: i64 [batch, 3]; write NAME=VALUE to say which one is meant",
     );
     required.0.inputs.truncate(1);
-    check_refused(
-        &required,
-        &["idz=1,2,3"],
-        "`idz`: no such input; the model takes ids: i64 [batch, 3]",
-    );
+    check_refused(&required, &["idz=1,2,3"], "`idz`: no such input; the model takes ids: i64 [batch, 3]");
 }
 
 #[test]
@@ -85,10 +75,7 @@ fn given_again_means_another_row() {
 #[test]
 fn a_whole_request_brings_all_inputs() {
     let path = assets().join("models/digits/samples/seven.json");
-    assert_eq!(
-        read(&digits(), &[&format!("@{}", path.display())]).unwrap(),
-        sample::seven()
-    );
+    assert_eq!(read(&digits(), &[&format!("@{}", path.display())]).unwrap(), sample::seven());
 }
 
 #[test]
@@ -105,10 +92,7 @@ fn a_picture_is_read_as_it_was_in_training() {
             let area = (row..row + 16).flat_map(|y| (column..column + 16).map(move |x| (x, y)));
             let sum: u32 = area.map(|(x, y)| u32::from(picture[(x, y)].0[0])).sum();
             let expected = (1.0 - sum as f32 / 256.0 / 255.0) * 16.0;
-            assert!(
-                (ink - expected).abs() < 1e-3,
-                "{name}: pixel {at} is {ink}, not {expected}"
-            );
+            assert!((ink - expected).abs() < 1e-3, "{name}: pixel {at} is {ink}, not {expected}");
         }
     }
 }
@@ -116,19 +100,10 @@ fn a_picture_is_read_as_it_was_in_training() {
 #[test]
 fn files_are_read_as_magika_reads_them() {
     let bytes = TensorSpec::new("bytes", DType::I32, batch(&[2048]));
-    let signature = Signature {
-        inputs: vec![bytes],
-        outputs: Vec::new(),
-    };
+    let signature = Signature { inputs: vec![bytes], outputs: Vec::new() };
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../xtask/models/magika");
     let model = (signature, ModelConfig::read(&folder).unwrap());
-    for name in [
-        "digit.png",
-        "note.pdf",
-        "words.rs",
-        "moving_average.py",
-        "bundle.zip",
-    ] {
+    for name in ["digit.png", "note.pdf", "words.rs", "moving_average.py", "bundle.zip"] {
         let read_one = |path: PathBuf| read(&model, &[&format!("@{}", path.display())]).unwrap();
         let ours = read_one(assets().join("samples").join(name));
         let recorded = assets().join(format!("conformance/magika/file-{name}/in.bytes.npy"));
@@ -150,20 +125,13 @@ fn what_is_wrong_is_named_with_the_input() {
         &["image=seven"],
         "`image`: `seven` is not a number; write numbers as 1,2,3, or @FILE for a file",
     );
-    check_refused(
-        &digits(),
-        &["@gone.png"],
-        "gone.png: `image`: there is no such file",
-    );
+    check_refused(&digits(), &["@gone.png"], "gone.png: `image`: there is no such file");
     check_refused(&pair(), &["ids=1.5,2,3"], "`ids`: 1.5 is not a value of type i64");
     let here = tempfile::tempdir().unwrap();
     let text = here.path().join("notes.txt");
     fs::write(&text, "hello").unwrap();
     let message = read(&pair(), &[&format!("@{}", text.display())]).unwrap_err();
-    assert!(
-        message.contains("`ids`: nothing says how to read this file; give numbers"),
-        "{message}"
-    );
+    assert!(message.contains("`ids`: nothing says how to read this file; give numbers"), "{message}");
     let message = read(&digits(), &[&format!("@{}", text.display())]).unwrap_err();
     assert!(message.contains("is not a picture that can be read"), "{message}");
 }

@@ -75,11 +75,7 @@ async fn settings_that_do_not_fit_are_named() {
         "model.toml: `inputs.picture`: a default for an input that does not exist",
     )
     .await;
-    check(
-        "backend = 'ort'",
-        "model.toml: `backend`: there is no backend \"ort\"; there is rten",
-    )
-    .await;
+    check("backend = 'ort'", "model.toml: `backend`: there is no backend \"ort\"; there is rten").await;
 }
 
 #[test]
@@ -88,9 +84,7 @@ fn the_first_backend_that_can_is_taken_and_says_why() {
     let both = Backends::of([Arc::new(Picky) as Arc<dyn Backend>, Arc::new(RtenBackend)]);
     let choice = both.choose(&folder).unwrap();
     assert_eq!(format!("{choice:?}"), "rten: picky cannot: Softmax");
-    let none = Backends::of([Arc::new(Picky) as Arc<dyn Backend>])
-        .choose(&folder)
-        .unwrap_err();
+    let none = Backends::of([Arc::new(Picky) as Arc<dyn Backend>]).choose(&folder).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Unsupported);
     assert_eq!(none.to_string(), "no backend can run it: picky cannot: Softmax");
 }

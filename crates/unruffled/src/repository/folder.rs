@@ -131,31 +131,22 @@ pub(super) fn is_model(folder: &Path) -> bool {
 /// Versions above the highest one that can be served: folders whose model file is missing.
 pub(super) fn unfinished(folder: &ModelFolder, path: &Path) -> Vec<u64> {
     let numbered = numbered(path).unwrap_or_default();
-    numbered
-        .into_iter()
-        .filter(|number| Some(*number) > folder.version)
-        .collect()
+    numbered.into_iter().filter(|number| Some(*number) > folder.version).collect()
 }
 
 pub(super) fn is_onnx(file: &Path) -> bool {
-    file.extension()
-        .is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
 }
 
 /// What a folder lacks, with the likeliest remedy.
 fn missing(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries
-        .map(|entry| entry.file_name().display().to_string())
-        .collect();
+    let mut names: Vec<_> = entries.map(|entry| entry.file_name().display().to_string()).collect();
     names.sort();
     if let Some(other) = names.iter().find(|name| is_onnx(Path::new(name))) {
         return format!("has no {MODEL_FILE}; rename `{other}` to {MODEL_FILE}, or name that file itself");
     }
-    match names
-        .iter()
-        .find(|name| name.starts_with("model.") && *name != config::FILE_NAME)
-    {
+    match names.iter().find(|name| name.starts_with("model.") && *name != config::FILE_NAME) {
         Some(other) => format!("has no {MODEL_FILE}; `{other}` is of a kind that cannot be run here"),
         None => {
             format!("has neither {MODEL_FILE} nor 1/{MODEL_FILE}; put one there, or take the folder away")
@@ -172,10 +163,7 @@ fn versions(folder: &Path) -> Result<Vec<u64>, Error> {
 
 fn numbered(folder: &Path) -> Result<Vec<u64>, Error> {
     let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
-    let mut versions: Vec<_> = entries
-        .flatten()
-        .filter_map(|entry| version_of(&entry.path()))
-        .collect();
+    let mut versions: Vec<_> = entries.flatten().filter_map(|entry| version_of(&entry.path())).collect();
     versions.sort_unstable();
     Ok(versions)
 }
@@ -198,10 +186,7 @@ fn name_of(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<Name, Error> {
 /// A name that can stand in a URL path, a log line and a metric.
 fn checked_name(name: &str) -> Result<Name, Error> {
     let refused = |why: &str| {
-        let message = format!(
-            "`{}` cannot be a model's name: {why}; rename it",
-            name.escape_debug()
-        );
+        let message = format!("`{}` cannot be a model's name: {why}; rename it", name.escape_debug());
         Err(Error::new(ErrorKind::InvalidConfig, message))
     };
     match name {
@@ -215,9 +200,7 @@ fn checked_name(name: &str) -> Result<Name, Error> {
 }
 
 pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Unreadable, format!("cannot be read: {error}"))
-        .in_file(path)
-        .caused_by(error)
+    Error::new(ErrorKind::Unreadable, format!("cannot be read: {error}")).in_file(path).caused_by(error)
 }
 
 /// The paths of a folder's entries that are not hidden, by name.

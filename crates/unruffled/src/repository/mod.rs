@@ -89,18 +89,12 @@ impl Repository {
     ///
     /// `ModelNotFound` with the names that there are.
     pub fn find(&self, name: &str) -> Result<&ModelFolder, Error> {
-        self.models
-            .iter()
-            .find(|model| *model.name == *name)
-            .ok_or_else(|| {
-                let known: Vec<_> = self.models.iter().map(|model| &*model.name).collect();
-                let message = format!(
-                    "there is no model `{}`; there is {}",
-                    name.escape_debug(),
-                    known.join(", ")
-                );
-                Error::new(ErrorKind::ModelNotFound, message)
-            })
+        self.models.iter().find(|model| *model.name == *name).ok_or_else(|| {
+            let known: Vec<_> = self.models.iter().map(|model| &*model.name).collect();
+            let message =
+                format!("there is no model `{}`; there is {}", name.escape_debug(), known.join(", "));
+            Error::new(ErrorKind::ModelNotFound, message)
+        })
     }
 
     /// Takes a model in unless its name is taken.

@@ -37,10 +37,8 @@ fn check(files: &[(&str, &str)], models: &[&str], warnings: &[&str]) {
         .collect();
     assert_eq!(found, models);
     let prefix = format!("{}/", root.path().display());
-    let told: Vec<_> = repository
-        .warnings()
-        .map(|warning| warning.to_string().replace(&prefix, ""))
-        .collect();
+    let told: Vec<_> =
+        repository.warnings().map(|warning| warning.to_string().replace(&prefix, "")).collect();
     assert_eq!(told, warnings);
 }
 
@@ -92,19 +90,13 @@ fn a_folder_without_models_is_an_error_that_shows_the_layouts() {
     let root = folder(&[("broken/", "")]);
     for (path, what) in [
         (root.path().join("gone"), "there is no such folder"),
-        (
-            root.path().join("broken"),
-            "there is no model in it that can be used",
-        ),
+        (root.path().join("broken"), "there is no model in it that can be used"),
         (root.path().to_owned(), "broken: has neither"),
     ] {
         let error = Repository::open(&path).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::ModelNotFound);
         let text = error.to_string();
-        assert!(
-            text.contains(what) && text.contains("NAME/1/model.onnx"),
-            "{text}"
-        );
+        assert!(text.contains(what) && text.contains("NAME/1/model.onnx"), "{text}");
     }
 }
 
@@ -127,11 +119,7 @@ fn a_model_is_found_by_folder_version_and_file() {
     check(root.path(), "digits/1/model.onnx", "digits", Some(1), Some("MIT"));
     check(root.path(), "plain.onnx", "plain", None, None);
     let one = Repository::open(root.path().join("digits")).unwrap();
-    assert_eq!(
-        one.models().len(),
-        1,
-        "a model's own folder is a repository of it"
-    );
+    assert_eq!(one.models().len(), 1, "a model's own folder is a repository of it");
     let gone = ModelFolder::open(root.path().join("gone")).unwrap_err();
     assert_eq!(gone.message(), "there is no such file or folder");
 }

@@ -68,9 +68,7 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
-        Self {
-            reader: BufReader::new(stream),
-        }
+        Self { reader: BufReader::new(stream) }
     }
 
     pub(crate) fn stream(&mut self) -> &mut TcpStream {
@@ -128,13 +126,9 @@ impl Client {
             let Some((name, value)) = line.split_once(':') else {
                 break;
             };
-            answer
-                .headers
-                .push((name.to_lowercase(), value.trim().to_owned()));
+            answer.headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let length = answer
-            .header("content-length")
-            .map_or(0, |length| length.parse().unwrap());
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).unwrap();
         answer.body = String::from_utf8(body).unwrap();

@@ -42,12 +42,7 @@ impl TestServer {
         options: ServerOptions,
     ) -> (Self, Handle<Tensors, Tensors>) {
         let engine = Engine::new();
-        let handle = engine
-            .wrap_model(model)
-            .name("m")
-            .options(pool)
-            .register()
-            .unwrap();
+        let handle = engine.wrap_model(model).name("m").options(pool).register().unwrap();
         wait_until("the first instance", || handle.status().ready);
         (Self::start(engine, options), handle)
     }
@@ -63,16 +58,11 @@ impl TestServer {
         let (tell, dropped) = channel();
         let (stop, stopped) = oneshot::channel();
         let address = ([127, 0, 0, 1], 0).into();
-        let server = runtime
-            .block_on(Server::bind(address, engine.clone(), options))
-            .unwrap();
+        let server = runtime.block_on(Server::bind(address, engine.clone(), options)).unwrap();
         let address = server.local_addr().unwrap();
         let server = server.map_router(|router| {
             router.layer(from_fn(move |request: Request, next: Next| {
-                let news = News {
-                    path: Some(request.uri().path().to_owned()),
-                    tell: tell.clone(),
-                };
+                let news = News { path: Some(request.uri().path().to_owned()), tell: tell.clone() };
                 async move {
                     let response = next.run(request).await;
                     news.answered();
@@ -83,14 +73,7 @@ impl TestServer {
         let served = runtime.spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self {
-            engine,
-            runtime,
-            address,
-            stop: Some(stop),
-            served: Some(served),
-            dropped,
-        }
+        Self { engine, runtime, address, stop: Some(stop), served: Some(served), dropped }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
@@ -104,9 +87,7 @@ impl TestServer {
     /// Waits until a request is dropped without an answer, and tells its path.
     #[track_caller]
     pub(crate) fn dropped(&self) -> String {
-        self.dropped
-            .recv_timeout(PATIENCE)
-            .expect("no request was dropped")
+        self.dropped.recv_timeout(PATIENCE).expect("no request was dropped")
     }
 
     /// Tells the server to end.
@@ -118,10 +99,7 @@ impl TestServer {
     pub(crate) fn served(&mut self) -> Served {
         let served = self.served.take().expect("asked once");
         let ended = async { tokio::time::timeout(PATIENCE, served).await };
-        self.runtime
-            .block_on(ended)
-            .expect("the server did not end")
-            .unwrap()
+        self.runtime.block_on(ended).expect("the server did not end").unwrap()
     }
 
     /// Drops the server as it runs.
