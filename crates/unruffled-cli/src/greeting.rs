@@ -1,8 +1,8 @@
 //! What the server says once it can be asked: where, and one line to paste.
 
-use unruffled::{DType, Dim, Signature, TensorSpec, sample};
+use unruffled::{Signature, sample};
+use unruffled_protocol::example;
 
-use crate::remote::encoded;
 use crate::terminal::{FAINT, HINT, NAME};
 
 /// The most elements that an example spells out.
@@ -21,7 +21,7 @@ pub(crate) struct Example {
 impl Example {
     /// The line for a model of this name and description.
     pub(crate) fn new(url: &str, name: &str, signature: &Signature) -> Self {
-        let model = format!("{url}/v2/models/{}", encoded(name));
+        let model = format!("{url}/v2/models/{}", example::path_step(name));
         if takes_digits(signature) {
             return Self {
                 above: "Ask it what this handwritten seven is:".into(),
@@ -71,25 +71,6 @@ fn takes_digits(signature: &Signature) -> bool {
 
 /// A request of zeros, if one is short enough.
 fn zeros(signature: &Signature) -> Option<String> {
-    let required = signature.inputs.iter().filter(|spec| spec.default.is_none());
-    let inputs: Vec<String> = required.map(zero_input).collect::<Option<_>>()?;
-    (!inputs.is_empty()).then(|| format!(r#"{{"inputs":[{}]}}"#, inputs.join(",")))
-}
-
-fn zero_input(spec: &TensorSpec) -> Option<String> {
-    let size = |dim: &Dim| if let Dim::Fixed(size) = dim { *size } else { 1 };
-    let shape: Vec<usize> = spec.dims.as_ref()?.iter().map(size).collect();
-    let count = shape.iter().try_fold(1_usize, |count, size| count.checked_mul(*size))?;
-    if count > ELEMENTS {
-        return None;
-    }
-    let element = match spec.dtype {
-        DType::Bool => "false",
-        DType::Bytes => "\"text\"",
-        _ => "0",
-    };
-    let name = serde_json::Value::from(&*spec.name);
-    let datatype = unruffled_protocol::datatype::name(spec.dtype);
-    let data = vec![element; count].join(",");
-    Some(format!(r#"{{"name":{name},"shape":{shape:?},"datatype":"{datatype}","data":[{data}]}}"#))
+    let body = example::request(signature, ELEMENTS)?.to_json().ok()?;
+    String::from_utf8(body).ok()
 }

@@ -45,7 +45,7 @@ impl Remote {
             .build();
         Ok(Self {
             agent: config.new_agent(),
-            url: format!("{server}/v2/models/{}", encoded(model)),
+            url: format!("{server}/v2/models/{}", unruffled_protocol::example::path_step(model)),
             server: server.to_owned(),
         })
     }
@@ -113,16 +113,4 @@ impl Remote {
 fn spec(tensor: &TensorMetadata) -> TensorSpec {
     let dim = |size: &i64| usize::try_from(*size).map_or(Dim::Any, Dim::Fixed);
     TensorSpec::new(tensor.name.as_str(), tensor.dtype, tensor.shape.iter().map(dim).collect::<Vec<_>>())
-}
-
-/// A name as one step of a path.
-pub(crate) fn encoded(name: &str) -> String {
-    let mut path = String::new();
-    for byte in name.bytes() {
-        match byte {
-            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => path.push(byte.into()),
-            _ => path.push_str(&format!("%{byte:02X}")),
-        }
-    }
-    path
 }

@@ -93,7 +93,7 @@ impl Engine {
     ///
     /// At once: `InvalidInput` if the name is taken, `ShuttingDown`. When awaited: what the loader says, or why no
     /// instance could be built.
-    pub fn load<I: Send + 'static, O: Send + 'static>(
+    pub fn load_with<I: Send + 'static, O: Send + 'static>(
         &self,
         name: impl Into<Name>,
         options: PoolOptions,

@@ -45,6 +45,7 @@ pub mod outputs;
 mod request;
 mod response;
 
+pub mod example;
 mod metadata;
 
 pub use error::{Place, ProtocolError, ProtocolErrorKind};

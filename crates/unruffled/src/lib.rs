@@ -6,14 +6,14 @@
 //!
 //! ```
 //! use std::time::Duration;
-//! use unruffled::{Answer, Engine, Open, Reading, sample};
+//! use unruffled::{Answer, Engine, Load, Reading, sample};
 //!
 //! # #[tokio::main(flavor = "current_thread")]
 //! # async fn main() -> Result<(), unruffled::Error> {
 //! let engine = Engine::new();
-//! // A model of your own: `engine.open("models/digits").await?`
+//! // A model of your own: `engine.load("models/digits").await?`
 //! let folder = sample::digits();
-//! let digits = engine.open_folder(&folder)?.await?;
+//! let digits = engine.load_folder(&folder)?.await?;
 //!
 //! let out = digits.infer(sample::seven()).timeout(Duration::from_millis(500)).await?;
 //! let answer = Answer::read(&out, &folder.config, None);
@@ -33,7 +33,7 @@
 //! Where to look:
 //!
 //! - Ask and be answered: [`Engine`], [`Handle`], [`Priority`]. Any Rust function is a model: [`Engine::wrap`].
-//! - Models on disk: [`Open`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
+//! - Models on disk: [`Load`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
 //! - What runs them: [`Backends`]. Today that is `rten`, ONNX in pure Rust, with nothing to install.
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
 //! - A model to begin with: [`sample`].
@@ -73,5 +73,5 @@ pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorKind};
 pub use input::InputReader;
-pub use load::{Backends, Choice, Open, TensorHandle, TensorLoading};
+pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};

@@ -1,4 +1,4 @@
-//! From a folder to a running model: which backend runs it, and [`Open`], the one line that does it all.
+//! From a folder to a running model: which backend runs it, and [`Load`], the one line that does it all.
 
 use std::fmt;
 use std::future::Future;
@@ -87,7 +87,7 @@ impl Backends {
         let (backends, found) = (self.clone(), folder.clone());
         let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_blocking(&found, ctx)?);
         let options = pool_options(&folder.config.run);
-        Ok(engine.load(folder.name.clone(), options, loader)?)
+        Ok(engine.load_with(folder.name.clone(), options, loader)?)
     }
 
     fn load_blocking(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
@@ -165,7 +165,7 @@ fn pool_options(run: &RunConfig) -> PoolOptions {
 }
 
 /// Adds models from files to an [`Engine`].
-pub trait Open: sealed::Sealed {
+pub trait Load: sealed::Sealed {
     /// Loads the model at a path, a folder or an `.onnx` file, and puts it under its name.
     ///
     /// Never blocks: files are read on threads of the engine.
@@ -177,7 +177,7 @@ pub trait Open: sealed::Sealed {
     /// # Cancel safety
     ///
     /// Dropping the future stops the load and frees the name.
-    fn open(
+    fn load(
         &self,
         path: impl Into<PathBuf> + Send,
     ) -> impl Future<Output = Result<TensorHandle, Error>> + Send;
@@ -187,19 +187,19 @@ pub trait Open: sealed::Sealed {
     /// # Errors
     ///
     /// As [`Backends::load`].
-    fn open_folder(&self, folder: &ModelFolder) -> Result<TensorLoading, Error>;
+    fn load_folder(&self, folder: &ModelFolder) -> Result<TensorLoading, Error>;
 }
 
-impl Open for Engine {
-    async fn open(&self, path: impl Into<PathBuf> + Send) -> Result<TensorHandle, Error> {
+impl Load for Engine {
+    async fn load(&self, path: impl Into<PathBuf> + Send) -> Result<TensorHandle, Error> {
         let path = path.into();
         // Finding the files is itself synchronous work.
         let finder = self.wrap(|path: PathBuf| ModelFolder::open(path)).name("find model").build()?;
         let folder = finder.infer(path).await?.output?;
-        Ok(self.open_folder(&folder)?.await?)
+        Ok(self.load_folder(&folder)?.await?)
     }
 
-    fn open_folder(&self, folder: &ModelFolder) -> Result<TensorLoading, Error> {
+    fn load_folder(&self, folder: &ModelFolder) -> Result<TensorLoading, Error> {
         Backends::default().load(self, folder)
     }
 }

@@ -63,6 +63,21 @@ impl PoolOptions {
         self
     }
 
+    /// How many copies run side by side.
+    pub fn instances(&self) -> usize {
+        self.instances
+    }
+
+    /// How many rows one run may have.
+    pub fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// How much may wait.
+    pub fn queue(&self) -> QueueLimits {
+        self.queue
+    }
+
     /// How much may wait.
     pub fn with_queue(mut self, limits: QueueLimits) -> Self {
         self.queue = limits;

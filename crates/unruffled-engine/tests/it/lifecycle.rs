@@ -15,8 +15,8 @@ use crate::support::{adding, check_error};
 const LONG: Duration = Duration::from_secs(60);
 
 fn load(engine: &Engine, model: ScriptedModel<u32, u32>) -> Loading<u32, u32> {
-    let load =
-        engine.load("adder", PoolOptions::default(), move |_| Ok(Arc::new(model) as SharedModel<u32, u32>));
+    let load = engine
+        .load_with("adder", PoolOptions::default(), move |_| Ok(Arc::new(model) as SharedModel<u32, u32>));
     load.unwrap()
 }
 
@@ -25,7 +25,7 @@ async fn loading_tells_how_far_it_is() {
     let engine = Engine::new();
     let (go_on, wait) = mpsc::channel();
     let mut loading: Loading<u32, u32> = engine
-        .load("adder", PoolOptions::default(), move |ctx| {
+        .load_with("adder", PoolOptions::default(), move |ctx| {
             ctx.progress(0.5);
             wait.recv().unwrap();
             Ok(Arc::new(adding()) as SharedModel<u32, u32>)
@@ -51,7 +51,7 @@ async fn a_load_that_fails_says_why_and_frees_the_name() {
     let engine = Engine::new();
     let broken = |error: fn() -> ModelError| {
         let loading: Loading<u32, u32> =
-            engine.load("adder", PoolOptions::default(), move |_| Err(error())).unwrap();
+            engine.load_with("adder", PoolOptions::default(), move |_| Err(error())).unwrap();
         loading
     };
     let error = broken(|| ModelError::failed("not a model")).await.unwrap_err();
@@ -72,8 +72,8 @@ async fn a_load_that_fails_says_why_and_frees_the_name() {
 async fn a_name_is_taken_once() {
     let engine = Engine::new();
     let _handle = load(&engine, adding()).await.unwrap();
-    let second =
-        engine.load("adder", PoolOptions::default(), |_| Ok(Arc::new(adding()) as SharedModel<u32, u32>));
+    let second = engine
+        .load_with("adder", PoolOptions::default(), |_| Ok(Arc::new(adding()) as SharedModel<u32, u32>));
     assert_eq!(second.unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(engine.wrap(|x: u32| x).name("adder").register().unwrap_err().kind(), ErrorKind::InvalidInput);
     assert_eq!(engine.get::<u32, u32>("subtracter").unwrap_err().kind(), ErrorKind::NotFound);
@@ -85,7 +85,7 @@ async fn a_load_that_nobody_waits_for_is_cancelled() {
     let engine = Engine::new();
     let (tell, told) = mpsc::channel();
     let loading: Loading<u32, u32> = engine
-        .load("adder", PoolOptions::default(), move |ctx| {
+        .load_with("adder", PoolOptions::default(), move |ctx| {
             tell.send(()).unwrap();
             while !ctx.is_cancelled() {
                 std::thread::yield_now();

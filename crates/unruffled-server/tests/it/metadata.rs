@@ -78,7 +78,7 @@ fn an_unversioned_model_has_no_versions() {
 fn is_not_ready_while_a_model_is_loading_or_broken() {
     let engine = Engine::new();
     let (go_on, wait) = channel::<()>();
-    let loading = engine.load("slow", PoolOptions::default(), move |_| {
+    let loading = engine.load_with("slow", PoolOptions::default(), move |_| {
         let _ = wait.recv();
         let model: SharedModel<Tensors, Tensors> = std::sync::Arc::new(doubling());
         Ok(model)

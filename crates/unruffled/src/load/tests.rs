@@ -6,7 +6,7 @@ use std::sync::Arc;
 use unruffled_engine::{Engine, ErrorKind as EngineErrorKind};
 use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 
-use super::{Backends, Open};
+use super::{Backends, Load};
 use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::{RtenBackend, sample};
@@ -52,10 +52,10 @@ async fn load(text: &str) -> Result<(), Error> {
 #[tokio::test]
 async fn a_path_becomes_a_model_that_answers() {
     let engine = Engine::new();
-    let digits = engine.open(digits_folder()).await.unwrap();
+    let digits = engine.load(digits_folder()).await.unwrap();
     let answer = digits.infer(sample::seven()).await.unwrap();
     assert_eq!(answer.get("label").unwrap().elements::<i64>().unwrap(), [7]);
-    let twice = engine.open(digits_folder()).await.unwrap_err();
+    let twice = engine.load(digits_folder()).await.unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::Engine(EngineErrorKind::InvalidInput));
 }
 

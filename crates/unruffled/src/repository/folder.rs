@@ -32,7 +32,7 @@ pub struct ModelFolder {
 impl ModelFolder {
     /// Finds the model at a path: `NAME`, `NAME/1`, or a file like `NAME/model.onnx` or `NAME.onnx`.
     ///
-    /// Reads small files: on an event loop, use [`open`](crate::Open::open) instead.
+    /// Reads small files: on an event loop, use [`open`](crate::Load::load) instead.
     ///
     /// # Errors
     ///
