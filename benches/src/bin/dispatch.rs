@@ -3,7 +3,6 @@
 //!
 //! `cargo run --release -p benches --bin dispatch`
 
-use std::future::Future;
 use std::time::{Duration, Instant};
 
 use benches::{busy, cpu_time, histogram, machine, median, quantile, rate, record};
@@ -95,18 +94,16 @@ fn round(runtime: &Runtime, way: &Way, cost: Duration, callers: usize) -> Round 
     })
 }
 
-fn call_until(way: Way, cost: Duration, caller: u64, end: Instant) -> impl Future<Output = Histogram<u64>> {
-    async move {
-        let mut latency = histogram();
-        loop {
-            let begin = Instant::now();
-            if begin >= end {
-                return latency;
-            }
-            let output = way.call(cost, caller).await;
-            assert_eq!(output, caller, "an answer went astray");
-            record(&mut latency, begin.elapsed());
+async fn call_until(way: Way, cost: Duration, caller: u64, end: Instant) -> Histogram<u64> {
+    let mut latency = histogram();
+    loop {
+        let begin = Instant::now();
+        if begin >= end {
+            return latency;
         }
+        let output = way.call(cost, caller).await;
+        assert_eq!(output, caller, "an answer went astray");
+        record(&mut latency, begin.elapsed());
     }
 }
 

@@ -43,7 +43,8 @@ impl RowCost {
 
     /// How long `rows` take on so many instances; unknown before the first run.
     pub(crate) fn predict(&self, rows: usize, instances: usize) -> Option<Duration> {
-        self.known().map(|row| Duration::from_secs_f64(row * rows as f64 / instances.max(1) as f64))
+        self.known()
+            .and_then(|row| Duration::try_from_secs_f64(row * rows as f64 / instances.max(1) as f64).ok())
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use unruffled_model::{
-    FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RunContext, SharedModel,
+    CancelToken, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RunContext, SharedModel,
 };
 
 use crate::error::{Error, ErrorKind};
@@ -16,6 +16,7 @@ use crate::instance;
 use crate::load::Loading;
 use crate::pool::{Pool, PoolOptions, PoolStatus};
 use crate::registry::{Member, Registry};
+use crate::thread::{self, Intent};
 use crate::timer::{Alarm, Timer};
 
 /// How long a run that was cancelled is waited for.
@@ -100,26 +101,26 @@ impl Engine {
         loader: impl FnOnce(&LoadContext<'_>) -> Result<SharedModel<I, O>, ModelError> + Send + 'static,
     ) -> Result<Loading<I, O>, Error> {
         let name = name.into();
-        let registry = &self.0.registry;
-        registry.reserve(&name)?;
-        let release = {
-            let (registry, name) = (Arc::clone(registry), name.clone());
-            move || registry.release(&name)
-        };
+        let cancel = CancelToken::new();
+        let reservation = self.0.registry.reserve(&name, cancel.clone())?;
+        let (registry, timer) = (Arc::clone(&self.0.registry), self.0.timer.clone());
         let publish = {
-            let (registry, timer, name) = (Arc::clone(registry), self.0.timer.clone(), name.clone());
-            Box::new(move |model| {
+            let name = name.clone();
+            Box::new(move |model, cancel: &CancelToken| {
                 let handle = start(&registry, &timer, name, model, options)?;
+                let pool = Arc::clone(handle.pool());
+                let stop = move || pool.drain(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
+                let cancelled = cancel.on_cancel(stop);
                 handle.pool().wait_until_up()?;
-                registry.publish(&handle);
+                drop(cancelled);
+                if cancel.is_cancelled() {
+                    return Err(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
+                }
+                reservation.publish(&handle);
                 Ok(handle)
             })
         };
-        let loading = Loading::start(&name, loader, publish, release);
-        if loading.is_err() {
-            registry.release(&name);
-        }
-        loading
+        Loading::start(&name, cancel, loader, publish)
     }
 
     /// The model of this name.
@@ -178,22 +179,22 @@ impl Engine {
         for member in &members {
             member.drain(error.clone());
         }
-        if self.ended(&members, begin + grace).await {
+        if self.ended(&members, begin.checked_add(grace)).await {
+            let_go(members);
             return Drained { cancelled: false, still_running: Vec::new() };
         }
         for member in &members {
             member.close(error.clone());
         }
-        self.ended(&members, Instant::now() + CANCEL_GRACE).await;
-        let still_running = members.iter().filter(|member| *member.threads().borrow() > 0);
-        Drained {
-            cancelled: true,
-            still_running: still_running.map(|member| member.name().clone()).collect(),
-        }
+        self.ended(&members, Instant::now().checked_add(CANCEL_GRACE)).await;
+        let running = members.iter().filter(|member| *member.threads().borrow() > 0);
+        let still_running = running.map(|member| member.name().clone()).collect();
+        let_go(members);
+        Drained { cancelled: true, still_running }
     }
 
-    /// Waits until all threads of these models have ended, or `until`. True: they have.
-    async fn ended(&self, members: &[Arc<dyn Member>], until: Instant) -> bool {
+    /// Waits until all threads of these models have ended, or `until`, if ever. True: they have.
+    async fn ended(&self, members: &[Arc<dyn Member>], until: Option<Instant>) -> bool {
         let all: Vec<watch::Receiver<usize>> = members.iter().map(|member| member.threads()).collect();
         let mut ended = std::pin::pin!(async {
             for mut threads in all {
@@ -201,7 +202,13 @@ impl Engine {
                 let _ = threads.wait_for(|threads| *threads == 0).await;
             }
         });
-        let mut timeout = std::pin::pin!(self.0.timer.sleep_until(until));
+        let timeout = until.map(|until| self.0.timer.sleep_until(until));
+        let mut timeout = std::pin::pin!(async {
+            match timeout {
+                Some(timeout) => timeout.await,
+                None => std::future::pending().await,
+            }
+        });
         std::future::poll_fn(|cx| {
             if ended.as_mut().poll(cx).is_ready() {
                 return std::task::Poll::Ready(true);
@@ -291,15 +298,17 @@ impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
     ///
     /// As [`build`](Self::build), and `InvalidInput` if the name is taken.
     pub fn register(self) -> Result<Handle<I, O>, Error> {
-        let registry = Arc::clone(&self.engine.0.registry);
-        let name = self.name.clone();
-        registry.reserve(&name)?;
-        let handle = self.build();
-        match &handle {
-            Ok(handle) => registry.publish(handle),
-            Err(_) => registry.release(&name),
-        }
-        handle
+        let reservation = self.engine.0.registry.reserve(&self.name, CancelToken::new())?;
+        let handle = self.build()?;
+        reservation.publish(&handle);
+        Ok(handle)
+    }
+}
+
+/// Drops models where it keeps nobody waiting: freeing their weights may take a while.
+fn let_go(members: Vec<Arc<dyn Member>>) {
+    if let Err(error) = thread::start("unruffled-unload".into(), Intent::Load, move || drop(members)) {
+        tracing::debug!(%error, "models are freed where they are let go");
     }
 }
 

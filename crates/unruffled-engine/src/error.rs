@@ -33,7 +33,7 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind.
-    pub const ALL: [ErrorKind; 9] = [
+    pub const ALL: &'static [ErrorKind] = &[
         ErrorKind::InvalidInput,
         ErrorKind::NotFound,
         ErrorKind::NotReady,

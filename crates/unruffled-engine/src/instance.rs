@@ -8,6 +8,7 @@ use unruffled_model::{Model, ModelError, ModelErrorKind};
 
 use crate::error::{Error, ErrorKind};
 use crate::pool::{Failure, Pool, Work};
+use crate::sync::panic_text;
 use crate::thread::{self, Intent};
 
 /// The pause before a broken instance is replaced a second time in a row; it doubles up to the longest.
@@ -63,15 +64,19 @@ enum End {
 /// Builds, serves and replaces instances until there is no more work.
 fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
     let mut setbacks = 0;
-    loop {
+    // Whatever has happened since the thread was asked for: an instance is built only for somebody.
+    while pool.pause(pause(setbacks)) {
         let mut end = End::NotBuilt;
         let built = catch_unwind(AssertUnwindSafe(|| {
             pool.model().with_instance(&mut |model| {
                 // A backend may serve on a thread that it made.
                 thread::enter(&thread_name(pool, slot), Intent::CheapModel);
+                end = End::Broken;
                 end = serve(pool, slot, model, &mut setbacks);
             })
         }));
+        // Nothing is left to tell unless a caller's own code has panicked: the end of an input, say.
+        pool.abandon(slot);
         match end {
             End::NoMoreWork => return,
             End::Broken => tracing::warn!(model = &**pool.name(), instance = slot, "instance is replaced"),
@@ -79,21 +84,16 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
                 let error = match built {
                     Ok(Err(error)) => Error::from_model(error),
                     Ok(Ok(())) => Error::from_model(ModelError::failed("the backend lent no instance")),
-                    Err(payload) => match Failure::panic(&*payload) {
-                        Failure::Panic(text) => {
-                            Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}"))
-                        }
-                        Failure::Error(error) => Error::from_model(error),
-                    },
+                    Err(payload) => {
+                        let text = panic_text(&*payload);
+                        Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}"))
+                    }
                 };
                 tracing::error!(model = &**pool.name(), instance = slot, %error, "instance could not be built");
                 pool.instance_failed(&error);
             }
         }
         setbacks += 1;
-        if !pool.pause(pause(setbacks)) {
-            return;
-        }
     }
 }
 
@@ -113,7 +113,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
     setbacks: &mut u32,
 ) -> End {
     let mut courtesy = Courtesy::default();
-    pool.instance_up();
+    let mut up = Some(Up::new(pool));
     while let Some(mut work) = pool.next(slot) {
         let begin = courtesy.wants_cpu_time().then(thread::cpu_time).flatten();
         let failure = run(model, &mut work);
@@ -125,7 +125,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         };
         if broken {
             // Before anybody hears of it, so that readiness is true by then.
-            pool.instance_down();
+            up = None;
         } else {
             *setbacks = 0;
         }
@@ -137,8 +137,24 @@ fn serve<I: Send + 'static, O: Send + 'static>(
             return End::Broken;
         }
     }
-    pool.instance_down();
+    drop(up);
     End::NoMoreWork
+}
+
+/// An instance's place among those that are whole, given back however it ends.
+struct Up<'a, I: Send + 'static, O: Send + 'static>(&'a Pool<I, O>);
+
+impl<'a, I: Send + 'static, O: Send + 'static> Up<'a, I, O> {
+    fn new(pool: &'a Pool<I, O>) -> Self {
+        pool.instance_up();
+        Self(pool)
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Drop for Up<'_, I, O> {
+    fn drop(&mut self) {
+        self.0.instance_down();
+    }
 }
 
 /// Decides when a thread is to give way to others: once its rows have shown that they are not cheap.
@@ -189,7 +205,7 @@ fn run<I, O>(model: &mut dyn Model<Input = I, Output = O>, work: &mut Work<I, O>
     match result {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(Failure::Error(error)),
-        Err(payload) => Some(Failure::panic(&*payload)),
+        Err(payload) => Some(Failure::Panic(panic_text(&*payload).to_owned())),
     }
 }
 

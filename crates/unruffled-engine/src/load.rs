@@ -11,7 +11,7 @@ use unruffled_model::{CancelToken, LoadContext, ModelError, Name, SharedModel};
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
-use crate::pool::Failure;
+use crate::sync::panic_text;
 use crate::thread::{self, Intent};
 
 /// How far a load has come.
@@ -43,34 +43,29 @@ pub struct Loading<I: Send + 'static, O: Send + 'static> {
 }
 
 /// What goes on in memory once the model's own part is done: instances are started and it is made known.
-pub(crate) type Publish<I, O> = Box<dyn FnOnce(SharedModel<I, O>) -> Result<Handle<I, O>, Error> + Send>;
+pub(crate) type Publish<I, O> =
+    Box<dyn FnOnce(SharedModel<I, O>, &CancelToken) -> Result<Handle<I, O>, Error> + Send>;
 
 impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
-    /// Starts the thread that runs `loader`, then `publish`; `release` undoes the reservation when that fails.
+    /// Starts the thread that runs `loader`, then `publish`.
     pub(crate) fn start(
         name: &Name,
+        cancel: CancelToken,
         loader: impl FnOnce(&LoadContext<'_>) -> Result<SharedModel<I, O>, ModelError> + Send + 'static,
         publish: Publish<I, O>,
-        release: impl FnOnce() + Send + 'static,
     ) -> Result<Self, Error> {
         let (tell_outcome, outcome) = oneshot::channel();
         let (tell_progress, progress) = watch::channel(LoadProgress::Reading(0.0));
-        let cancel = CancelToken::new();
         let (token, model) = (cancel.clone(), name.clone());
         let body = move || {
             let loaded = read(&token, &tell_progress, loader).and_then(|shared| {
-                tell_progress.send_replace(LoadProgress::Starting);
-                publish(shared)
-            });
-            let loaded = match loaded {
-                Ok(_) if token.is_cancelled() => {
-                    Err(Error::new(ErrorKind::Cancelled, "the load was cancelled"))
+                if token.is_cancelled() {
+                    return Err(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
                 }
-                loaded => loaded.map_err(|error| error.of_model(&model)),
-            };
-            if loaded.is_err() {
-                release();
-            }
+                tell_progress.send_replace(LoadProgress::Starting);
+                publish(shared, &token)
+            });
+            let loaded = loaded.map_err(|error| error.of_model(&model));
             let last = if loaded.is_ok() { LoadProgress::Ready } else { LoadProgress::Failed };
             tell_progress.send_replace(last);
             // Nobody hears it if the load was dropped in this very moment: then the model stays, under its name.
@@ -110,12 +105,10 @@ fn read<I, O>(
     let context = LoadContext::new(token, &tell);
     match catch_unwind(AssertUnwindSafe(|| loader(&context))) {
         Ok(loaded) => loaded.map_err(Error::from_model),
-        Err(payload) => match Failure::panic(&*payload) {
-            Failure::Panic(text) => {
-                Err(Error::new(ErrorKind::ModelCrashed, format!("panicked while loading: {text}")))
-            }
-            Failure::Error(error) => Err(Error::from_model(error)),
-        },
+        Err(payload) => {
+            let text = panic_text(&*payload);
+            Err(Error::new(ErrorKind::ModelCrashed, format!("panicked while loading: {text}")))
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use unruffled_model::{ModelInfo, Name};
+use unruffled_model::{CancelToken, ModelInfo, Name};
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
@@ -51,9 +51,21 @@ impl<I: Send + 'static, O: Send + 'static> Member for Pool<I, O> {
 /// One name's entry.
 enum Entry {
     /// Somebody is loading it.
-    Loading,
+    Loading(CancelToken),
     /// It can be asked: its pool, and the typed handle that [`Registry::get`] gives out.
-    Loaded(Arc<dyn Member>, Box<dyn Any + Send + Sync>),
+    Loaded(Arc<dyn Member>, AnyHandle),
+}
+
+/// A [`Handle`] of whatever types.
+type AnyHandle = Box<dyn Any + Send + Sync>;
+
+impl Entry {
+    fn load(&self) -> Option<&CancelToken> {
+        match self {
+            Entry::Loading(cancel) => Some(cancel),
+            Entry::Loaded(..) => None,
+        }
+    }
 }
 
 /// All models of an engine: those with names, and, weakly, every one that it started.
@@ -68,8 +80,8 @@ struct Models {
 }
 
 impl Registry {
-    /// Keeps a name for a model that is being loaded.
-    pub(crate) fn reserve(&self, name: &Name) -> Result<(), Error> {
+    /// Keeps a name for a model that is being loaded; `cancel` stops that load.
+    pub(crate) fn reserve(self: &Arc<Self>, name: &Name, cancel: CancelToken) -> Result<Reservation, Error> {
         let mut models = self.0.lock();
         if let Some(error) = &models.closed {
             return Err(error.clone().of_model(name));
@@ -78,13 +90,8 @@ impl Registry {
             let message = "is there already; unload it first, or load under another name";
             return Err(Error::new(ErrorKind::InvalidInput, message).of_model(name));
         }
-        models.named.insert(name.clone(), Entry::Loading);
-        Ok(())
-    }
-
-    /// Frees a name that was kept.
-    pub(crate) fn release(&self, name: &Name) {
-        self.0.lock().named.remove(name);
+        models.named.insert(name.clone(), Entry::Loading(cancel));
+        Ok(Reservation { registry: Arc::clone(self), name: name.clone() })
     }
 
     /// Remembers a model that was started, so that shutting down reaches it, named or not.
@@ -98,53 +105,37 @@ impl Registry {
         Ok(())
     }
 
-    /// Puts a model under the name that was kept for it.
-    pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(&self, handle: &Handle<I, O>) {
-        let member: Arc<dyn Member> = handle.pool().clone();
-        let entry = Entry::Loaded(member, Box::new(handle.clone()));
-        self.0.lock().named.insert(handle.name().clone(), entry);
-    }
-
     pub(crate) fn get<I: Send + 'static, O: Send + 'static>(
         &self,
         name: &str,
     ) -> Result<Handle<I, O>, Error> {
         let models = self.0.lock();
-        let error = |kind, message: &str| Error::new(kind, message).of_model(&name.into());
-        match models.named.get(name) {
-            None => Err(error(ErrorKind::NotFound, "there is no model of this name")),
-            Some(Entry::Loading) => Err(error(ErrorKind::NotReady, "is being loaded")),
-            Some(Entry::Loaded(_, handle)) => match handle.downcast_ref::<Handle<I, O>>() {
-                Some(handle) => Ok(handle.clone()),
-                None => Err(error(ErrorKind::InvalidInput, "takes or gives other types than asked for")),
-            },
+        let (_, handle) = loaded(&models, name)?;
+        match handle.downcast_ref::<Handle<I, O>>() {
+            Some(handle) => Ok(handle.clone()),
+            None => {
+                let message = "takes or gives other types than asked for";
+                Err(Error::new(ErrorKind::InvalidInput, message).of_model(&name.into()))
+            }
         }
     }
 
     /// Takes a model out, so that nobody finds it any more.
     pub(crate) fn take(&self, name: &str) -> Result<Arc<dyn Member>, Error> {
         let mut models = self.0.lock();
-        let error = |kind, message: &str| Error::new(kind, message).of_model(&name.into());
-        match models.named.get(name) {
-            None => Err(error(ErrorKind::NotFound, "there is no model of this name")),
-            Some(Entry::Loading) => Err(error(ErrorKind::NotReady, "is being loaded")),
-            Some(Entry::Loaded(..)) => {
-                let entry = models.named.remove(name);
-                // The handle within may be the last one: its end takes other locks.
-                drop(models);
-                match entry {
-                    Some(Entry::Loaded(member, _)) => Ok(member),
-                    _ => unreachable!("looked at just now, under the lock"),
-                }
-            }
-        }
+        let member = Arc::clone(loaded(&models, name)?.0);
+        let entry = models.named.remove(name);
+        // The handle within may be the last one: its end takes other locks.
+        drop(models);
+        drop(entry);
+        Ok(member)
     }
 
     /// The named models: those that are loaded with their pools, those that are not without.
     pub(crate) fn list(&self) -> Vec<(Name, Option<Arc<dyn Member>>)> {
         let models = self.0.lock();
         let named = models.named.iter().map(|(name, entry)| match entry {
-            Entry::Loading => (name.clone(), None),
+            Entry::Loading(_) => (name.clone(), None),
             Entry::Loaded(member, _) => (name.clone(), Some(Arc::clone(member))),
         });
         named.collect()
@@ -154,16 +145,56 @@ impl Registry {
     pub(crate) fn is_ready(&self) -> bool {
         let models = self.0.lock();
         let ready = |entry: &Entry| match entry {
-            Entry::Loading => false,
+            Entry::Loading(_) => false,
             Entry::Loaded(member, _) => member.status().ready,
         };
         models.closed.is_none() && models.named.values().all(ready)
     }
 
-    /// Takes no model in any more, and gives all that there are.
+    /// Takes no model in any more, stops what is being loaded, and gives all that there are.
     pub(crate) fn close(&self, error: Error) -> Vec<Arc<dyn Member>> {
         let mut models = self.0.lock();
         models.closed = Some(error);
-        models.started.iter().filter_map(Weak::upgrade).collect()
+        let members = models.started.iter().filter_map(Weak::upgrade).collect();
+        let loads: Vec<CancelToken> = models.named.values().filter_map(Entry::load).cloned().collect();
+        // The loaders' hooks are theirs: no lock is held while they run.
+        drop(models);
+        loads.iter().for_each(CancelToken::cancel);
+        members
+    }
+}
+
+/// The model of this name, or why it cannot be asked.
+fn loaded<'a>(models: &'a Models, name: &str) -> Result<(&'a Arc<dyn Member>, &'a AnyHandle), Error> {
+    let error = |kind, message: &str| Error::new(kind, message).of_model(&name.into());
+    match models.named.get(name) {
+        None => Err(error(ErrorKind::NotFound, "there is no model of this name")),
+        Some(Entry::Loading(_)) => Err(error(ErrorKind::NotReady, "is being loaded")),
+        Some(Entry::Loaded(member, handle)) => Ok((member, handle)),
+    }
+}
+
+/// A name that is kept for a model on its way; freed when dropped, unless the model took it.
+pub(crate) struct Reservation {
+    registry: Arc<Registry>,
+    name: Name,
+}
+
+impl Reservation {
+    /// Puts the model under the name.
+    pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(self, handle: &Handle<I, O>) {
+        let member: Arc<dyn Member> = handle.pool().clone();
+        let entry = Entry::Loaded(member, Box::new(handle.clone()));
+        self.registry.0.lock().named.insert(self.name.clone(), entry);
+    }
+}
+
+impl Drop for Reservation {
+    fn drop(&mut self) {
+        // A model that took the name stays; nobody else can have it while it is kept.
+        let mut models = self.registry.0.lock();
+        if matches!(models.named.get(&self.name), Some(Entry::Loading(_))) {
+            models.named.remove(&self.name);
+        }
     }
 }

@@ -20,8 +20,10 @@ pub(crate) struct Run {
 }
 
 impl Run {
+    /// A run that is being put together: whoever does so holds it until it [`leave`](Self::leave)s, lest the first to join
+    /// be the last to leave.
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(Self { waiting: AtomicUsize::new(0), cancel: CancelToken::new() })
+        Arc::new(Self { waiting: AtomicUsize::new(1), cancel: CancelToken::new() })
     }
 
     pub(crate) fn cancel_token(&self) -> &CancelToken {
@@ -131,7 +133,16 @@ impl<O> Ticket<O> {
             State::Answered(outcome) => {
                 let next = next();
                 // Only the caller's going throws an answer away.
-                *state = if matches!(next, State::Closed) { next } else { State::Answered(outcome) };
+                let unread = match next {
+                    State::Closed => Some(outcome),
+                    _ => {
+                        *state = State::Answered(outcome);
+                        None
+                    }
+                };
+                // Dropped without the lock: it is the caller's, and its end may do anything.
+                drop(state);
+                drop(unread);
                 (Left::Nowhere, None)
             }
             State::Closed => (Left::Nowhere, None),
@@ -144,12 +155,13 @@ impl<O> Ticket<O> {
     ///
     /// If the answer has been taken before.
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<O>> {
+        // The last one may own a task, and that anything: it is dropped without the lock.
+        let _last;
         let mut state = self.state.lock();
         match &mut *state {
             State::Queued(waker) | State::Running(_, waker) => {
-                match waker {
-                    Some(known) if known.will_wake(cx.waker()) => {}
-                    _ => *waker = Some(cx.waker().clone()),
+                if waker.as_ref().is_none_or(|known| !known.will_wake(cx.waker())) {
+                    _last = waker.replace(cx.waker().clone());
                 }
                 Poll::Pending
             }
@@ -222,6 +234,25 @@ mod loom_tests {
         });
     }
 
+    /// The first to join leaves before the second has joined: the second's run goes on.
+    #[test]
+    fn loom_who_leaves_early_stops_nobody_else() {
+        loom::model(|| {
+            let (first, second, run) = (ticket(), ticket(), Run::new());
+            let instance = thread::spawn({
+                let (first, second, run) = (Arc::clone(&first), Arc::clone(&second), Arc::clone(&run));
+                move || {
+                    let _ = first.join(&run);
+                    assert!(second.join(&run));
+                    run.leave();
+                }
+            });
+            leave(first.close());
+            instance.join().unwrap();
+            assert!(!run.cancel_token().is_cancelled(), "the second still waits");
+        });
+    }
+
     /// Both callers of a run go, one while it is being joined: the run is told to stop exactly if both were in it.
     #[test]
     fn loom_a_run_stops_when_its_last_caller_leaves() {
@@ -235,6 +266,7 @@ mod loom_tests {
             // The second goes while the instance takes it in; the first stays.
             leave(second.close());
             instance.join().unwrap();
+            run.leave();
             assert!(!run.cancel_token().is_cancelled(), "the first still waits");
             leave(first.close());
             assert!(run.cancel_token().is_cancelled(), "nobody waits");
@@ -247,6 +279,7 @@ mod loom_tests {
         loom::model(|| {
             let (ticket, neighbour, run) = (ticket(), ticket(), Run::new());
             assert!(ticket.join(&run) && neighbour.join(&run));
+            run.leave();
             let timer = thread::spawn({
                 let ticket = Arc::clone(&ticket);
                 move || leave(ticket.give_up(|| Error::new(ErrorKind::DeadlineExceeded, "late")).0)

@@ -1,4 +1,21 @@
-//! The primitives under [`crate::reply`]: loom's under its model checker, ordinary ones otherwise.
+//! Waking, what panics say, and the primitives under [`crate::reply`]: loom's under its model checker, ordinary ones otherwise.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
+
+/// What a caught panic said.
+pub(crate) fn panic_text(payload: &(dyn Any + Send)) -> &str {
+    let text = payload.downcast_ref::<&str>().copied();
+    text.or_else(|| payload.downcast_ref::<String>().map(String::as_str)).unwrap_or("no message")
+}
+
+/// Wakes whoever waits. A waker that panics is its executor's fault: nobody else may suffer for it.
+pub(crate) fn wake(waker: Waker) {
+    if catch_unwind(AssertUnwindSafe(|| waker.wake())).is_err() {
+        tracing::error!("a waker panicked");
+    }
+}
 
 #[cfg(not(unruffled_loom))]
 pub(crate) use std::sync::{

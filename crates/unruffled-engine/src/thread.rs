@@ -34,7 +34,7 @@ impl Intent {
 pub(crate) fn start(name: String, intent: Intent, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
     let entered = name.clone();
     #[allow(clippy::disallowed_methods, reason = "the one place where threads are made")]
-    std::thread::Builder::new().name(name).spawn(move || {
+    std::thread::Builder::new().name(name.replace('\0', "")).spawn(move || {
         enter(&entered, intent);
         body();
     })?;

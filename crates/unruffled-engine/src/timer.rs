@@ -9,6 +9,7 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 
+use crate::sync::wake;
 use crate::thread::{self, Intent};
 
 /// Something that wants to be called when a time has come.
@@ -168,7 +169,7 @@ impl Alarm for SleepState {
             state.1.take()
         };
         if let Some(waker) = waker {
-            waker.wake();
+            wake(waker);
         }
         None
     }

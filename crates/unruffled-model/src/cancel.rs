@@ -1,6 +1,7 @@
 //! [`CancelToken`]: tells running work that nobody wants its result any more, by a flag and by hooks.
 
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::sync::{Arc, AtomicBool, Mutex, MutexGuard, Ordering};
 
@@ -36,7 +37,8 @@ impl CancelToken {
         self.0.cancelled.load(Ordering::Relaxed)
     }
 
-    /// Sets the flag and runs every registered hook on this thread. Only the first call does anything.
+    /// Sets the flag and runs every registered hook on this thread, containing its panics. Only the first call does
+    /// anything.
     pub fn cancel(&self) {
         // The flag is set under the lock, so that a hook is either seen here or sees the flag when it registers.
         let mut hooks = self.hooks();
@@ -45,7 +47,8 @@ impl CancelToken {
         }
         // Run under the lock: whoever drops a guard afterwards knows that its hook is not running.
         for (_, hook) in hooks.waiting.drain(..) {
-            hook();
+            // One that panics has said so on standard error; whoever cancels, and the other hooks, must not suffer for it.
+            let _ = catch_unwind(AssertUnwindSafe(hook));
         }
     }
 
@@ -63,6 +66,7 @@ impl CancelToken {
         let id = hooks.next;
         hooks.next += 1;
         if self.is_cancelled() {
+            drop(hooks);
             hook();
         } else {
             hooks.waiting.push((id, Box::new(hook)));
@@ -71,7 +75,7 @@ impl CancelToken {
     }
 
     fn hooks(&self) -> MutexGuard<'_, Hooks> {
-        // A hook that panicked has been taken off the list; the rest of the list is sound.
+        // No hook's panic gets here, and nothing else under the lock can panic half-way.
         self.0.hooks.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }

@@ -3,7 +3,7 @@
 use std::marker::PhantomData;
 
 use crate::context::RunContext;
-use crate::error::ModelError;
+use crate::error::{ModelError, ModelErrorKind};
 use crate::loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Serve};
 use crate::model::{Batch, Model};
 use crate::signature::Signature;
@@ -114,7 +114,13 @@ impl<I, O, F: RowFn<I, O>> Model for FnInstance<'_, I, O, F> {
                 return Err(ModelError::cancelled());
             }
             let Some(input) = row.take_input() else { continue };
-            row.finish((self.model.function)(input, ctx));
+            let answer = (self.model.function)(input, ctx);
+            let crashed =
+                answer.as_ref().err().filter(|error| error.kind() == ModelErrorKind::Crashed).cloned();
+            row.finish(answer);
+            if let Some(error) = crashed {
+                return Err(error);
+            }
         }
         Ok(())
     }

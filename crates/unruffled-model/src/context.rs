@@ -59,8 +59,9 @@ impl<'a> RunContext<'a> {
         self.cancel.is_cancelled()
     }
 
-    /// Has `hook` run, once, on another thread, when nobody waits any more: the way to stop a library that is running.
-    /// The hook neither runs nor is running once the guard is dropped.
+    /// Has `hook` run, once, when nobody waits any more: the way to stop a library that is running. It runs on the thread
+    /// that gives up last, or at once on this one if that has happened already. The hook neither runs nor is running once
+    /// the guard is dropped.
     #[must_use = "dropping the guard takes the hook away"]
     pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> HookGuard<'a> {
         self.cancel.on_cancel(hook)

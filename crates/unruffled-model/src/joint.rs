@@ -27,19 +27,19 @@ pub trait TensorRun {
 ///
 /// `InvalidInput`, see [`Signature::check`](crate::Signature::check).
 pub fn admit_tensors(info: &ModelInfo, inputs: &Tensors) -> Result<Footprint, ModelError> {
-    info.signature.check(inputs)?;
-    let bytes = inputs.byte_len();
+    let bytes = info.signature.weigh(inputs)?;
     if info.batching != Batching::Joint {
         return Ok(Footprint { rows: 1, bytes, bucket: 0 });
     }
     let (mut rows, mut shapes) = (1, DefaultHasher::new());
     for spec in &info.signature.inputs {
-        if let Some([first, rest @ ..]) = inputs.get(&spec.name).map(Tensor::shape) {
-            rows = *first;
-            rest.hash(&mut shapes);
-        }
+        // An input that was left out is another shape than any that was given.
+        let shape = inputs.get(&spec.name).map(Tensor::shape);
+        shape.map(|shape| shape.get(1..)).hash(&mut shapes);
+        rows = shape.and_then(|shape| shape.first()).copied().unwrap_or(rows);
     }
-    Ok(Footprint { rows, bytes, bucket: shapes.finish() })
+    // Rows without elements would otherwise be free, however many there are.
+    Ok(Footprint { rows, bytes: bytes.max(rows), bucket: shapes.finish() })
 }
 
 /// Makes a [`Model`] of a [`TensorRun`]: gathers the rows of a batch, fills inputs that were left out, runs, scatters.
@@ -67,9 +67,7 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
         rows: &mut [Row<Tensors, Tensors>],
         ctx: &RunContext<'_>,
     ) -> Result<(), ModelError> {
-        let counts: Vec<usize> =
-            rows.iter().map(|row| input(row).map(row_count)).collect::<Result<_, _>>()?;
-        let inputs = self.gather(rows)?;
+        let (inputs, counts) = self.gather(rows)?;
         let outputs = self.run.run(&inputs, ctx)?;
         let total = counts.iter().sum::<usize>();
         for (name, output) in outputs.iter() {
@@ -88,7 +86,8 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
         Ok(())
     }
 
-    fn gather(&self, rows: &[Row<Tensors, Tensors>]) -> Result<Tensors, ModelError> {
+    /// Joins the inputs of all rows, and tells how many rows each has brought.
+    fn gather(&self, rows: &[Row<Tensors, Tensors>]) -> Result<(Tensors, Vec<usize>), ModelError> {
         let filled: Vec<Cow<'_, Tensors>> = rows
             .iter()
             .map(|row| {
@@ -104,7 +103,8 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
             let whole = Tensor::concat(parts.iter().copied()).map_err(|error| error.at(name))?;
             Ok((name.clone(), whole))
         });
-        joined.collect()
+        let joined = joined.collect::<Result<_, ModelError>>()?;
+        Ok((joined, filled.iter().map(|inputs| row_count(inputs)).collect()))
     }
 }
 
@@ -125,8 +125,8 @@ impl<R: TensorRun> Model for JointModel<'_, R> {
         match batch.rows_mut() {
             [] => Ok(()),
             [row] => {
-                let answer = self.run_one(input(row)?, ctx);
-                row.finish(answer);
+                let answer = self.run_one(input(row)?, ctx)?;
+                row.finish(Ok(answer));
                 Ok(())
             }
             rows => self.run_joint(rows, ctx),
@@ -214,5 +214,7 @@ mod tests {
         assert_eq!((a.rows, b.rows, c.rows), (1, 5, 1));
         assert_eq!((a.bytes, b.bytes), (8, 40));
         assert!(a.bucket == b.bucket && a.bucket != c.bucket);
+        // Rows without elements are not free.
+        assert_eq!(weigh(&request(1 << 20, 0, 0.)).bytes, 1 << 20);
     }
 }

@@ -2,11 +2,12 @@
 
 use std::fmt;
 
+use bytes::Bytes;
 use smallvec::SmallVec;
 
 use crate::dtype::DType;
 use crate::error::ModelError;
-use crate::tensor::Tensor;
+use crate::tensor::{Tensor, element_count};
 use crate::tensors::{Name, Tensors};
 
 /// One dimension of a model's input or output.
@@ -50,10 +51,14 @@ impl TensorSpec {
         Self { name: name.into(), dtype, dims: Some(dims.into()), default: None }
     }
 
-    /// The default in the shape that the symbols of a request give it.
-    fn fill(&self, default: &Tensor, symbols: &Symbols<'_>) -> Result<Tensor, ModelError> {
+    /// The shape that the symbols of a request give the default; `None` if it has its own.
+    fn default_shape(
+        &self,
+        default: &Tensor,
+        symbols: &Symbols<'_>,
+    ) -> Result<Option<Vec<usize>>, ModelError> {
         let Some(dims) = self.dims.as_deref().filter(|_| default.shape().is_empty()) else {
-            return Ok(default.clone());
+            return Ok(None);
         };
         let size = |dim: &Dim| {
             let known = match dim {
@@ -67,8 +72,7 @@ impl TensorSpec {
                 ModelError::invalid_input(message).at(&self.name)
             })
         };
-        let shape: Vec<usize> = dims.iter().map(size).collect::<Result<_, _>>()?;
-        default.repeated(&shape)
+        dims.iter().map(size).collect::<Result<_, _>>().map(Some)
     }
 
     fn check<'a>(&'a self, tensor: &Tensor, symbols: &mut Symbols<'a>) -> Result<(), ModelError> {
@@ -172,9 +176,27 @@ impl Signature {
     ///
     /// `InvalidInput` that names the first input at fault and what was expected of it.
     pub fn check(&self, inputs: &Tensors) -> Result<(), ModelError> {
+        self.weigh(inputs).map(drop)
+    }
+
+    /// Checks the inputs of one request, and gives the bytes that they take together with the defaults of those that were
+    /// left out. Allocates nothing for these.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` as [`check`](Self::check).
+    pub fn weigh(&self, inputs: &Tensors) -> Result<usize, ModelError> {
         let symbols = self.bind(inputs)?;
-        // A default that no request could fill is found here, not in the middle of a batch.
-        self.defaults(inputs).try_for_each(|(spec, default)| spec.fill(default, &symbols).map(drop))
+        let mut bytes = inputs.byte_len();
+        for (spec, default) in self.defaults(inputs) {
+            let count = match spec.default_shape(default, &symbols)? {
+                Some(shape) => element_count(&shape).map_err(|error| error.at(&spec.name))?,
+                None => default.len(),
+            };
+            bytes =
+                bytes.saturating_add(count.saturating_mul(spec.dtype.size().unwrap_or(size_of::<Bytes>())));
+        }
+        Ok(bytes)
     }
 
     /// The inputs with the defaults of those that were left out; `None` if none was.
@@ -189,7 +211,11 @@ impl Signature {
         let symbols = self.bind(inputs)?;
         let mut filled = inputs.clone();
         for (spec, default) in self.defaults(inputs) {
-            filled.insert(spec.name.clone(), spec.fill(default, &symbols)?);
+            let whole = match spec.default_shape(default, &symbols)? {
+                Some(shape) => default.repeated(&shape).map_err(|error| error.at(&spec.name))?,
+                None => default.clone(),
+            };
+            filled.insert(spec.name.clone(), whole);
         }
         Ok(Some(filled))
     }
@@ -352,6 +378,15 @@ mod tests {
             nothing,
             "`ids`: input is missing, and nothing given says what `batch` is; expected ids: i64 [batch, sequence]"
         );
+    }
+
+    #[test]
+    fn defaults_weigh_what_they_will_take() {
+        let mut signature = two_inputs();
+        signature.inputs[1].default = Some(Tensor::scalar(1_f32));
+        let given = Tensors::new().with("ids", ids([1000, 1000]));
+        // 8 bytes for each given element, and 2 times 4 for what is filled in; nothing of it is made.
+        assert_eq!(signature.weigh(&given).unwrap(), 1000 * 1000 * (8 + 2 * 4));
     }
 
     #[test]

@@ -65,7 +65,7 @@ mod tests {
             Some(r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[0.0,0.0]}]}"#),
         );
         check(
-            &signature(DType::Bytes, &[batch.clone()]),
+            &signature(DType::Bytes, std::slice::from_ref(&batch)),
             Some(r#"{"inputs":[{"name":"x","shape":[1],"datatype":"BYTES","data":["text"]}]}"#),
         );
         check(&signature(DType::F32, &[batch, Dim::Fixed(5)]), None);

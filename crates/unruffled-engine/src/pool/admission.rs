@@ -11,6 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::queue::{Full, Key};
 use crate::reply::{Left, Ticket};
 use crate::request::RequestOptions;
+use crate::sync::wake;
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Takes a request in, or says why not. Runs on the caller's thread.
@@ -20,8 +21,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         input: I,
         options: RequestOptions,
     ) -> Result<Arc<Ticket<O>>, Error> {
-        let footprint =
+        let mut footprint =
             self.model.admit(&input).map_err(|error| Error::from_model(error).of_model(&self.name))?;
+        // So that sums over the queue cannot overflow.
+        footprint.rows = footprint.rows.min(u32::MAX as usize);
         if options.deadline.is_some_and(|deadline| deadline <= now) {
             return Err(self.late("the deadline had passed on arrival"));
         }
@@ -128,7 +131,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
         drop(state);
         // Callers first; then the models' hooks, and the inputs, which may be large.
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        wakers.into_iter().for_each(wake);
         runs.iter().for_each(|run| run.leave());
         next
     }

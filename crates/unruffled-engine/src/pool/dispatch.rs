@@ -1,6 +1,5 @@
 //! Dispatch: an instance takes a batch out of the queue, formed at that moment, and hands the answers back.
 
-use std::any::Any;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -12,6 +11,7 @@ use super::{Company, Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::reply::{Outcome, Run};
 use crate::request::{Response, Timings};
+use crate::sync::wake;
 
 /// With one core, looking for work keeps away whoever would bring it.
 static SINGLE_CORE: LazyLock<bool> =
@@ -48,15 +48,6 @@ pub(crate) enum Failure {
     Error(ModelError),
     /// It panicked, with this text.
     Panic(String),
-}
-
-impl Failure {
-    /// The failure behind a caught panic.
-    pub(crate) fn panic(payload: &(dyn Any + Send)) -> Self {
-        let text = payload.downcast_ref::<&str>().copied();
-        let text = text.or_else(|| payload.downcast_ref::<String>().map(String::as_str));
-        Failure::Panic(text.unwrap_or("no message").to_owned())
-    }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -114,6 +105,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let size = taken.len();
         let (mut tickets, mut inputs) = (Vec::with_capacity(size), Vec::with_capacity(size));
         let mut requests = Vec::with_capacity(size);
+        // Dropped when nothing can be lost any more: an input's end is its owner's code, and may panic.
+        let mut unwanted = Vec::new();
         let (mut rows, mut deadline) = (0, Some(now));
         for Waiting { ticket, input } in taken {
             if ticket.deadline.is_some_and(|deadline| deadline <= now) {
@@ -125,7 +118,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 requests.push(ticket.context.clone());
                 inputs.push(input);
                 tickets.push(ticket);
+                continue;
             }
+            unwanted.push(input);
         }
         if tickets.is_empty() {
             return None;
@@ -136,6 +131,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if let Some(error) = self.closed.get() {
             self.give_up(tickets.iter(), error);
         }
+        run.leave();
+        drop(unwanted);
         Some(Work { batch: Batch::new(inputs), run, tickets, requests, deadline, rows, taken: now })
     }
 
@@ -151,7 +148,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let Work { batch, tickets, rows, taken, .. } = work;
         let run = now.saturating_duration_since(taken);
 
-        *self.running[slot].lock() = None;
         if tickets.iter().any(|ticket| ticket.deadline.is_some()) {
             let mut state = self.state.lock();
             for ticket in tickets.iter() {
@@ -164,6 +160,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.cost.observe(run, rows);
         }
 
+        // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
         // All answers first, then all wake-ups: woken callers take the core from this thread.
         let mut wakers = Vec::with_capacity(tickets.len());
         for (ticket, row) in tickets.iter().zip(batch.into_rows()) {
@@ -177,7 +174,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             let outcome = self.outcome(row.into_answer(), failure, &ticket.context, timings);
             wakers.extend(ticket.answer(outcome));
         }
-        wakers.into_iter().for_each(std::task::Waker::wake);
+        *self.running[slot].lock() = None;
+        wakers.into_iter().for_each(wake);
         run / row_count
     }
 

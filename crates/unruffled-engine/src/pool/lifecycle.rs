@@ -8,6 +8,7 @@ use tokio::sync::watch;
 use super::{Phase, Pool};
 use crate::error::{Error, ErrorKind};
 use crate::reply::{Left, Ticket};
+use crate::sync::wake;
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// An instance thread has begun.
@@ -25,6 +26,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.close(error);
         }
         self.threads.send_modify(|threads| *threads -= 1);
+        // Those in a pause may have been waiting for this one to run dry.
+        self.tell_all();
     }
 
     fn tell_all(&self) {
@@ -52,6 +55,20 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.state.lock().live -= 1;
     }
 
+    /// An instance has gone in the middle of something: whoever waits for its run is told.
+    pub(crate) fn abandon(&self, slot: usize) {
+        let Some(company) = self.running[slot].lock().take() else { return };
+        let mut state = self.state.lock();
+        for ticket in company.iter() {
+            if let Some(deadline) = ticket.deadline {
+                state.deadlines.remove(&(deadline, ticket.key.arrival()));
+            }
+        }
+        drop(state);
+        let error = self.error(ErrorKind::ModelCrashed, "its instance broke down; it is replaced");
+        self.give_up(company.iter(), &error);
+    }
+
     /// An instance could not be built. While there is no other, nobody waits in vain.
     pub(crate) fn instance_failed(&self, error: &Error) {
         let mut state = self.state.lock();
@@ -72,7 +89,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.tell_all();
         for waiting in queued {
             if let (_, Some(waker)) = waiting.ticket.give_up(|| error.clone()) {
-                waker.wake();
+                wake(waker);
             }
         }
     }
@@ -141,7 +158,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         for ticket in tickets {
             let (left, waker) = ticket.give_up(|| error.clone());
             if let Some(waker) = waker {
-                waker.wake();
+                wake(waker);
             }
             if let Left::Run(run) = left {
                 run.leave();

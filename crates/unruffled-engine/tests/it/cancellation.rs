@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use unruffled_engine::{Engine, ErrorKind};
-use unruffled_model::Batching;
+use unruffled_model::{Batching, RunContext};
 use unruffled_testing::scripted::Gate;
 
 use crate::support::{adding, check_error, ids};
@@ -104,4 +104,31 @@ async fn a_run_that_cannot_stop_keeps_its_slot() {
     assert_eq!(handle.status().running, 1);
     gate.open();
     assert_eq!(handle.infer(2).await.unwrap().output, 3);
+}
+
+/// A hook or a waker that panics is its owner's fault: deadlines go on firing for everybody else.
+#[tokio::test]
+async fn a_hook_that_panics_does_not_stop_the_timer() {
+    let (tell, told) = std::sync::mpsc::channel();
+    let engine = Engine::new();
+    let stubborn = engine
+        .wrap_interruptible(move |bad: bool, ctx: &RunContext<'_>| {
+            if bad {
+                let _hook = ctx.on_cancel(|| panic!("a bad hook"));
+                tell.send(()).unwrap();
+                while !ctx.is_cancelled() {
+                    std::thread::yield_now();
+                }
+            }
+            Ok(())
+        })
+        .build()
+        .unwrap();
+    check_error(stubborn.infer(true).timeout(SOON).await, ErrorKind::DeadlineExceeded, "the deadline passed");
+    told.recv().unwrap();
+    let gate = Gate::closed();
+    let handle = engine.wrap_model(adding().gated(&gate)).build().unwrap();
+    let _running = handle.infer(0).submit();
+    gate.entered();
+    check_error(handle.infer(1).timeout(SOON).await, ErrorKind::DeadlineExceeded, "the deadline passed");
 }

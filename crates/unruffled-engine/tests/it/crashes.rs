@@ -1,8 +1,8 @@
 //! A model that breaks costs its instance and its batch, nothing else.
 
 use unruffled_engine::{Engine, ErrorKind};
-use unruffled_model::ModelError;
-use unruffled_testing::scripted::Gate;
+use unruffled_model::{ModelError, RunContext};
+use unruffled_testing::scripted::{Gate, ScriptedModel};
 
 use crate::support::{adding, check_alive, check_error, runtime};
 
@@ -75,4 +75,77 @@ fn nobody_waits_for_an_instance_that_cannot_be_built() {
     };
     assert_eq!(outcome.unwrap().output, 1);
     check_alive(&runtime, &handle);
+}
+
+/// An input whose end panics: a caller's own code, on the instance's thread.
+struct Fragile(u32);
+
+impl Drop for Fragile {
+    fn drop(&mut self) {
+        assert_ne!(self.0, 13, "an unlucky input");
+    }
+}
+
+#[tokio::test]
+async fn an_input_that_panics_when_dropped_hangs_nobody() {
+    let model = ScriptedModel::new(|x: Fragile, _: &RunContext<'_>| {
+        let answer = x.0 + 1;
+        // Dropped later, by the engine.
+        std::mem::forget(x);
+        Ok(answer)
+    });
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    handle.infer(Fragile(0)).await.unwrap();
+    // The script fails the run before it has taken the input, which is then the engine's to drop.
+    script.fail_next(ModelError::failed("out of luck"));
+    let outcome = handle.infer(Fragile(13)).await;
+    check_error(outcome, ErrorKind::ModelCrashed, "its instance broke down");
+    assert_eq!(handle.infer(Fragile(1)).await.unwrap().output, 2);
+    let status = handle.status();
+    assert_eq!((status.instances, status.running, status.ready), (1, 0, true));
+}
+
+#[tokio::test]
+async fn a_crash_of_a_batch_of_one_tensor_request_replaces_the_instance() {
+    use unruffled_model::{JointModel, LoadedModel, ModelInfo, Serve, Tensor, TensorRun, Tensors};
+    use unruffled_testing::scripted::doubling;
+
+    /// Crashes at the first run of each instance but the second.
+    struct Mortal(ModelInfo, std::sync::atomic::AtomicUsize);
+    struct Run<'a>(&'a Mortal);
+
+    impl TensorRun for Run<'_> {
+        fn run(&mut self, inputs: &Tensors, _: &RunContext<'_>) -> Result<Tensors, ModelError> {
+            match self.0.1.load(std::sync::atomic::Ordering::SeqCst) {
+                1 => Err(ModelError::crashed("the process died")),
+                _ => Ok(Tensors::new().with("y", inputs.get("x").unwrap().clone())),
+            }
+        }
+    }
+
+    impl LoadedModel for Mortal {
+        type Input = Tensors;
+        type Output = Tensors;
+
+        fn info(&self) -> &ModelInfo {
+            &self.0
+        }
+
+        fn admit(&self, inputs: &Tensors) -> Result<unruffled_model::Footprint, ModelError> {
+            unruffled_model::admit_tensors(&self.0, inputs)
+        }
+
+        fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
+            self.1.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            serve(&mut JointModel::new(&self.0, Run(self)));
+            Ok(())
+        }
+    }
+
+    let model = Mortal(doubling().info().clone(), 0.into());
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    let request = || Tensors::new().with("x", Tensor::filled(&[1, 2], 1_f32).unwrap());
+    check_error(handle.infer(request()).await, ErrorKind::ModelCrashed, "the process died");
+    assert!(handle.infer(request()).await.is_ok(), "the instance was not replaced");
 }

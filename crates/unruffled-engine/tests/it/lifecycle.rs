@@ -172,3 +172,28 @@ async fn an_engine_that_is_dropped_still_answers() {
     gate.open();
     assert_eq!(answer.await.unwrap().output, 1);
 }
+
+#[tokio::test]
+async fn a_grace_without_end_is_no_bound() {
+    let engine = Engine::new();
+    let model = engine.wrap(|x: u32| x + 1).build().unwrap();
+    let answer = model.infer(1).submit();
+    let drained = engine.shutdown(Duration::MAX).await;
+    assert!(!drained.cancelled);
+    assert_eq!(answer.await.unwrap().output, 2);
+}
+
+#[tokio::test]
+async fn shutting_down_stops_what_is_being_loaded() {
+    let engine = Engine::new();
+    let loading: Loading<u32, u32> = engine
+        .load_with("endless", PoolOptions::default(), |ctx| {
+            while !ctx.is_cancelled() {
+                std::thread::yield_now();
+            }
+            Err(ModelError::cancelled())
+        })
+        .unwrap();
+    engine.shutdown(LONG).await;
+    assert_eq!(loading.await.unwrap_err().kind(), ErrorKind::Cancelled);
+}

@@ -94,7 +94,7 @@ fn damaged_documents_never_panic() {
             match outcome {
                 Ok(()) => read += 1,
                 Err(error) => {
-                    assert!(!error.to_string().is_empty() && error.to_string().len() < 1500, "seed {seed}")
+                    assert!(!error.to_string().is_empty() && error.to_string().len() < 1500, "seed {seed}");
                 }
             }
         }
