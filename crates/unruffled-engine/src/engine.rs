@@ -307,7 +307,7 @@ impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
 
 /// Drops models where it keeps nobody waiting: freeing their weights may take a while.
 fn let_go(members: Vec<Arc<dyn Member>>) {
-    if let Err(error) = thread::start("unruffled-unload".into(), Intent::Load, move || drop(members)) {
+    if let Err(error) = thread::start("unruffled-unload", Intent::Load, move || drop(members)) {
         tracing::debug!(%error, "models are freed where they are let go");
     }
 }

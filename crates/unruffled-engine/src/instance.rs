@@ -20,7 +20,7 @@ pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>
     for slot in 0..pool.options().instances {
         // Counted before it runs, so that nobody finds the pool empty in between.
         let presence = Presence::new(pool);
-        thread::start(thread_name(pool, slot), Intent::CheapModel, move || {
+        thread::start(&thread_name(pool, slot), Intent::CheapModel, move || {
             live(&presence.0, slot);
         })
         .map_err(|error| {

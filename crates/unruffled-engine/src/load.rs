@@ -71,7 +71,7 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
             // Nobody hears it if the load was dropped in this very moment: then the model stays, under its name.
             let _ = tell_outcome.send(loaded);
         };
-        thread::start(format!("load {name}"), Intent::Load, body).map_err(|error| {
+        thread::start(&format!("load {name}"), Intent::Load, body).map_err(|error| {
             Error::new(ErrorKind::NotReady, format!("no thread to load it: {error}")).of_model(name)
         })?;
         Ok(Self { outcome, progress, cancel, name: name.clone() })

@@ -31,8 +31,8 @@ impl Intent {
 }
 
 /// Starts a thread that nobody joins: its end is told by what it owns.
-pub(crate) fn start(name: String, intent: Intent, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
-    let entered = name.clone();
+pub(crate) fn start(name: &str, intent: Intent, body: impl FnOnce() + Send + 'static) -> io::Result<()> {
+    let entered = name.to_owned();
     #[allow(clippy::disallowed_methods, reason = "the one place where threads are made")]
     std::thread::Builder::new().name(name.replace('\0', "")).spawn(move || {
         enter(&entered, intent);

@@ -71,7 +71,7 @@ impl Timer {
     pub(crate) fn start() -> std::io::Result<Self> {
         let shared = Arc::new(Shared::default());
         let running = Arc::clone(&shared);
-        thread::start("unruffled-timer".into(), Intent::Timer, move || running.run())?;
+        thread::start("unruffled-timer", Intent::Timer, move || running.run())?;
         Ok(Self(Arc::new(Stopper(shared))))
     }
 

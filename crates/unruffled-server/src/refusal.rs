@@ -166,13 +166,13 @@ mod tests {
             (ErrorKind::ModelCrashed, 500),
             (ErrorKind::ShuttingDown, 503),
         ];
-        let mapped = ErrorKind::ALL.map(|kind| (kind, status_of(kind).as_u16()));
+        let mapped: Vec<_> = ErrorKind::ALL.iter().map(|&kind| (kind, status_of(kind).as_u16())).collect();
         assert_eq!(mapped, expected, "a new kind needs a line in the map");
     }
 
     #[test]
     fn only_overload_says_when_to_try_again() {
-        for kind in ErrorKind::ALL {
+        for &kind in ErrorKind::ALL {
             let response = Refusal::from(Error::new(kind, "text")).into_response();
             let retry = response.headers().get(header::RETRY_AFTER);
             assert_eq!(retry.is_some(), kind == ErrorKind::Overloaded, "{kind:?}");

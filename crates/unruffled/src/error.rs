@@ -193,7 +193,7 @@ mod tests {
 
     #[test]
     fn engine_errors_keep_their_kind_both_ways() {
-        for kind in EngineErrorKind::ALL {
+        for &kind in EngineErrorKind::ALL {
             let error = Error::from(unruffled_engine::Error::new(kind, "why"));
             assert_eq!(error.kind(), ErrorKind::Engine(kind));
             assert_eq!(unruffled_engine::Error::from(error).kind(), kind);
