@@ -17,6 +17,22 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
+/// Those who are to be woken once all of them have been answered: when this is dropped, whatever happens meanwhile.
+#[derive(Default)]
+pub(crate) struct Wakers(Vec<Waker>);
+
+impl Wakers {
+    pub(crate) fn add(&mut self, waker: Option<Waker>) {
+        self.0.extend(waker);
+    }
+}
+
+impl Drop for Wakers {
+    fn drop(&mut self) {
+        self.0.drain(..).for_each(wake);
+    }
+}
+
 #[cfg(not(unruffled_loom))]
 pub(crate) use std::sync::{
     Arc,

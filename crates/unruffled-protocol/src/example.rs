@@ -62,11 +62,11 @@ mod tests {
         let batch = Dim::Symbolic("batch".into());
         check(
             &signature(DType::F32, &[batch.clone(), Dim::Fixed(2)]),
-            Some(r#"{"inputs":[{"name":"x","shape":[1,2],"datatype":"FP32","data":[0.0,0.0]}]}"#),
+            Some(r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[0.0,0.0]}]}"#),
         );
         check(
             &signature(DType::Bytes, std::slice::from_ref(&batch)),
-            Some(r#"{"inputs":[{"name":"x","shape":[1],"datatype":"BYTES","data":["text"]}]}"#),
+            Some(r#"{"inputs":[{"name":"x","datatype":"BYTES","shape":[1],"data":["text"]}]}"#),
         );
         check(&signature(DType::F32, &[batch, Dim::Fixed(5)]), None);
         check(&Signature::default(), None);

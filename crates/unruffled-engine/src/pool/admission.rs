@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 use crate::queue::{Full, Key};
 use crate::reply::{Left, Ticket};
 use crate::request::RequestOptions;
-use crate::sync::wake;
+use crate::sync::Wakers;
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Takes a request in, or says why not. Runs on the caller's thread.
@@ -100,9 +100,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return;
         }
         let mut state = self.state.lock();
-        if let Some(deadline) = ticket.deadline {
-            state.deadlines.remove(&(deadline, ticket.key.arrival()));
-        }
+        state.forget_deadline(ticket);
         let removed = state.queue.remove(&ticket.key);
         drop(state);
         drop(removed);
@@ -113,7 +111,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// Ends what is due with `DeadlineExceeded`, and says when the next is due.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
-        let (mut wakers, mut runs, mut removed) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut wakers, mut runs, mut removed) = (Wakers::default(), Vec::new(), Vec::new());
         let mut state = self.state.lock();
         while let Some(entry) = state.deadlines.first_entry() {
             if entry.key().0 > now {
@@ -121,7 +119,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
             let ticket = entry.remove();
             let (left, waker) = ticket.give_up(|| self.late("the deadline passed"));
-            wakers.extend(waker);
+            wakers.add(waker);
             match left {
                 Left::Queue => removed.extend(state.queue.remove(&ticket.key)),
                 Left::Run(run) => runs.push(run),
@@ -131,7 +129,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
         drop(state);
         // Callers first; then the models' hooks, and the inputs, which may be large.
-        wakers.into_iter().for_each(wake);
+        drop(wakers);
         runs.iter().for_each(|run| run.leave());
         next
     }

@@ -11,7 +11,7 @@ use super::{Company, Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::reply::{Outcome, Run};
 use crate::request::{Response, Timings};
-use crate::sync::wake;
+use crate::sync::Wakers;
 
 /// With one core, looking for work keeps away whoever would bring it.
 static SINGLE_CORE: LazyLock<bool> =
@@ -150,11 +150,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
         if tickets.iter().any(|ticket| ticket.deadline.is_some()) {
             let mut state = self.state.lock();
-            for ticket in tickets.iter() {
-                if let Some(deadline) = ticket.deadline {
-                    state.deadlines.remove(&(deadline, ticket.key.arrival()));
-                }
-            }
+            tickets.iter().for_each(|ticket| state.forget_deadline(ticket));
         }
         if failure.is_none() {
             self.cost.observe(run, rows);
@@ -162,7 +158,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
         // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
         // All answers first, then all wake-ups: woken callers take the core from this thread.
-        let mut wakers = Vec::with_capacity(tickets.len());
+        let mut wakers = Wakers::default();
         for (ticket, row) in tickets.iter().zip(batch.into_rows()) {
             let timings = Timings {
                 queue: taken.saturating_duration_since(ticket.arrived),
@@ -172,10 +168,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 instance: slot,
             };
             let outcome = self.outcome(row.into_answer(), failure, &ticket.context, timings);
-            wakers.extend(ticket.answer(outcome));
+            wakers.add(ticket.answer(outcome));
         }
         *self.running[slot].lock() = None;
-        wakers.into_iter().for_each(wake);
+        drop(wakers);
         run / row_count
     }
 

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use super::{Phase, Pool};
 use crate::error::{Error, ErrorKind};
 use crate::reply::{Left, Ticket};
-use crate::sync::wake;
+use crate::sync::Wakers;
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// An instance thread has begun.
@@ -59,11 +59,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(crate) fn abandon(&self, slot: usize) {
         let Some(company) = self.running[slot].lock().take() else { return };
         let mut state = self.state.lock();
-        for ticket in company.iter() {
-            if let Some(deadline) = ticket.deadline {
-                state.deadlines.remove(&(deadline, ticket.key.arrival()));
-            }
-        }
+        company.iter().for_each(|ticket| state.forget_deadline(ticket));
         drop(state);
         let error = self.error(ErrorKind::ModelCrashed, "its instance broke down; it is replaced");
         self.give_up(company.iter(), &error);
@@ -80,18 +76,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.first.get_or_insert_with(|| Err(error.clone()));
         state.broken = Some(error.clone());
         let queued: Vec<_> = state.queue.drain().collect();
-        for waiting in &queued {
-            if let Some(deadline) = waiting.ticket.deadline {
-                state.deadlines.remove(&(deadline, waiting.ticket.key.arrival()));
-            }
-        }
+        queued.iter().for_each(|waiting| state.forget_deadline(&waiting.ticket));
         drop(state);
         self.tell_all();
-        for waiting in queued {
-            if let (_, Some(waker)) = waiting.ticket.give_up(|| error.clone()) {
-                wake(waker);
-            }
-        }
+        self.give_up(queued.iter().map(|waiting| &waiting.ticket), &error);
     }
 
     /// Blocks until the first instance is up, or could not be built, or there will be none.
@@ -155,14 +143,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     where
         O: 'a,
     {
+        let (mut wakers, mut runs) = (Wakers::default(), Vec::new());
         for ticket in tickets {
             let (left, waker) = ticket.give_up(|| error.clone());
-            if let Some(waker) = waker {
-                wake(waker);
-            }
+            wakers.add(waker);
             if let Left::Run(run) = left {
-                run.leave();
+                runs.push(run);
             }
         }
+        drop(wakers);
+        runs.iter().for_each(|run| run.leave());
     }
 }

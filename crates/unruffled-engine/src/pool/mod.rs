@@ -123,6 +123,15 @@ struct State<I, O> {
     broken: Option<Error>,
 }
 
+impl<I, O> State<I, O> {
+    /// The request will be told by somebody else than the timer.
+    fn forget_deadline(&mut self, ticket: &Ticket<O>) {
+        if let Some(deadline) = ticket.deadline {
+            self.deadlines.remove(&(deadline, ticket.key.arrival()));
+        }
+    }
+}
+
 /// The requests that share a run.
 type Company<O> = Arc<[Arc<Ticket<O>>]>;
 

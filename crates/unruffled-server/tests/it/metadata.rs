@@ -126,7 +126,7 @@ fn the_page_has_a_line_for_each_model_that_works() {
     client.write(format!("GET / HTTP/1.1\r\nHost: {address}\r\n\r\n"));
     let page = client.answer();
     assert!(page.header("content-type").unwrap().starts_with("text/plain"));
-    let body = r#"{"inputs":[{"name":"x","shape":[1, 2],"datatype":"FP32","data":[0,0]}]}"#;
+    let body = r#"{"inputs":[{"name":"x","datatype":"FP32","shape":[1,2],"data":[0.0,0.0]}]}"#;
     let name = "it%27s%20%2F%20%C3%BC";
     for name in ["m", name] {
         let line = format!("curl http://{address}/v2/models/{name}/infer -d '{body}'");
