@@ -50,6 +50,9 @@ impl Engine {
     }
 
     /// Makes a model of a function, without a name in the registry: its [`Handle`] is all there is.
+    ///
+    /// Of its inputs, only the size of the type counts as waiting in the queue. For inputs that hold much more, say how much:
+    /// [`FnModel::with_bytes`], and [`wrap_model`](Self::wrap_model).
     pub fn wrap<I, O, F>(&self, function: F) -> Wrap<I, O>
     where
         I: Send + 'static,
