@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
+use tokio::runtime::{Builder, Runtime};
 
 /// Steps of arithmetic that take about a microsecond here, on a core of one's own.
 static STEPS_PER_MICROSECOND: LazyLock<f64> = LazyLock::new(|| {
@@ -32,6 +33,15 @@ pub fn busy(cost: Duration, input: u64) -> u64 {
         steps((cost.as_secs_f64() * 1e6 * *STEPS_PER_MICROSECOND) as u64);
     }
     input
+}
+
+/// The event loop of all benchmarks: tokio with two workers.
+///
+/// # Panics
+///
+/// If the operating system refuses it.
+pub fn runtime() -> Runtime {
+    Builder::new_multi_thread().worker_threads(2).enable_all().build().expect("a runtime starts")
 }
 
 /// An empty histogram of durations, from 1 ns to a minute, to three digits.

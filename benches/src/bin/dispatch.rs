@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use benches::{busy, cpu_time, histogram, machine, median, quantile, rate, record};
+use benches::{busy, cpu_time, histogram, machine, median, quantile, rate, record, runtime};
 use hdrhistogram::Histogram;
 use tokio::runtime::Runtime;
 use unruffled_engine::{Engine, Handle};
@@ -108,11 +108,7 @@ async fn call_until(way: Way, cost: Duration, caller: u64, end: Instant) -> Hist
 }
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = runtime();
     println!(
         "# Dispatch overhead\n\n{}; tokio with 2 workers; medians of {ROUNDS} interleaved rounds.",
         machine()

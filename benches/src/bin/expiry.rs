@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use benches::{busy, histogram, machine, quantile, record};
+use benches::{busy, histogram, machine, quantile, record, runtime};
 use hdrhistogram::Histogram;
 use unruffled_engine::{Engine, ErrorKind};
 
@@ -14,11 +14,7 @@ const TIMEOUT: Duration = Duration::from_millis(5);
 const COST: Duration = Duration::from_millis(200);
 
 fn main() {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .enable_all()
-        .build()
-        .expect("a runtime starts");
+    let runtime = runtime();
     let engine = Engine::new();
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let model = engine.wrap(|input: u64| busy(COST, input)).instances(cores).build().expect("threads start");

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use benches::{busy, histogram, machine, quantile, record};
+use benches::{busy, histogram, machine, quantile, record, runtime};
 use hdrhistogram::Histogram;
 use unruffled_engine::{Engine, Handle};
 use unruffled_server::{Server, ServerOptions};
@@ -130,11 +130,7 @@ fn main() {
     let model = engine.wrap(|input: u64| busy(COST, input)).instances(cores).build().expect("threads start");
     let mut idle = Duration::ZERO;
     for way in [Way::Idle, Way::Engine(model), Way::SpawnBlocking, Way::PlainCall] {
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(2)
-            .enable_all()
-            .build()
-            .expect("a runtime starts");
+        let runtime = runtime();
         let name = way.name();
         // On the runtime's own threads, where an application's tasks live.
         let beats = runtime.block_on(async { tokio::spawn(beat_under(way)).await.expect("no panic") });

@@ -149,8 +149,13 @@ async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<Te
     let mut loaded = Vec::new();
     let mut failed = 0;
     while let Some(joined) = loads.join_next().await {
-        let Ok((folder, took, outcome)) = joined else {
-            continue;
+        let (folder, took, outcome) = match joined {
+            Ok(loaded) => loaded,
+            Err(error) => {
+                failed += 1;
+                terminal::warn(&format!("a load came to no end: {error}"));
+                continue;
+            }
         };
         match outcome {
             Ok(handle) => {
