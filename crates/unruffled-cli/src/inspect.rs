@@ -5,8 +5,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use unruffled::{
-    Backends, Batching, Dim, Engine, ErrorKind, InputReader, ModelFolder, ModelInfo, OnnxSummary,
-    QueueLimits, Repository, TensorSpec,
+    Backends, Batching, Dim, Engine, ErrorKind, InputReader, ModelFolder, ModelInfo, OnnxSummary, Repository,
+    TensorSpec,
 };
 
 use crate::args::Inspect;
@@ -180,13 +180,14 @@ impl Report {
         page.push_str(&rows(&info.signature.outputs, &|spec| {
             config.output(&spec.name).map_or(String::new(), notes::output)
         }));
+        let options = config.run.pool_options();
         heading(page, "runs");
         field(page, "backend", &self.backend);
         match info.batching {
             Batching::Joint => {
-                let most = config.run.max_batch;
-                let most = most.map_or(String::new(), |rows| format!(", up to {rows} rows a run"));
-                field(page, "batching", format_args!("{GOOD}requests are joined{GOOD:#}{most}"));
+                let most = options.max_batch();
+                let joined = format_args!("{GOOD}requests are joined{GOOD:#}, up to {most} rows a run");
+                field(page, "batching", joined);
             }
             Batching::Sequential => field(page, "batching", "requests run one after the other"),
             Batching::Single => {
@@ -197,16 +198,14 @@ impl Report {
                 );
             }
         }
-        let instances = config.run.instances.map_or(1, usize::from);
+        let instances = options.instances();
         field(
             page,
             "instances",
             format_args!("{instances}, of {} thread{}", info.threads, plural(info.threads)),
         );
-        let limits = QueueLimits::default();
-        let items = config.run.queue_items.map_or(limits.items, usize::from);
-        let bytes = config.run.queue_bytes.map_or(limits.bytes, usize::from);
-        field(page, "queue", format_args!("{items} requests, {}", size(bytes as u64)));
+        let queue = options.queue();
+        field(page, "queue", format_args!("{} requests, {}", queue.items, size(queue.bytes as u64)));
     }
 
     fn input_note(&self, spec: &TensorSpec) -> String {

@@ -5,13 +5,12 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use unruffled_engine::{Engine, Handle, Loading, PoolOptions, QueueLimits};
+use unruffled_engine::{Engine, Handle, Loading};
 use unruffled_model::{
     Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Support, TensorModel, Tensors,
 };
 use unruffled_onnx::RtenBackend;
 
-use crate::config::RunConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 
@@ -86,7 +85,7 @@ impl Backends {
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
         let (backends, found) = (self.clone(), folder.clone());
         let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_blocking(&found, ctx)?);
-        let options = pool_options(&folder.config.run);
+        let options = folder.config.run.pool_options();
         Ok(engine.load_with(folder.name.clone(), options, loader)?)
     }
 
@@ -146,22 +145,6 @@ fn misplaced_default(error: &ModelError) -> Error {
     };
     let message = text.strip_prefix(&format!("`{input}`: ")).unwrap_or(&text);
     Error::new(ErrorKind::InvalidConfig, message).at_key(format!("inputs.{input}"))
-}
-
-/// How a model of these settings is run.
-fn pool_options(run: &RunConfig) -> PoolOptions {
-    let mut options = PoolOptions::default();
-    if let Some(instances) = run.instances {
-        options = options.with_instances(instances.get());
-    }
-    if let Some(rows) = run.max_batch {
-        options = options.with_max_batch(rows.get());
-    }
-    let limits = QueueLimits::default();
-    options.with_queue(QueueLimits {
-        items: run.queue_items.map_or(limits.items, usize::from),
-        bytes: run.queue_bytes.map_or(limits.bytes, usize::from),
-    })
 }
 
 /// Adds models from files to an [`Engine`].

@@ -111,7 +111,7 @@ async fn a_crash_of_a_batch_of_one_tensor_request_replaces_the_instance() {
     use unruffled_model::{JointModel, LoadedModel, ModelInfo, Serve, Tensor, TensorRun, Tensors};
     use unruffled_testing::scripted::doubling;
 
-    /// Crashes at the first run of each instance but the second.
+    /// Its first instance crashes at every run; those after it answer.
     struct Mortal(ModelInfo, std::sync::atomic::AtomicUsize);
     struct Run<'a>(&'a Mortal);
 

@@ -4,6 +4,8 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use unruffled_engine::{PoolOptions, QueueLimits};
+
 /// Everything that a `model.toml` may set. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelConfig {
@@ -50,6 +52,21 @@ pub struct RunConfig {
     pub queue_items: Option<NonZeroUsize>,
     /// Bytes of inputs that may wait.
     pub queue_bytes: Option<NonZeroUsize>,
+}
+
+impl RunConfig {
+    /// How the engine is to run the model, its defaults filled in.
+    pub fn pool_options(&self) -> PoolOptions {
+        let defaults = PoolOptions::default();
+        let limits = defaults.queue();
+        defaults
+            .with_instances(self.instances.map_or(defaults.instances(), usize::from))
+            .with_max_batch(self.max_batch.map_or(defaults.max_batch(), usize::from))
+            .with_queue(QueueLimits {
+                items: self.queue_items.map_or(limits.items, usize::from),
+                bytes: self.queue_bytes.map_or(limits.bytes, usize::from),
+            })
+    }
 }
 
 /// What is said about one input.
