@@ -7,14 +7,18 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use unruffled_model::{
-    CancelToken, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RunContext, SharedModel,
+    CancelToken, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId, RunContext,
+    SharedModel,
 };
 
+use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
 use crate::instance;
 use crate::load::Loading;
+use crate::metrics::Metrics;
 use crate::pool::{Pool, PoolOptions, PoolStatus};
+use crate::recorder::Explanation;
 use crate::registry::{Member, Registry};
 use crate::thread::{self, Intent};
 use crate::timer::{Alarm, Timer};
@@ -34,7 +38,7 @@ pub struct Engine(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
-    timer: Timer,
+    environment: Environment,
 }
 
 impl Engine {
@@ -45,8 +49,17 @@ impl Engine {
     /// If the operating system refuses a thread.
     #[allow(clippy::new_without_default, reason = "it starts a thread, which no default should")]
     pub fn new() -> Self {
+        Self::with_options(EngineOptions::default())
+    }
+
+    /// An engine without models that uses the machine as told.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread.
+    pub fn with_options(options: EngineOptions) -> Self {
         let timer = Timer::start().expect("the operating system grants one thread");
-        Self(Arc::new(Inner { registry: Arc::default(), timer }))
+        Self(Arc::new(Inner { registry: Arc::default(), environment: Environment::new(timer, options) }))
     }
 
     /// Makes a model of a function, without a name in the registry: its [`Handle`] is all there is.
@@ -78,7 +91,7 @@ impl Engine {
     where
         I: Send + 'static,
         O: Send + 'static,
-        F: Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static,
+        F: Fn(&I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static,
     {
         self.wrap_model(FnModel::interruptible(function))
     }
@@ -106,11 +119,11 @@ impl Engine {
         let name = name.into();
         let cancel = CancelToken::new();
         let reservation = self.0.registry.reserve(&name, cancel.clone())?;
-        let (registry, timer) = (Arc::clone(&self.0.registry), self.0.timer.clone());
+        let (registry, environment) = (Arc::clone(&self.0.registry), self.0.environment.clone());
         let publish = {
             let name = name.clone();
             Box::new(move |model, cancel: &CancelToken| {
-                let handle = start(&registry, &timer, name, model, options)?;
+                let handle = start(&registry, &environment, name, model, options)?;
                 let pool = Arc::clone(handle.pool());
                 let stop = move || pool.drain(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
                 let cancelled = cancel.on_cancel(stop);
@@ -148,6 +161,22 @@ impl Engine {
             info: member.map(|member| member.info().clone()),
         };
         self.0.registry.list().into_iter().map(status).collect()
+    }
+
+    /// What has happened so far, counted and timed, model by model: a value to look into, and a report to read.
+    pub fn metrics(&self) -> Metrics {
+        let mut models: Vec<_> =
+            self.0.registry.running().into_iter().map(|member| member.metrics()).collect();
+        models.sort_by(|a, b| a.name.cmp(&b.name));
+        Metrics { models }
+    }
+
+    /// What became of a request, and why: when it came, what it waited for, with whom it was batched, what was predicted
+    /// and what was, why it was shed. `None` if it is not among the last that have ended.
+    ///
+    /// Requests that the caller did not name have numbers that are each model's own: ask its [`Handle::explain`].
+    pub fn explain(&self, id: &RequestId) -> Option<Explanation> {
+        self.0.registry.running().into_iter().find_map(|member| member.explain(id))
     }
 
     /// Takes a model out of the engine: new requests are refused at once, those accepted have `grace` to finish, and
@@ -205,7 +234,7 @@ impl Engine {
                 let _ = threads.wait_for(|threads| *threads == 0).await;
             }
         });
-        let timeout = until.map(|until| self.0.timer.sleep_until(until));
+        let timeout = until.map(|until| self.0.environment.timer.sleep_until(until));
         let mut timeout = std::pin::pin!(async {
             match timeout {
                 Some(timeout) => timeout.await,
@@ -292,7 +321,7 @@ impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
     /// `ShuttingDown`, or `NotReady` if the operating system refuses a thread.
     pub fn build(self) -> Result<Handle<I, O>, Error> {
         let inner = &self.engine.0;
-        start(&inner.registry, &inner.timer, self.name, self.model, self.options)
+        start(&inner.registry, &inner.environment, self.name, self.model, self.options)
     }
 
     /// Starts it and puts it under its name, where [`Engine::get`] finds it.
@@ -317,14 +346,14 @@ fn let_go(members: Vec<Arc<dyn Member>>) {
 
 fn start<I: Send + 'static, O: Send + 'static>(
     registry: &Registry,
-    timer: &Timer,
+    environment: &Environment,
     name: Name,
     model: SharedModel<I, O>,
     options: PoolOptions,
 ) -> Result<Handle<I, O>, Error> {
-    let pool = Arc::new(Pool::new(name, model, options));
+    let pool = Arc::new(Pool::new(name, model, options, environment));
     let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
-    pool.set_alarm(timer.register(weak.clone()));
+    pool.set_alarm(environment.timer.register(weak.clone()));
     registry.started(weak).map_err(|error| error.of_model(pool.name()))?;
     // From here on the handle's end is the pool's end, whatever fails.
     let handle = Handle::new(pool);

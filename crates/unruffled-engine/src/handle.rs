@@ -3,16 +3,18 @@
 use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
-use unruffled_model::{ModelInfo, Name, RequestId};
+use unruffled_model::{Caller, ModelInfo, Name, Priority, RequestContext, RequestId, TraceContext};
 
 use crate::error::{Error, ErrorKind};
-use crate::pool::{Pool, PoolStatus};
-use crate::reply::{Outcome, Ticket};
-use crate::request::{Priority, RequestOptions};
+use crate::metrics::ModelMetrics;
+use crate::pool::{Demand, Pool, PoolStatus, Refusal};
+use crate::recorder::Explanation;
+use crate::reply::{Outcome, Run, Ticket};
+use crate::request::{RequestOptions, Response};
 
 /// A model that can be asked. Cheap to clone.
 ///
@@ -68,6 +70,16 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
     pub fn status(&self) -> PoolStatus {
         self.pool().status()
     }
+
+    /// What has happened so far, counted and timed.
+    pub fn metrics(&self) -> ModelMetrics {
+        self.pool().metrics()
+    }
+
+    /// What became of the newest request of this name, and why: if it is among the last that ended.
+    pub fn explain(&self, id: &RequestId) -> Option<Explanation> {
+        self.pool().explain(id)
+    }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Clone for Handle<I, O> {
@@ -93,14 +105,14 @@ pub struct Request<'a, I: Send + 'static, O: Send + 'static> {
 impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
     /// Gives up at this instant: queue, batch and run included.
     pub fn deadline(mut self, deadline: Instant) -> Self {
-        self.options.deadline = Some(deadline);
+        self.options.edit(|context| context.with_deadline(Some(deadline)));
         self
     }
 
     /// Gives up so long after now.
     pub fn timeout(self, timeout: Duration) -> Self {
         // A timeout beyond what the clock can count is none.
-        match Instant::now().checked_add(timeout) {
+        match self.pool.now().checked_add(timeout) {
             Some(deadline) => self.deadline(deadline),
             None => self,
         }
@@ -108,26 +120,71 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
 
     /// Says who goes first when work waits.
     pub fn priority(mut self, priority: Priority) -> Self {
-        self.options.priority = priority;
+        self.options.edit(|context| context.with_priority(priority));
         self
     }
 
     /// Names the request; without it, the engine numbers it.
     pub fn id(mut self, id: impl Into<Arc<str>>) -> Self {
-        self.options.id = Some(RequestId::Text(id.into()));
+        self.options.named = true;
+        self.options.edit(|context| context.with_id(RequestId::Text(id.into())));
+        self
+    }
+
+    /// Says on whose behalf it is made: callers of one class share the model fairly.
+    pub fn caller(mut self, caller: Caller) -> Self {
+        self.options.edit(|context| context.with_caller(caller));
+        self
+    }
+
+    /// Says where it stands in a distributed trace.
+    pub fn trace(mut self, trace: TraceContext) -> Self {
+        self.options.edit(|context| context.with_trace(trace));
+        self
+    }
+
+    /// Adds a piece of baggage: the model sees it, and so does whatever it passes its context on to.
+    pub fn baggage(mut self, name: impl Into<Arc<str>>, value: impl Into<Arc<str>>) -> Self {
+        self.options.edit(|context| context.with_baggage(name, value));
+        self
+    }
+
+    /// Takes the whole context over, the name included: a request made on behalf of another, from inside a model or a
+    /// handler, keeps its deadline, priority, trace, caller and baggage.
+    pub fn context(mut self, context: RequestContext) -> Self {
+        self.options.named = true;
+        self.options.context = Some(context);
+        self
+    }
+
+    /// Takes the place of an older request to this model that has the same key: that one is cancelled, queued or running.
+    ///
+    /// What a search box or a canvas needs that asks at every keystroke: the key is the box, and only the newest counts.
+    pub fn supersede(mut self, key: impl Into<Name>) -> Self {
+        self.options.supersede = Some(key.into());
         self
     }
 
     /// Sends the request now, without awaiting it. What is wrong with it, the future says.
     ///
-    /// Takes microseconds: the check of the input and a place in the queue. Needs no runtime.
+    /// Takes microseconds: the check of the input and a place in the queue, or the run itself if it is that cheap
+    /// ([`Inline`](crate::Inline)). Needs no runtime.
     pub fn submit(self) -> Infer<I, O> {
-        Infer::new(self.pool, Instant::now(), self.input, self.options)
+        Infer::send(
+            self.pool,
+            self.pool.now(),
+            Demand { input: self.input, options: self.options, outlet: None },
+        )
+    }
+
+    /// What it is made of.
+    pub(crate) fn into_parts(self) -> (Arc<Pool<I, O>>, I, RequestOptions) {
+        (Arc::clone(self.pool), self.input, self.options)
     }
 }
 
 impl<I: Send + 'static, O: Send + 'static> IntoFuture for Request<'_, I, O> {
-    type Output = Outcome<O>;
+    type Output = Result<Response<O>, Error>;
     type IntoFuture = Infer<I, O>;
 
     fn into_future(self) -> Infer<I, O> {
@@ -135,7 +192,7 @@ impl<I: Send + 'static, O: Send + 'static> IntoFuture for Request<'_, I, O> {
     }
 }
 
-/// The answer to one request, to be awaited on any executor.
+/// The answer to one request, to be awaited on any executor: needs no runtime and no timer of its own.
 ///
 /// # Cancel safety
 ///
@@ -153,22 +210,61 @@ enum State<I: Send + 'static, O: Send + 'static> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
-    pub(crate) fn new(pool: &Arc<Pool<I, O>>, now: Instant, input: I, options: RequestOptions) -> Self {
-        let state = match pool.submit(now, input, options) {
-            Ok(ticket) => State::Waiting(Arc::clone(pool), ticket),
-            Err(error) => State::Refused(error),
-        };
-        Self { state }
+    pub(crate) fn send(pool: &Arc<Pool<I, O>>, now: Instant, demand: Demand<I, O>) -> Self {
+        Self::of(pool, pool.submit(now, demand)).unwrap_or_else(|refusal| Self::refused(refusal.error))
     }
-}
 
-// Nothing in it is ever pinned.
-impl<I: Send + 'static, O: Send + 'static> Unpin for Infer<I, O> {}
+    /// The future of a request that was taken in.
+    pub(crate) fn of(
+        pool: &Arc<Pool<I, O>>,
+        submitted: Result<Arc<Ticket<O>>, Refusal<I>>,
+    ) -> Result<Self, Refusal<I>> {
+        submitted.map(|ticket| Self { state: State::Waiting(Arc::clone(pool), ticket) })
+    }
 
-impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
-    type Output = Outcome<O>;
+    /// The future of a request that was not.
+    pub(crate) fn refused(error: Error) -> Self {
+        Self { state: State::Refused(error) }
+    }
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Outcome<O>> {
+    /// A handle by which the request can be cancelled from elsewhere: whoever awaits it then hears `Cancelled`.
+    pub fn canceller(&self) -> Canceller {
+        match &self.state {
+            State::Waiting(pool, ticket) => {
+                let request: Arc<dyn Cancel> =
+                    Arc::new(Cancellable { pool: Arc::downgrade(pool), ticket: Arc::downgrade(ticket) });
+                Canceller(Some(request))
+            }
+            State::Refused(_) | State::Done => Canceller(None),
+        }
+    }
+
+    /// Cancels the request, and completes when nothing of it goes on any more: when the run that it was part of, if any,
+    /// has come to its end and its slot is free.
+    ///
+    /// # Cancel safety
+    ///
+    /// The request is cancelled when this is called; dropping the future only stops waiting for the end.
+    pub fn stop(mut self) -> Stopped {
+        match std::mem::replace(&mut self.state, State::Done) {
+            State::Waiting(pool, ticket) => {
+                pool.withdraw(&ticket);
+                Stopped(ticket.run())
+            }
+            State::Refused(_) | State::Done => Stopped(None),
+        }
+    }
+
+    /// What there is to wait for until nothing of the request goes on, also after its answer.
+    pub(crate) fn end(&self) -> Stopped {
+        match &self.state {
+            State::Waiting(_, ticket) => Stopped(ticket.run()),
+            State::Refused(_) | State::Done => Stopped(None),
+        }
+    }
+
+    /// As polling, for a caller that takes several outputs.
+    pub(crate) fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<O>> {
         let outcome = match &self.state {
             State::Refused(error) => Err(error.clone()),
             State::Waiting(_, ticket) => std::task::ready!(ticket.poll(cx)),
@@ -176,6 +272,23 @@ impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
         };
         self.state = State::Done;
         Poll::Ready(outcome)
+    }
+}
+
+// Nothing in it is ever pinned.
+impl<I: Send + 'static, O: Send + 'static> Unpin for Infer<I, O> {}
+
+impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
+    type Output = Result<Response<O>, Error>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_last(cx).map(|outcome| {
+            let Response { output, id, timings } = outcome?;
+            match output {
+                Some(output) => Ok(Response { output, id, timings }),
+                None => Err(Error::new(ErrorKind::ModelFailed, "ended without an output")),
+            }
+        })
     }
 }
 
@@ -195,5 +308,63 @@ impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Infer<I, O> {
             State::Done => "done",
         };
         f.debug_struct("Infer").field("state", &state).finish()
+    }
+}
+
+/// Cancels one request, from any thread. Cheap to clone; keeps nothing alive.
+#[derive(Clone)]
+pub struct Canceller(Option<Arc<dyn Cancel>>);
+
+trait Cancel: Send + Sync {
+    fn cancel(&self);
+}
+
+struct Cancellable<I, O> {
+    pool: Weak<Pool<I, O>>,
+    ticket: Weak<Ticket<O>>,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Cancel for Cancellable<I, O> {
+    fn cancel(&self) {
+        if let (Some(pool), Some(ticket)) = (self.pool.upgrade(), self.ticket.upgrade()) {
+            pool.cancel(&ticket, "cancelled");
+        }
+    }
+}
+
+impl Canceller {
+    /// Ends the request with `Cancelled`, unless it has ended already. Takes microseconds.
+    pub fn cancel(&self) {
+        if let Some(request) = &self.0 {
+            request.cancel();
+        }
+    }
+}
+
+impl fmt::Debug for Canceller {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Canceller")
+    }
+}
+
+/// Completes when nothing of a request goes on any more; see [`Infer::stop`]. Needs no runtime.
+///
+/// # Cancel safety
+///
+/// Dropping it loses nothing.
+#[must_use = "futures do nothing unless awaited"]
+pub struct Stopped(Option<Arc<Run>>);
+
+impl Future for Stopped {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_ref().map_or(Poll::Ready(()), |run| run.poll_ended(cx))
+    }
+}
+
+impl fmt::Debug for Stopped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Stopped").field("running", &self.0.is_some()).finish()
     }
 }

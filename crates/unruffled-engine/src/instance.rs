@@ -2,12 +2,12 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use unruffled_model::{Model, ModelError, ModelErrorKind};
 
 use crate::error::{Error, ErrorKind};
-use crate::pool::{Failure, Pool, Work};
+use crate::pool::{Failure, Pool, ThreadPriority, Work};
 use crate::sync::panic_text;
 use crate::thread::{self, Intent};
 
@@ -20,7 +20,7 @@ pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>
     for slot in 0..pool.options().instances {
         // Counted before it runs, so that nobody finds the pool empty in between.
         let presence = Presence::new(pool);
-        thread::start(&thread_name(pool, slot), Intent::CheapModel, move || {
+        thread::start(&thread_name(pool, slot), intent(pool), move || {
             live(&presence.0, slot);
         })
         .map_err(|error| {
@@ -33,6 +33,14 @@ pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>
 
 fn thread_name<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) -> String {
     format!("{}/{slot}", pool.name())
+}
+
+/// What an instance's thread is for, before its model has shown its cost.
+fn intent<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>) -> Intent {
+    match pool.options().thread_priority {
+        ThreadPriority::Low => Intent::Model,
+        ThreadPriority::Normal | ThreadPriority::Adaptive => Intent::CheapModel,
+    }
 }
 
 /// A thread's place in the pool's count, given back however the thread ends.
@@ -70,7 +78,7 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
         let built = catch_unwind(AssertUnwindSafe(|| {
             pool.model().with_instance(&mut |model| {
                 // A backend may serve on a thread that it made.
-                thread::enter(&thread_name(pool, slot), Intent::CheapModel);
+                thread::enter(&thread_name(pool, slot), intent(pool));
                 end = End::Broken;
                 end = serve(pool, slot, model, &mut setbacks);
             })
@@ -112,7 +120,8 @@ fn serve<I: Send + 'static, O: Send + 'static>(
     model: &mut dyn Model<Input = I, Output = O>,
     setbacks: &mut u32,
 ) -> End {
-    let mut courtesy = Courtesy::default();
+    let given = pool.options().thread_priority != ThreadPriority::Adaptive;
+    let mut courtesy = Courtesy { given, ..Courtesy::default() };
     let mut up = Some(Up::new(pool));
     while let Some(mut work) = pool.next(slot) {
         let begin = courtesy.wants_cpu_time().then(thread::cpu_time).flatten();
@@ -129,7 +138,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         } else {
             *setbacks = 0;
         }
-        let row = pool.complete(slot, work, failure.as_ref(), Instant::now());
+        let row = pool.complete(slot, work, failure.as_ref(), pool.now());
         if courtesy.is_due(row, on_core) {
             thread::enter(&thread_name(pool, slot), Intent::Model);
         }
@@ -199,6 +208,8 @@ impl Courtesy {
 fn run<I, O>(model: &mut dyn Model<Input = I, Output = O>, work: &mut Work<I, O>) -> Option<Failure> {
     // What the panic leaves behind is answered or thrown away, never used again.
     let result = catch_unwind(AssertUnwindSafe(|| {
+        let span = work.span().clone();
+        let _entered = span.enter();
         let (batch, ctx) = work.parts();
         model.run(batch, &ctx)
     }));

@@ -26,13 +26,19 @@ mod error;
 
 mod request;
 
+mod metrics;
+mod recorder;
+
 mod thread;
 mod timer;
 
 mod queue;
 mod reply;
 
+mod arbiter;
 mod cost;
+mod environment;
+
 mod pool;
 
 mod instance;
@@ -45,13 +51,14 @@ mod load;
 
 mod engine;
 
-#[cfg(test)]
-mod simulation;
-
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
+pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
-pub use handle::{Handle, Infer, Request};
+pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
-pub use pool::{PoolOptions, PoolStatus};
+pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use pool::{Inline, PoolOptions, PoolStatus, Preemption, ThreadPriority};
 pub use queue::QueueLimits;
-pub use request::{Priority, Response, Timings};
+pub use recorder::{ExplainedRun, Explanation, RunEnd};
+pub use request::{Response, Timings};
+pub use unruffled_model::{Caller, Priority, RequestContext, RequestId, TraceContext};

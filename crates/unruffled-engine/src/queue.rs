@@ -3,13 +3,17 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use unruffled_model::Footprint;
-
-use crate::request::Priority;
+use unruffled_model::{Caller, Footprint, Priority};
 
 /// A request without a deadline is ordered as if it were due so long after its arrival, so that requests with later
 /// deadlines cannot starve it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// Deadlines that lie further ahead count less and less, so that those without one cannot starve them.
+const FAR: Duration = Duration::from_secs(10);
+
+/// How many rows, by its weight, a caller may be ahead of the others before they go first.
+const LEAD: f64 = 8.0;
 
 /// The place of a request in the queue: class, then due time, then arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,11 +25,21 @@ pub(crate) struct Key {
 
 impl Key {
     pub(crate) fn new(class: Priority, deadline: Option<Instant>, arrived: Instant, arrival: u64) -> Self {
-        Self { class, due: deadline.unwrap_or(arrived + PATIENCE), arrival }
+        let ahead = deadline.map_or(PATIENCE, |deadline| deadline.saturating_duration_since(arrived));
+        let due = if ahead > FAR {
+            arrived + FAR + Duration::from_secs_f64((ahead.as_secs_f64() / FAR.as_secs_f64()).log2())
+        } else {
+            arrived + ahead
+        };
+        Self { class, due, arrival }
     }
 
     pub(crate) fn arrival(&self) -> u64 {
         self.arrival
+    }
+
+    pub(crate) fn class(&self) -> Priority {
+        self.class
     }
 }
 
@@ -45,13 +59,6 @@ impl Default for QueueLimits {
     }
 }
 
-/// How much one batch may hold.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct BatchLimit {
-    pub(crate) requests: usize,
-    pub(crate) rows: usize,
-}
-
 /// Why a request was not taken in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Full {
@@ -59,29 +66,206 @@ pub(crate) enum Full {
     Bytes,
 }
 
-/// Requests in the order in which they are to run.
+/// A request in the queue.
+#[derive(Debug)]
+pub(crate) struct Entry<T> {
+    pub(crate) key: Key,
+    pub(crate) deadline: Option<Instant>,
+    pub(crate) footprint: Footprint,
+    /// Those that a failed run left under suspicion are run again among themselves: 0 is nobody's cohort.
+    pub(crate) cohort: u64,
+    pub(crate) caller: Option<Caller>,
+    pub(crate) item: T,
+}
+
+impl<T> Entry<T> {
+    fn may_join(&self, company: Option<(u64, u64)>) -> bool {
+        company.is_none_or(|company| company == (self.footprint.bucket, self.cohort))
+    }
+}
+
+/// A batch that is being put together.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Draft {
+    pub(crate) bucket: u64,
+    pub(crate) requests: usize,
+    pub(crate) rows: usize,
+    /// The earliest deadline in it.
+    pub(crate) deadline: Option<Instant>,
+}
+
+impl Draft {
+    fn with<T>(draft: Option<Draft>, entry: &Entry<T>) -> Self {
+        let Footprint { rows, bucket, .. } = entry.footprint;
+        let none = Draft { bucket, requests: 0, rows: 0, deadline: None };
+        let Draft { requests, rows: before, deadline, .. } = draft.unwrap_or(none);
+        let deadline = [deadline, entry.deadline].into_iter().flatten().min();
+        Draft { bucket, requests: requests + 1, rows: before + rows, deadline }
+    }
+}
+
+/// Says which batches make sense.
+pub(crate) trait Rule {
+    /// Whether a request cannot make its deadline any more, even if it ran alone and at once.
+    fn is_hopeless(&self, alone: Draft) -> bool;
+
+    /// Whether a batch of more than one request is one that should run.
+    fn allows(&self, draft: Draft) -> bool;
+}
+
+/// What was taken out of the queue.
+pub(crate) struct Taken<T> {
+    /// What is to run, the most urgent first.
+    pub(crate) batch: Vec<Entry<T>>,
+    /// What cannot make its deadline any more.
+    pub(crate) hopeless: Vec<Entry<T>>,
+}
+
+/// What stands before a place in the queue.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ahead {
+    pub(crate) requests: usize,
+    pub(crate) rows: usize,
+}
+
+/// Requests in the order in which they are to run: by class, fairly between the callers of a class, and by due time.
 ///
-/// One sorted lane per class: requests mostly arrive in the order in which they are due, so that both ends are where
-/// they come in and go out. Elsewhere, entering and leaving costs a move of what stands behind.
+/// A class that has been passed over for the ageing time gives the next batch, once.
 #[derive(Debug)]
 pub(crate) struct Queue<T> {
     limits: QueueLimits,
-    lanes: [VecDeque<Entry<T>>; Priority::COUNT],
+    ageing: Duration,
+    lanes: [Lane<T>; Priority::ALL.len()],
     len: usize,
     rows: usize,
     bytes: usize,
 }
 
+/// One class: a line for each caller that has something to wait for.
 #[derive(Debug)]
-struct Entry<T> {
-    key: Key,
-    footprint: Footprint,
-    item: T,
+struct Lane<T> {
+    lines: Vec<Line<T>>,
+    /// What a caller that comes in is taken to have had already: no more than the one that was served last.
+    clock: f64,
+    /// Since when it has had work and given no batch.
+    passed_over_since: Option<Instant>,
+}
+
+/// One caller's requests of one class.
+///
+/// Requests mostly arrive in the order in which they are due, so that both ends are where they come in and go out.
+/// Elsewhere, entering and leaving costs a move of what stands behind.
+#[derive(Debug)]
+struct Line<T> {
+    caller: Option<Caller>,
+    /// Rows that it was given so far, by its weight.
+    served: f64,
+    rows: usize,
+    entries: VecDeque<Entry<T>>,
+    /// The first entry that the batch in the making has not passed over.
+    cursor: usize,
+}
+
+impl<T> Line<T> {
+    fn weight(&self) -> f64 {
+        self.caller.as_ref().map_or(1.0, |caller| f64::from(caller.weight.get()))
+    }
+
+    /// The entries before this place, and about how many rows they have.
+    fn ahead_of(&self, key: &Key) -> Ahead {
+        let requests = self.entries.partition_point(|entry| entry.key < *key);
+        Ahead { requests, rows: (self.rows * requests).div_ceil(self.entries.len().max(1)) }
+    }
+}
+
+impl<T> Default for Lane<T> {
+    fn default() -> Self {
+        Self { lines: Vec::new(), clock: 0.0, passed_over_since: None }
+    }
+}
+
+impl<T> Lane<T> {
+    fn is_empty(&self) -> bool {
+        self.lines.is_empty()
+    }
+
+    fn line_of(&self, caller: Option<&Caller>) -> Option<usize> {
+        self.lines.iter().position(|line| {
+            line.caller.as_ref().map(|caller| &*caller.key) == caller.map(|caller| &*caller.key)
+        })
+    }
+
+    fn insert(&mut self, now: Instant, entry: Entry<T>) {
+        self.passed_over_since.get_or_insert(now);
+        let at = self.line_of(entry.caller.as_ref()).unwrap_or_else(|| {
+            let caller = entry.caller.clone();
+            self.lines.push(Line {
+                caller,
+                served: self.clock,
+                rows: 0,
+                entries: VecDeque::new(),
+                cursor: 0,
+            });
+            self.lines.len() - 1
+        });
+        let line = &mut self.lines[at];
+        line.rows += entry.footprint.rows;
+        match line.entries.back() {
+            Some(last) if last.key > entry.key => {
+                let at = line.entries.partition_point(|known| known.key < entry.key);
+                line.entries.insert(at, entry);
+            }
+            _ => line.entries.push_back(entry),
+        }
+    }
+
+    fn remove(&mut self, line: usize, at: usize) -> Option<Entry<T>> {
+        let own = &mut self.lines[line];
+        let entry = own.entries.remove(at)?;
+        own.rows -= entry.footprint.rows;
+        if own.entries.is_empty() {
+            self.lines.swap_remove(line);
+        }
+        if self.lines.is_empty() {
+            self.passed_over_since = None;
+        }
+        Some(entry)
+    }
+
+    /// Who goes next among those that may join: the earliest due of the callers that are not too far ahead of the others.
+    fn next(&mut self, company: Option<(u64, u64)>) -> Option<(usize, usize)> {
+        let mut least = f64::INFINITY;
+        for line in &mut self.lines {
+            while line.entries.get(line.cursor).is_some_and(|entry| !entry.may_join(company)) {
+                line.cursor += 1;
+            }
+            if line.cursor < line.entries.len() {
+                least = least.min(line.served);
+            }
+        }
+        let candidates = self.lines.iter().enumerate().filter(|(_, line)| line.served <= least + LEAD);
+        candidates
+            .filter_map(|(at, line)| Some((line.entries.get(line.cursor)?.key, at, line.cursor)))
+            .min()
+            .map(|(_, line, entry)| (line, entry))
+    }
+
+    /// Takes one out to be run, on its caller's account.
+    fn take(&mut self, line: usize, at: usize) -> Option<Entry<T>> {
+        let own = &mut self.lines[line];
+        self.clock = self.clock.max(own.served);
+        own.served += own.entries.get(at)?.footprint.rows as f64 / own.weight();
+        self.remove(line, at)
+    }
+
+    fn rewind(&mut self) {
+        self.lines.iter_mut().for_each(|line| line.cursor = 0);
+    }
 }
 
 impl<T> Queue<T> {
-    pub(crate) fn new(limits: QueueLimits) -> Self {
-        Self { limits, lanes: Default::default(), len: 0, rows: 0, bytes: 0 }
+    pub(crate) fn new(limits: QueueLimits, ageing: Duration) -> Self {
+        Self { limits, ageing, lanes: Default::default(), len: 0, rows: 0, bytes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -100,6 +284,11 @@ impl<T> Queue<T> {
         self.bytes
     }
 
+    /// How many requests of a class wait.
+    pub(crate) fn waiting(&self, class: Priority) -> usize {
+        self.lanes[class as usize].lines.iter().map(|line| line.entries.len()).sum()
+    }
+
     pub(crate) fn has_room(&self, footprint: &Footprint) -> Result<(), Full> {
         if self.len >= self.limits.items {
             return Err(Full::Items);
@@ -110,63 +299,111 @@ impl<T> Queue<T> {
         }
     }
 
-    /// Takes a request in; the caller has asked [`has_room`](Self::has_room).
-    pub(crate) fn push(&mut self, key: Key, footprint: Footprint, item: T) {
-        debug_assert_eq!(self.has_room(&footprint), Ok(()), "the caller asks first");
+    /// Takes a request in. For a new one the caller has asked [`has_room`](Self::has_room); those that come back from a run
+    /// that was stopped or split have had their place, and may exceed the limits by what was running.
+    pub(crate) fn push(&mut self, now: Instant, entry: Entry<T>) {
         self.len += 1;
-        self.rows += footprint.rows;
-        self.bytes += footprint.bytes;
-        let lane = &mut self.lanes[key.class as usize];
-        let entry = Entry { key, footprint, item };
-        match lane.back() {
-            Some(last) if last.key > key => {
-                let at = lane.partition_point(|known| known.key < key);
-                lane.insert(at, entry);
-            }
-            _ => lane.push_back(entry),
-        }
+        self.rows += entry.footprint.rows;
+        self.bytes += entry.footprint.bytes;
+        self.lanes[entry.key.class as usize].insert(now, entry);
     }
 
     /// Takes one request out, wherever it stands.
-    pub(crate) fn remove(&mut self, key: &Key) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: &Key, caller: Option<&Caller>) -> Option<T> {
         let lane = &mut self.lanes[key.class as usize];
-        let at = lane.binary_search_by(|known| known.key.cmp(key)).ok()?;
-        let entry = lane.remove(at)?;
-        self.count_out(&entry.footprint);
+        let line = lane.line_of(caller)?;
+        let at = lane.lines[line].entries.binary_search_by(|known| known.key.cmp(key)).ok()?;
+        let entry = lane.remove(line, at)?;
+        self.count_out(&entry);
         Some(entry.item)
     }
 
-    /// Takes out the most urgent request, and after it those that may share its run, in order, up to the limit.
+    /// What runs before a request of this place.
+    pub(crate) fn ahead_of(&self, key: &Key, caller: Option<&Caller>) -> Ahead {
+        let mut ahead = Ahead::default();
+        let (before, own_lane) = (&self.lanes[..key.class as usize], &self.lanes[key.class as usize]);
+        for line in before.iter().flat_map(|lane| &lane.lines) {
+            ahead.requests += line.entries.len();
+            ahead.rows += line.rows;
+        }
+        let own = own_lane.line_of(caller);
+        let mine = own.map(|at| own_lane.lines[at].ahead_of(key)).unwrap_or_default();
+        let weight = caller.map_or(1.0, |caller| f64::from(caller.weight.get()));
+        for (at, line) in own_lane.lines.iter().enumerate() {
+            let mut share = line.ahead_of(key);
+            if Some(at) != own {
+                // Another caller goes before this one only as far as its share goes.
+                let fair = (mine.rows as f64 / weight + LEAD) * line.weight();
+                let rows = share.rows.min(fair as usize);
+                share.requests = (share.requests * rows).div_ceil(share.rows.max(1));
+                share.rows = rows;
+            }
+            ahead.requests += share.requests;
+            ahead.rows += share.rows;
+        }
+        ahead
+    }
+
+    /// Which lane gives the next batch, and whether it does because it was passed over for too long.
+    fn next_lane(&self, now: Instant) -> Option<(usize, bool)> {
+        let passed_over = |lane: &Lane<T>| {
+            let since = lane.passed_over_since?;
+            (now.saturating_duration_since(since) >= self.ageing).then_some(since)
+        };
+        let aged = (0..self.lanes.len()).filter_map(|at| Some((passed_over(&self.lanes[at])?, at))).min();
+        match aged {
+            Some((_, at)) => Some((at, true)),
+            None => self.lanes.iter().position(|lane| !lane.is_empty()).map(|at| (at, false)),
+        }
+    }
+
+    /// How urgent the next batch is: its class, and when its first request is due. A class that was passed over for too
+    /// long counts as the most urgent.
+    pub(crate) fn urgency(&mut self, now: Instant) -> Option<(Priority, Instant)> {
+        let (lane, aged) = self.next_lane(now)?;
+        self.lanes[lane].rewind();
+        let (line, at) = self.lanes[lane].next(None)?;
+        let key = self.lanes[lane].lines[line].entries[at].key;
+        Some((if aged { Priority::Interactive } else { key.class }, key.due))
+    }
+
+    /// Takes out the most urgent request, and after it those that may share its run, in order, as far as the rule allows.
     ///
-    /// The first is taken whatever its size. One that does not fit ends the batch, so that small late-comers do not
+    /// The first is taken whatever its size. One that is not allowed ends the batch, so that small late-comers do not
     /// overtake it for ever.
-    pub(crate) fn take_batch(&mut self, limit: BatchLimit) -> Vec<T> {
-        let (mut taken, mut rows, mut bucket) = (Vec::new(), 0, None);
-        for lane in 0..self.lanes.len() {
-            let mut passed_over = Vec::new();
-            let mut full = false;
-            while !full && let Some(entry) = self.lanes[lane].pop_front() {
-                let footprint = entry.footprint;
-                if bucket.is_some_and(|bucket| bucket != footprint.bucket) {
-                    passed_over.push(entry);
-                } else if !taken.is_empty()
-                    && (taken.len() >= limit.requests || rows + footprint.rows > limit.rows)
-                {
-                    self.lanes[lane].push_front(entry);
-                    full = true;
-                } else {
-                    bucket = Some(footprint.bucket);
-                    rows += footprint.rows;
-                    self.count_out(&footprint);
-                    taken.push(entry.item);
-                    full = taken.len() >= limit.requests;
+    pub(crate) fn take(&mut self, now: Instant, rule: &impl Rule) -> Taken<T> {
+        let mut taken = Taken { batch: Vec::new(), hopeless: Vec::new() };
+        let Some((first_lane, _)) = self.next_lane(now) else {
+            return taken;
+        };
+        self.lanes.iter_mut().for_each(Lane::rewind);
+        let (mut draft, mut company): (Option<Draft>, _) = (None, None);
+        let others = (0..self.lanes.len()).filter(|lane| *lane != first_lane);
+        for lane in std::iter::once(first_lane).chain(others) {
+            while let Some((line, at)) = self.lanes[lane].next(company) {
+                let entry = &self.lanes[lane].lines[line].entries[at];
+                if rule.is_hopeless(Draft::with(None, entry)) {
+                    if let Some(entry) = self.lanes[lane].remove(line, at) {
+                        self.count_out(&entry);
+                        taken.hopeless.push(entry);
+                    }
+                    continue;
                 }
-            }
-            for entry in passed_over.into_iter().rev() {
-                self.lanes[lane].push_front(entry);
-            }
-            if full {
-                break;
+                let grown = Draft::with(draft, entry);
+                if draft.is_some() && !rule.allows(grown) {
+                    return taken;
+                }
+                if draft.is_none() {
+                    company = Some((entry.footprint.bucket, entry.cohort));
+                }
+                draft = Some(grown);
+                if let Some(entry) = self.lanes[lane].take(line, at) {
+                    self.count_out(&entry);
+                    taken.batch.push(entry);
+                }
+                if taken.batch.len() == 1 && self.lanes[lane].passed_over_since.is_some() {
+                    self.lanes[lane].passed_over_since = Some(now);
+                }
             }
         }
         taken
@@ -175,12 +412,141 @@ impl<T> Queue<T> {
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
         (self.len, self.rows, self.bytes) = (0, 0, 0);
-        std::mem::take(&mut self.lanes).into_iter().flatten().map(|entry| entry.item)
+        let lanes = std::mem::take(&mut self.lanes);
+        let lines = lanes.into_iter().flat_map(|lane| lane.lines);
+        lines.flat_map(|line| line.entries).map(|entry| entry.item)
     }
 
-    fn count_out(&mut self, footprint: &Footprint) {
+    fn count_out(&mut self, entry: &Entry<T>) {
         self.len -= 1;
-        self.rows -= footprint.rows;
-        self.bytes -= footprint.bytes;
+        self.rows -= entry.footprint.rows;
+        self.bytes -= entry.footprint.bytes;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use unruffled_model::{Caller, Footprint, Priority};
+
+    use super::{Ahead, Draft, Entry, Key, Queue, QueueLimits, Rule};
+
+    struct AtMost(usize);
+
+    impl Rule for AtMost {
+        fn is_hopeless(&self, _: Draft) -> bool {
+            false
+        }
+
+        fn allows(&self, draft: Draft) -> bool {
+            draft.rows <= self.0
+        }
+    }
+
+    /// A queue of numbered requests on a clock that stands still.
+    struct Scene(Queue<u64>, Instant);
+
+    impl Scene {
+        fn new() -> Self {
+            let limits = QueueLimits { items: 1000, bytes: 1000 };
+            Self(Queue::new(limits, Duration::from_secs(1)), Instant::now())
+        }
+
+        fn push(&mut self, class: Priority, caller: Option<&Caller>, item: u64) {
+            let entry = Entry {
+                key: Key::new(class, None, self.1, item),
+                deadline: None,
+                footprint: Footprint::single(0),
+                cohort: 0,
+                caller: caller.cloned(),
+                item,
+            };
+            self.0.push(self.1, entry);
+        }
+
+        fn take(&mut self, after: Duration, rows: usize) -> Vec<u64> {
+            let taken = self.0.take(self.1 + after, &AtMost(rows));
+            taken.batch.into_iter().map(|entry| entry.item).collect()
+        }
+    }
+
+    #[test]
+    fn callers_share_in_proportion_to_their_weights() {
+        let (greedy, modest) = (Caller::new("greedy"), Caller::new("modest").with_weight(3));
+        let mut scene = Scene::new();
+        for item in 0..200 {
+            scene.push(Priority::Normal, Some(&greedy), item);
+        }
+        for item in 200..400 {
+            scene.push(Priority::Normal, Some(&modest), item);
+        }
+        let first: Vec<u64> = (0..100).flat_map(|_| scene.take(Duration::ZERO, 1)).collect();
+        let modest_share = first.iter().filter(|item| **item >= 200).count();
+        assert!((65..=76).contains(&modest_share), "3 of 4, less the lead: {modest_share}");
+        let own: Vec<_> = first.iter().filter(|item| **item < 200).collect();
+        assert!(own.is_sorted(), "a caller's own requests keep their order");
+    }
+
+    #[test]
+    fn who_comes_late_is_not_owed_the_past() {
+        let (old, new) = (Caller::new("old"), Caller::new("new"));
+        let mut scene = Scene::new();
+        for item in 0..100 {
+            scene.push(Priority::Normal, Some(&old), item);
+        }
+        scene.take(Duration::ZERO, 50);
+        for item in 100..200 {
+            scene.push(Priority::Normal, Some(&new), item);
+        }
+        let next = scene.take(Duration::ZERO, 50);
+        let fresh = next.iter().filter(|item| **item >= 100).count();
+        assert!((17..=33).contains(&fresh), "half, more or less the lead: {fresh}");
+    }
+
+    #[test]
+    fn a_class_that_was_passed_over_goes_first_once() {
+        let mut scene = Scene::new();
+        scene.push(Priority::Bulk, None, 0);
+        scene.push(Priority::Bulk, None, 1);
+        for item in 2..6 {
+            scene.push(Priority::Interactive, None, item);
+        }
+        let ms = Duration::from_millis;
+        assert_eq!(scene.take(ms(999), 1), [2]);
+        assert_eq!(scene.take(ms(1000), 1), [0], "a second has passed");
+        assert_eq!(scene.take(ms(1001), 1), [3], "and then the usual order again");
+        assert_eq!(scene.take(ms(2000), 1), [1]);
+    }
+
+    #[test]
+    fn what_is_ahead_is_the_part_before_the_place() {
+        let (other, own) = (Caller::new("other"), Caller::new("own"));
+        let mut scene = Scene::new();
+        for item in 0..5 {
+            scene.push(Priority::Bulk, None, item);
+        }
+        for item in 5..105 {
+            scene.push(Priority::Normal, Some(&other), item);
+        }
+        scene.push(Priority::Interactive, None, 105);
+        let ahead = |class, caller| scene.0.ahead_of(&Key::new(class, None, scene.1, 200), caller);
+        assert_eq!(ahead(Priority::Interactive, None), Ahead { requests: 1, rows: 1 });
+        assert_eq!(ahead(Priority::Normal, Some(&other)), Ahead { requests: 101, rows: 101 });
+        assert_eq!(ahead(Priority::Normal, Some(&own)), Ahead { requests: 9, rows: 9 }, "a fair share of it");
+        assert_eq!(ahead(Priority::Bulk, None), Ahead { requests: 106, rows: 106 });
+    }
+
+    #[test]
+    fn suspects_run_among_themselves() {
+        let mut scene = Scene::new();
+        for (item, cohort) in [(0, 7), (1, 0), (2, 7), (3, 8)] {
+            scene.push(Priority::Normal, None, item);
+            scene.0.lanes[1].lines[0].entries.back_mut().unwrap().cohort = cohort;
+        }
+        assert_eq!(scene.take(Duration::ZERO, 10), [0, 2]);
+        assert_eq!(scene.take(Duration::ZERO, 10), [1]);
+        assert_eq!(scene.take(Duration::ZERO, 10), [3]);
+        assert!(scene.0.is_empty());
     }
 }

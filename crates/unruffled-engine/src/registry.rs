@@ -6,17 +6,21 @@ use std::sync::{Arc, Weak};
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use unruffled_model::{CancelToken, ModelInfo, Name};
+use unruffled_model::{CancelToken, ModelInfo, Name, RequestId};
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
+use crate::metrics::ModelMetrics;
 use crate::pool::{Pool, PoolStatus};
+use crate::recorder::Explanation;
 
 /// A model of any types, as far as the engine as a whole deals with it.
 pub(crate) trait Member: Send + Sync {
     fn name(&self) -> &Name;
     fn info(&self) -> &ModelInfo;
     fn status(&self) -> PoolStatus;
+    fn metrics(&self) -> ModelMetrics;
+    fn explain(&self, id: &RequestId) -> Option<Explanation>;
     fn drain(&self, error: Error);
     fn close(&self, error: Error);
     fn threads(&self) -> watch::Receiver<usize>;
@@ -33,6 +37,14 @@ impl<I: Send + 'static, O: Send + 'static> Member for Pool<I, O> {
 
     fn status(&self) -> PoolStatus {
         self.status()
+    }
+
+    fn metrics(&self) -> ModelMetrics {
+        self.metrics()
+    }
+
+    fn explain(&self, id: &RequestId) -> Option<Explanation> {
+        self.explain(id)
     }
 
     fn drain(&self, error: Error) {
@@ -139,6 +151,11 @@ impl Registry {
             Entry::Loaded(member, _) => (name.clone(), Some(Arc::clone(member))),
         });
         named.collect()
+    }
+
+    /// Every model that runs, named or not.
+    pub(crate) fn running(&self) -> Vec<Arc<dyn Member>> {
+        self.0.lock().started.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether models are taken in, and each that has a name can answer.

@@ -1,33 +1,25 @@
 //! What a caller says about a request, and what comes back with its result.
 
 use std::ops::Deref;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use unruffled_model::RequestId;
-
-/// Who goes first when work waits. Within a class the earliest deadline goes first.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub enum Priority {
-    /// Somebody looks at the screen and waits.
-    Interactive,
-    /// The usual.
-    #[default]
-    Normal,
-    /// Whenever nothing else waits.
-    Bulk,
-}
-
-impl Priority {
-    /// How many classes there are.
-    pub(crate) const COUNT: usize = 3;
-}
+use unruffled_model::{Name, RequestContext, RequestId};
 
 /// What a request asks for besides its input.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct RequestOptions {
-    pub(crate) priority: Priority,
-    pub(crate) deadline: Option<Instant>,
-    pub(crate) id: Option<RequestId>,
+    /// All but the name, which may be left to the engine.
+    pub(crate) context: Option<RequestContext>,
+    pub(crate) named: bool,
+    pub(crate) supersede: Option<Name>,
+}
+
+impl RequestOptions {
+    /// The context, to be changed.
+    pub(crate) fn edit(&mut self, change: impl FnOnce(RequestContext) -> RequestContext) {
+        let context = self.context.take().unwrap_or_else(|| RequestContext::new(RequestId::Number(0)));
+        self.context = Some(change(context));
+    }
 }
 
 /// A result, and how it came about. Dereferences to the output.
@@ -63,4 +55,6 @@ pub struct Timings {
     pub batch_rows: usize,
     /// Which instance of the model ran it, counted from 0.
     pub instance: usize,
+    /// How many runs it took: more than one if it gave way to something more urgent, or a neighbour failed.
+    pub attempts: u32,
 }

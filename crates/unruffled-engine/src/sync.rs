@@ -25,6 +25,10 @@ impl Wakers {
     pub(crate) fn add(&mut self, waker: Option<Waker>) {
         self.0.extend(waker);
     }
+
+    pub(crate) fn extend(&mut self, wakers: impl IntoIterator<Item = Waker>) {
+        self.0.extend(wakers);
+    }
 }
 
 impl Drop for Wakers {
@@ -36,7 +40,7 @@ impl Drop for Wakers {
 #[cfg(not(unruffled_loom))]
 pub(crate) use std::sync::{
     Arc,
-    atomic::{AtomicUsize, Ordering},
+    atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence},
 };
 
 #[cfg(not(unruffled_loom))]
@@ -46,7 +50,7 @@ pub(crate) use parking_lot::Mutex;
 pub(crate) use std::sync::Arc;
 
 #[cfg(unruffled_loom)]
-pub(crate) use loom::sync::atomic::{AtomicUsize, Ordering};
+pub(crate) use loom::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering, fence};
 
 /// loom's mutex behind the other's interface.
 #[cfg(unruffled_loom)]

@@ -7,7 +7,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use parking_lot::{Condvar, Mutex};
+use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::sync::wake;
 use crate::thread::{self, Intent};
@@ -29,6 +29,9 @@ struct Stopper(Arc<Shared>);
 struct Shared {
     alarms: Mutex<Alarms>,
     changed: Condvar,
+    /// The time, where it is a test that makes it pass.
+    #[cfg(test)]
+    manual: Option<Mutex<Instant>>,
 }
 
 #[derive(Default)]
@@ -75,6 +78,41 @@ impl Timer {
         Ok(Self(Arc::new(Stopper(shared))))
     }
 
+    /// A timer whose time passes when a test says so.
+    #[cfg(test)]
+    pub(crate) fn manual(begin: Instant) -> Self {
+        let shared = Shared { manual: Some(Mutex::new(begin)), ..Shared::default() };
+        Self(Arc::new(Stopper(Arc::new(shared))))
+    }
+
+    /// Has time pass, and fires what is due by then, each alarm at its own time.
+    #[cfg(test)]
+    pub(crate) fn advance_to(&self, target: Instant) {
+        let shared = &self.0.0;
+        let manual = shared.manual.as_ref().expect("a manual timer");
+        loop {
+            let mut alarms = shared.alarms.lock();
+            let Some(&(at, _)) = alarms.due.first().filter(|(at, _)| *at <= target) else { break };
+            let now = {
+                let mut now = manual.lock();
+                *now = at.max(*now);
+                *now
+            };
+            Shared::fire_first(&mut alarms, now);
+        }
+        let mut now = manual.lock();
+        *now = target.max(*now);
+    }
+
+    /// What time it is.
+    pub(crate) fn now(&self) -> Instant {
+        #[cfg(test)]
+        if let Some(manual) = &self.0.0.manual {
+            return *manual.lock();
+        }
+        Instant::now()
+    }
+
     /// Makes an alarm known. It is called only after [`AlarmHandle::wake_by`].
     pub(crate) fn register(&self, alarm: Weak<dyn Alarm>) -> AlarmHandle {
         let mut alarms = self.0.0.alarms.lock();
@@ -105,7 +143,7 @@ impl Shared {
     fn run(&self) {
         let mut alarms = self.alarms.lock();
         while !alarms.stopped {
-            let Some(&(at, id)) = alarms.due.first() else {
+            let Some(&(at, _)) = alarms.due.first() else {
                 self.changed.wait(&mut alarms);
                 continue;
             };
@@ -114,18 +152,25 @@ impl Shared {
                 self.changed.wait_until(&mut alarms, at);
                 continue;
             }
-            alarms.due.pop_first();
-            let entry = alarms.known.get_mut(&id).expect("what is due is known");
-            entry.due = None;
-            let alarm = entry.alarm.upgrade();
-            // Called without the lock: an alarm may itself ask to be called, or end another.
-            parking_lot::MutexGuard::unlocked(&mut alarms, || {
-                let next = alarm.as_ref().and_then(|alarm| alarm.fire(now));
-                // The last owner may have gone meanwhile: its destructor needs the lock too.
-                drop(alarm);
-                next
-            })
-            .map(|next| alarms.bring_forward(id, next));
+            Self::fire_first(&mut alarms, now);
+        }
+    }
+
+    /// Fires the alarm that is due first.
+    fn fire_first(alarms: &mut MutexGuard<'_, Alarms>, now: Instant) {
+        let Some((_, id)) = alarms.due.pop_first() else { return };
+        let entry = alarms.known.get_mut(&id).expect("what is due is known");
+        entry.due = None;
+        let alarm = entry.alarm.upgrade();
+        // Called without the lock: an alarm may itself ask to be called, or end another.
+        let next = MutexGuard::unlocked(alarms, || {
+            let next = alarm.as_ref().and_then(|alarm| alarm.fire(now));
+            // The last owner may have gone meanwhile: its destructor needs the lock too.
+            drop(alarm);
+            next
+        });
+        if let Some(next) = next {
+            alarms.bring_forward(id, next);
         }
     }
 }

@@ -42,7 +42,8 @@ impl CancelToken {
     pub fn cancel(&self) {
         // The flag is set under the lock, so that a hook is either seen here or sees the flag when it registers.
         let mut hooks = self.hooks();
-        if self.0.cancelled.swap(true, Ordering::Relaxed) {
+        // Release: whoever sees the flag, and then looks with acquire ordering, sees what went before.
+        if self.0.cancelled.swap(true, Ordering::Release) {
             return;
         }
         // Run under the lock: whoever drops a guard afterwards knows that its hook is not running.

@@ -4,9 +4,8 @@ use std::marker::PhantomData;
 
 use crate::context::RunContext;
 use crate::error::{ModelError, ModelErrorKind};
-use crate::loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Serve};
-use crate::model::{Batch, Model};
-use crate::signature::Signature;
+use crate::loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, Stateless};
+use crate::model::{Batch, Emitter, Model, Row};
 
 /// A function from an input to an output, as a model; its instances share the function.
 ///
@@ -16,6 +15,10 @@ use crate::signature::Signature;
 /// let length = FnModel::new(|text: String| text.len());
 /// # let _: FnModel<String, usize, _> = length;
 /// ```
+///
+/// A function that takes its input by value is never given it twice: when it panics or fails, only that row fails. One that
+/// borrows it may be stopped for something more urgent and begun again later; if that must not be, say so with
+/// [`with_rerun`](Self::with_rerun).
 pub struct FnModel<I, O, F> {
     function: F,
     info: ModelInfo,
@@ -30,7 +33,11 @@ impl<I: Send + 'static, O: Send + 'static> FnModel<I, O, ()> {
     where
         F: Fn(I) -> O + Send + Sync + 'static,
     {
-        FnModel::build(Interrupt::Never, move |input, _: &RunContext<'_>| Ok(function(input)))
+        FnModel::build(Interrupt::Never, Rerun::Never, move |row: &mut Row<I, O>, _: &RunContext<'_>| {
+            if let Some(input) = row.take_input() {
+                row.finish(Ok(function(input)));
+            }
+        })
     }
 
     /// A function that may fail.
@@ -39,38 +46,69 @@ impl<I: Send + 'static, O: Send + 'static> FnModel<I, O, ()> {
         F: Fn(I) -> Result<O, E> + Send + Sync + 'static,
         E: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        FnModel::build(Interrupt::Never, move |input, _: &RunContext<'_>| {
-            function(input).map_err(|error| {
+        FnModel::build(Interrupt::Never, Rerun::Never, move |row: &mut Row<I, O>, _: &RunContext<'_>| {
+            let Some(input) = row.take_input() else { return };
+            row.finish(function(input).map_err(|error| {
                 let error = error.into();
                 ModelError::failed(error.to_string()).caused_by(error)
-            })
+            }));
         })
     }
 
     /// A function that watches its run, and stops when nobody waits for it any more.
-    pub fn interruptible<F>(function: F) -> FnModel<I, O, F>
+    pub fn interruptible<F>(function: F) -> FnModel<I, O, impl RowFn<I, O>>
     where
-        F: RowFn<I, O>,
+        F: Fn(&I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static,
     {
-        FnModel::build(Interrupt::Cooperative, function)
+        FnModel::build(
+            Interrupt::Cooperative,
+            Rerun::Safe,
+            move |row: &mut Row<I, O>, ctx: &RunContext<'_>| {
+                let Some(input) = row.input() else { return };
+                let answer = function(input, ctx);
+                if !stopped(ctx, answer.as_ref().err()) {
+                    row.finish(answer);
+                }
+            },
+        )
+    }
+
+    /// A function that gives several outputs for one input, as they come, and stops when nobody wants more.
+    pub fn streaming<F>(function: F) -> FnModel<I, O, impl RowFn<I, O>>
+    where
+        F: Fn(&I, &mut Emitter<'_, O>, &RunContext<'_>) -> Result<(), ModelError> + Send + Sync + 'static,
+    {
+        FnModel::build(
+            Interrupt::Cooperative,
+            Rerun::Safe,
+            move |row: &mut Row<I, O>, ctx: &RunContext<'_>| {
+                let (Some(input), mut emitter) = row.split() else { return };
+                match function(input, &mut emitter, ctx) {
+                    Ok(()) => row.end(),
+                    Err(error) if stopped(ctx, Some(&error)) => {}
+                    Err(error) => row.finish(Err(error)),
+                }
+            },
+        )
     }
 }
 
-/// What an [`FnModel`] calls for each row.
-pub trait RowFn<I, O>: Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static {}
+/// Whether a row was broken off because its run was told to stop: then it has no answer.
+fn stopped(ctx: &RunContext<'_>, error: Option<&ModelError>) -> bool {
+    ctx.is_cancelled() && error.is_some_and(|error| error.kind() == ModelErrorKind::Cancelled)
+}
 
-impl<I, O, F: Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static> RowFn<I, O> for F {}
+/// What an [`FnModel`] calls for each row, to answer it.
+pub trait RowFn<I, O>: Fn(&mut Row<I, O>, &RunContext<'_>) + Send + Sync + 'static {}
+
+impl<I, O, F: Fn(&mut Row<I, O>, &RunContext<'_>) + Send + Sync + 'static> RowFn<I, O> for F {}
 
 impl<I, O, F: RowFn<I, O>> FnModel<I, O, F> {
-    fn build(interrupt: Interrupt, function: F) -> Self {
-        let info = ModelInfo {
-            backend: "closure".into(),
-            platform: "rust".into(),
-            signature: Signature::default(),
-            batching: Batching::Sequential,
-            interrupt,
-            threads: 1,
-        };
+    fn build(interrupt: Interrupt, rerun: Rerun, function: F) -> Self {
+        let info = ModelInfo::new("closure", "rust")
+            .with_batching(Batching::Sequential)
+            .with_interrupt(interrupt)
+            .with_rerun(rerun);
         Self { function, info, bytes: |_| size_of::<I>(), types: PhantomData }
     }
 
@@ -78,6 +116,20 @@ impl<I, O, F: RowFn<I, O>> FnModel<I, O, F> {
     #[must_use]
     pub fn with_bytes(mut self, bytes: fn(&I) -> usize) -> Self {
         self.bytes = bytes;
+        self
+    }
+
+    /// Says whether a row that was begun may be begun again.
+    #[must_use]
+    pub fn with_rerun(mut self, rerun: Rerun) -> Self {
+        self.info.rerun = rerun;
+        self
+    }
+
+    /// Says how many threads one call keeps busy: 0 if it mostly waits, for a disk or another machine.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.info.threads = threads;
         self
     }
 }
@@ -91,11 +143,35 @@ impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> LoadedModel for FnMod
     }
 
     fn admit(&self, input: &I) -> Result<Footprint, ModelError> {
-        Ok(Footprint { rows: 1, bytes: (self.bytes)(input), bucket: 0 })
+        Ok(Footprint::single((self.bytes)(input)))
     }
 
     fn with_instance(&self, serve: &mut Serve<'_, I, O>) -> Result<(), ModelError> {
         serve(&mut FnInstance { model: self });
+        Ok(())
+    }
+
+    fn stateless(&self) -> Option<&dyn Stateless<I, O>> {
+        // What can be stopped is not expected to be over at once.
+        (self.info.interrupt == Interrupt::Never).then_some(self)
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> Stateless<I, O> for FnModel<I, O, F> {
+    fn run(&self, batch: &mut Batch<I, O>, ctx: &RunContext<'_>) -> Result<(), ModelError> {
+        for row in batch.rows_mut() {
+            if ctx.is_cancelled() {
+                return Err(ModelError::cancelled());
+            }
+            if self.info.rerun == Rerun::Never {
+                row.spend();
+            }
+            (self.function)(row, ctx);
+            let crashed = row.error().filter(|error| error.kind() == ModelErrorKind::Crashed);
+            if let Some(error) = crashed {
+                return Err(error.clone());
+            }
+        }
         Ok(())
     }
 }
@@ -104,24 +180,11 @@ struct FnInstance<'a, I, O, F> {
     model: &'a FnModel<I, O, F>,
 }
 
-impl<I, O, F: RowFn<I, O>> Model for FnInstance<'_, I, O, F> {
+impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> Model for FnInstance<'_, I, O, F> {
     type Input = I;
     type Output = O;
 
     fn run(&mut self, batch: &mut Batch<I, O>, ctx: &RunContext<'_>) -> Result<(), ModelError> {
-        for row in batch.rows_mut() {
-            if ctx.is_cancelled() {
-                return Err(ModelError::cancelled());
-            }
-            let Some(input) = row.take_input() else { continue };
-            let answer = (self.model.function)(input, ctx);
-            let crashed =
-                answer.as_ref().err().filter(|error| error.kind() == ModelErrorKind::Crashed).cloned();
-            row.finish(answer);
-            if let Some(error) = crashed {
-                return Err(error);
-            }
-        }
-        Ok(())
+        Stateless::run(self.model, batch, ctx)
     }
 }

@@ -29,7 +29,7 @@ pub trait TensorRun {
 pub fn admit_tensors(info: &ModelInfo, inputs: &Tensors) -> Result<Footprint, ModelError> {
     let bytes = info.signature.weigh(inputs)?;
     if info.batching != Batching::Joint {
-        return Ok(Footprint { rows: 1, bytes, bucket: 0 });
+        return Ok(Footprint::single(bytes));
     }
     let (mut rows, mut shapes) = (1, DefaultHasher::new());
     for spec in &info.signature.inputs {
@@ -39,7 +39,7 @@ pub fn admit_tensors(info: &ModelInfo, inputs: &Tensors) -> Result<Footprint, Mo
         rows = shape.and_then(|shape| shape.first()).copied().unwrap_or(rows);
     }
     // Rows without elements would otherwise be free, however many there are.
-    Ok(Footprint { rows, bytes: bytes.max(rows), bucket: shapes.finish() })
+    Ok(Footprint::new(rows, bytes.max(rows), shapes.finish()))
 }
 
 /// Makes a [`Model`] of a [`TensorRun`]: gathers the rows of a batch, fills inputs that were left out, runs, scatters.
@@ -140,23 +140,17 @@ mod tests {
 
     use super::{JointModel, TensorRun, admit_tensors};
     use crate::{
-        Batch, Batching, CancelToken, DType, Dim, Interrupt, Model, ModelError, ModelInfo, RunContext,
-        Signature, Tensor, TensorSpec, Tensors,
+        Batch, Batching, CancelToken, DType, Dim, Model, ModelError, ModelInfo, RunContext, Signature,
+        Tensor, TensorSpec, Tensors,
     };
 
     fn info() -> ModelInfo {
         let dims = |width| [Dim::Symbolic("batch".into()), width];
-        ModelInfo {
-            backend: "test".into(),
-            platform: "test".into(),
-            signature: Signature {
-                inputs: vec![TensorSpec::new("x", DType::F32, dims(Dim::Symbolic("width".into())))],
-                outputs: vec![TensorSpec::new("y", DType::F32, dims(Dim::Any))],
-            },
-            batching: Batching::Joint,
-            interrupt: Interrupt::Never,
-            threads: 1,
-        }
+        let signature = Signature {
+            inputs: vec![TensorSpec::new("x", DType::F32, dims(Dim::Symbolic("width".into())))],
+            outputs: vec![TensorSpec::new("y", DType::F32, dims(Dim::Any))],
+        };
+        ModelInfo::new("test", "test").with_signature(signature).with_batching(Batching::Joint)
     }
 
     /// Gives its input back, and notes the shapes that it saw.

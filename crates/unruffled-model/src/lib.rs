@@ -31,6 +31,8 @@ mod tensors;
 mod signature;
 
 mod cancel;
+mod trace;
+
 mod context;
 mod model;
 
@@ -46,12 +48,15 @@ pub use buffer::Buffer;
 pub use bytes::Bytes;
 pub use cancel::{CancelToken, HookGuard};
 pub use closure::{FnModel, RowFn};
-pub use context::{RequestContext, RequestId, RunContext};
+pub use context::{Caller, Priority, RequestContext, RequestId, RunContext};
 pub use dtype::{DType, Data, Element};
 pub use error::{ModelError, ModelErrorKind};
 pub use joint::{JointModel, TensorRun, admit_tensors};
-pub use loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Serve, SharedModel, TensorModel};
-pub use model::{Batch, Model, Row};
+pub use loaded::{
+    Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, SharedModel, Stateless, TensorModel,
+};
+pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
 pub use signature::{Dim, InputDefault, Signature, TensorSpec};
 pub use tensor::{Tensor, element_count};
 pub use tensors::{Name, Tensors};
+pub use trace::TraceContext;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::context::RunContext;
 use crate::error::ModelError;
-use crate::model::Model;
+use crate::model::{Batch, Model};
 use crate::signature::Signature;
 use crate::tensors::{Name, Tensors};
 
@@ -29,8 +30,22 @@ pub enum Interrupt {
     Kill,
 }
 
+/// Whether rows may be run a second time: after a neighbour made their batch fail, or when they were stopped to let something
+/// more urgent go first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rerun {
+    /// A row that may have been begun is never begun again: it has effects elsewhere, or its input is used up.
+    ///
+    /// Of a [`Batching::Sequential`] model, rows whose input was neither taken nor [spent](crate::Row::spend) count as not
+    /// begun.
+    Never,
+    /// A run leaves nothing behind but its answers.
+    Safe,
+}
+
 /// What is known of a model before it runs.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct ModelInfo {
     /// What runs it: `rten`, `closure`, ...
     pub backend: Name,
@@ -42,12 +57,65 @@ pub struct ModelInfo {
     pub batching: Batching,
     /// How it can be stopped.
     pub interrupt: Interrupt,
-    /// How many threads one run uses.
+    /// Whether rows may be run again.
+    pub rerun: Rerun,
+    /// How many threads one run keeps busy at most; 0 if it mostly waits for something else than a core.
     pub threads: usize,
+}
+
+impl ModelInfo {
+    /// A model that takes one request a run, cannot be stopped, may be run again and uses one thread.
+    pub fn new(backend: impl Into<Name>, platform: impl Into<Name>) -> Self {
+        Self {
+            backend: backend.into(),
+            platform: platform.into(),
+            signature: Signature::default(),
+            batching: Batching::Single,
+            interrupt: Interrupt::Never,
+            rerun: Rerun::Safe,
+            threads: 1,
+        }
+    }
+
+    /// Says what it takes and gives.
+    #[must_use]
+    pub fn with_signature(mut self, signature: Signature) -> Self {
+        self.signature = signature;
+        self
+    }
+
+    /// Says how it gains from batches.
+    #[must_use]
+    pub fn with_batching(mut self, batching: Batching) -> Self {
+        self.batching = batching;
+        self
+    }
+
+    /// Says how it can be stopped.
+    #[must_use]
+    pub fn with_interrupt(mut self, interrupt: Interrupt) -> Self {
+        self.interrupt = interrupt;
+        self
+    }
+
+    /// Says whether rows may be run again.
+    #[must_use]
+    pub fn with_rerun(mut self, rerun: Rerun) -> Self {
+        self.rerun = rerun;
+        self
+    }
+
+    /// Says how many threads one run keeps busy.
+    #[must_use]
+    pub fn with_threads(mut self, threads: usize) -> Self {
+        self.threads = threads;
+        self
+    }
 }
 
 /// What one request weighs, found at admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Footprint {
     /// Rows that it adds to a batch: 1 for a single item, n for an input that is itself a batch of n.
     pub rows: usize,
@@ -55,6 +123,18 @@ pub struct Footprint {
     pub bytes: usize,
     /// Requests of equal buckets may share a run.
     pub bucket: u64,
+}
+
+impl Footprint {
+    /// A single row that may share a run with any other.
+    pub fn single(bytes: usize) -> Self {
+        Self::new(1, bytes, 0)
+    }
+
+    /// So many rows, so many bytes, and the bucket of those that may share its run.
+    pub fn new(rows: usize, bytes: usize, bucket: u64) -> Self {
+        Self { rows, bytes, bucket }
+    }
 }
 
 /// A model in memory: the weights and the description that its instances share.
@@ -82,6 +162,22 @@ pub trait LoadedModel: Send + Sync {
     ///
     /// What kept the instance from being built; `serve` was not called then.
     fn with_instance(&self, serve: &mut Serve<'_, Self::Input, Self::Output>) -> Result<(), ModelError>;
+
+    /// The model as something that any thread may run; `None` if that needs an instance. What is very cheap then runs where
+    /// it is asked for, without a hand-over to another thread.
+    fn stateless(&self) -> Option<&dyn Stateless<Self::Input, Self::Output>> {
+        None
+    }
+}
+
+/// A model that runs on any thread, and on several at once.
+pub trait Stateless<I, O>: Send + Sync {
+    /// As [`Model::run`].
+    ///
+    /// # Errors
+    ///
+    /// As [`Model::run`].
+    fn run(&self, batch: &mut Batch<I, O>, ctx: &RunContext<'_>) -> Result<(), ModelError>;
 }
 
 /// What is done with an instance for as long as it lives.

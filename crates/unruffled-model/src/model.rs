@@ -1,12 +1,14 @@
 //! [`Model`]: the one trait that a synchronous model implements, and the [`Batch`] that it works on.
 
+use std::fmt;
+
 use crate::context::RunContext;
 use crate::error::ModelError;
 
 /// One copy of a model, owned by one thread, which takes a batch at a time and answers row by row.
 ///
 /// It is built on the thread that will run it, so it need be neither `Send` nor `Sync`. A panic in it costs this copy, not
-/// the process: the engine answers the unanswered rows and builds another.
+/// the process: the engine answers the unanswered rows, or has them run again, and builds another.
 pub trait Model {
     /// What one request brings.
     type Input;
@@ -19,7 +21,8 @@ pub trait Model {
     ///
     /// # Errors
     ///
-    /// An error answers every row that is still unanswered.
+    /// An error concerns every row that is still unanswered. Where the model says that rows may be run again
+    /// ([`Rerun`](crate::Rerun)), they are, in smaller batches, until it is known which of them it was.
     fn run(
         &mut self,
         batch: &mut Batch<Self::Input, Self::Output>,
@@ -36,7 +39,7 @@ pub struct Batch<I, O> {
 impl<I, O> Batch<I, O> {
     /// A batch over these inputs.
     pub fn new(inputs: impl IntoIterator<Item = I>) -> Self {
-        Self { rows: inputs.into_iter().map(Row::new).collect() }
+        inputs.into_iter().map(Row::new).collect()
     }
 
     /// How many rows there are.
@@ -65,16 +68,40 @@ impl<I, O> Batch<I, O> {
     }
 }
 
+impl<I, O> FromIterator<Row<I, O>> for Batch<I, O> {
+    fn from_iter<T: IntoIterator<Item = Row<I, O>>>(rows: T) -> Self {
+        Self { rows: rows.into_iter().collect() }
+    }
+}
+
+/// Where the outputs of a row go while it is still being run.
+pub trait OutputSink<O>: Send {
+    /// Hands one output over; blocks while the caller is behind.
+    ///
+    /// # Errors
+    ///
+    /// `Cancelled`: nobody wants any more.
+    fn send(&mut self, output: O) -> Result<(), ModelError>;
+}
+
 /// One request's place in a batch: its input, and the answer once there is one.
-#[derive(Debug)]
 pub struct Row<I, O> {
     input: Option<I>,
-    answer: Option<Result<O, ModelError>>,
+    answer: Option<Result<Option<O>, ModelError>>,
+    sink: Option<Box<dyn OutputSink<O>>>,
+    /// Whether running the row again would repeat what it has done.
+    spent: bool,
 }
 
 impl<I, O> Row<I, O> {
-    fn new(input: I) -> Self {
-        Self { input: Some(input), answer: None }
+    /// A row for one answer.
+    pub fn new(input: I) -> Self {
+        Self { input: Some(input), answer: None, sink: None, spent: false }
+    }
+
+    /// A row whose caller takes outputs as they come.
+    pub fn with_sink(input: I, sink: Box<dyn OutputSink<O>>) -> Self {
+        Self { sink: Some(sink), ..Self::new(input) }
     }
 
     /// The input, unless it has been taken.
@@ -87,9 +114,24 @@ impl<I, O> Row<I, O> {
         self.input.take()
     }
 
-    /// Answers the row. The first answer counts.
+    /// Says that the row has been begun and must not be begun again, though its input is still there.
+    pub fn spend(&mut self) {
+        self.spent = true;
+    }
+
+    /// The input, and the way out for several outputs.
+    pub fn split(&mut self) -> (Option<&I>, Emitter<'_, O>) {
+        (self.input.as_ref(), Emitter { sink: self.sink.as_deref_mut(), spent: &mut self.spent })
+    }
+
+    /// Answers the row, after whatever was emitted. The first answer counts.
     pub fn finish(&mut self, answer: Result<O, ModelError>) {
-        self.answer.get_or_insert(answer);
+        self.answer.get_or_insert(answer.map(Some));
+    }
+
+    /// Says that there are no more outputs than those emitted.
+    pub fn end(&mut self) {
+        self.answer.get_or_insert(Ok(None));
     }
 
     /// Whether the row has its answer.
@@ -97,8 +139,74 @@ impl<I, O> Row<I, O> {
         self.answer.is_some()
     }
 
+    /// The error that the row was answered with.
+    pub fn error(&self) -> Option<&ModelError> {
+        self.answer.as_ref()?.as_ref().err()
+    }
+
     /// Takes the row apart: the answer, if there is one.
     pub fn into_answer(self) -> Option<Result<O, ModelError>> {
-        self.answer
+        self.answer.and_then(Result::transpose)
+    }
+
+    /// Takes the row apart.
+    pub fn into_parts(self) -> RowParts<I, O> {
+        RowParts { input: self.input.filter(|_| !self.spent), answer: self.answer, sink: self.sink }
+    }
+}
+
+/// What a row was made of, and what became of it.
+#[non_exhaustive]
+pub struct RowParts<I, O> {
+    /// The input, if the row may be run with it again.
+    pub input: Option<I>,
+    /// The answer, if there is one: the last output, or none after those emitted.
+    pub answer: Option<Result<Option<O>, ModelError>>,
+    /// Where outputs go that come before the last.
+    pub sink: Option<Box<dyn OutputSink<O>>>,
+}
+
+impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for RowParts<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RowParts")
+            .field("input", &self.input)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for Row<I, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Row")
+            .field("input", &self.input)
+            .field("answer", &self.answer)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Sends the outputs of a row on as they come.
+pub struct Emitter<'a, O> {
+    sink: Option<&'a mut (dyn OutputSink<O> + 'static)>,
+    spent: &'a mut bool,
+}
+
+impl<O> Emitter<'_, O> {
+    /// Sends one output; blocks while the caller is behind, so that memory stays bounded.
+    ///
+    /// # Errors
+    ///
+    /// `Cancelled` when nobody wants any more; `InvalidInput` if the caller asked for one answer.
+    pub fn emit(&mut self, output: O) -> Result<(), ModelError> {
+        let Some(sink) = &mut self.sink else {
+            return Err(ModelError::invalid_input("gives several outputs: ask for them as a stream"));
+        };
+        *self.spent = true;
+        sink.send(output)
+    }
+}
+
+impl<O> fmt::Debug for Emitter<'_, O> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Emitter").field("emitted", &self.spent).finish_non_exhaustive()
     }
 }

@@ -2,73 +2,304 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
-use unruffled_model::{Footprint, RequestContext, RequestId};
+use tracing::Span;
+use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
+use super::forecast::Prospect;
 use super::{Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
-use crate::queue::{Full, Key};
-use crate::reply::{Left, Ticket};
+use crate::queue::{Ahead, Entry, Full, Key};
+use crate::recorder::{Arrival, Ending, Place};
+use crate::reply::{Left, Run, Stop, Submission, Ticket};
 use crate::request::RequestOptions;
 use crate::sync::Wakers;
 
+/// One request on its way in.
+pub(crate) struct Demand<I, O> {
+    pub(crate) input: I,
+    pub(crate) options: RequestOptions,
+    /// Where outputs go that come before the last, and who is blocked there.
+    pub(crate) outlet: Option<Outlet<O>>,
+}
+
+/// The way out for several outputs.
+pub(crate) struct Outlet<O> {
+    pub(crate) sink: Box<dyn OutputSink<O>>,
+    pub(crate) stop: Arc<dyn Stop>,
+}
+
+/// A request that was not taken in, and what it brought.
+pub(crate) struct Refusal<I> {
+    pub(crate) error: Error,
+    /// Given back when the queue is full, for another try.
+    pub(crate) input: Option<I>,
+}
+
+/// A request that has been checked and weighed.
+pub(super) struct Candidate<I, O> {
+    pub(super) key: Key,
+    pub(super) footprint: Footprint,
+    pub(super) context: RequestContext,
+    pub(super) demand: Demand<I, O>,
+}
+
+/// What is to be done once the lock is let go.
+pub(super) struct Aftermath<I, O> {
+    /// Instances to be woken.
+    pub(super) calls: Vec<usize>,
+    wake_timer_by: Option<Instant>,
+    /// Something urgent waits.
+    look_again: bool,
+    /// Runs in which one fewer waits.
+    left: Vec<Arc<Run>>,
+    /// A run that is to let something more urgent go first.
+    victim: Option<Arc<Run>>,
+    pub(super) wakers: Wakers,
+    /// What was taken out of the queue: dropping it runs the callers' code.
+    removed: Vec<Waiting<I, O>>,
+    endings: Vec<Ending>,
+}
+
+impl<I, O> Default for Aftermath<I, O> {
+    fn default() -> Self {
+        Self {
+            calls: Vec::new(),
+            wake_timer_by: None,
+            look_again: false,
+            left: Vec::new(),
+            victim: None,
+            wakers: Wakers::default(),
+            removed: Vec::new(),
+            endings: Vec::new(),
+        }
+    }
+}
+
+impl<I, O> Aftermath<I, O> {
+    /// Drops something once the lock is let go.
+    pub(super) fn discard(&mut self, waiting: Waiting<I, O>) {
+        self.removed.push(waiting);
+    }
+}
+
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Takes a request in, or says why not. Runs on the caller's thread.
-    pub(crate) fn submit(
+    pub(crate) fn submit(&self, now: Instant, demand: Demand<I, O>) -> Result<Arc<Ticket<O>>, Refusal<I>> {
+        let candidate = self.consider(now, demand)?;
+        let candidate = match self.run_inline(now, candidate) {
+            Ok(ticket) => return Ok(ticket),
+            Err(candidate) => candidate,
+        };
+        let mut aftermath = Aftermath::default();
+        let mut state = self.state.lock();
+        let outcome = self.enter(&mut state, now, candidate, &mut aftermath);
+        drop(state);
+        self.follow_up(now, aftermath);
+        outcome.map_err(|(refusal, _)| refusal)
+    }
+
+    /// Takes several in at once, so that they may share a run.
+    pub(crate) fn submit_all(
         &self,
         now: Instant,
-        input: I,
-        options: RequestOptions,
-    ) -> Result<Arc<Ticket<O>>, Error> {
+        demands: impl IntoIterator<Item = Demand<I, O>>,
+    ) -> Vec<Result<Arc<Ticket<O>>, Refusal<I>>> {
+        let candidates: Vec<_> = demands.into_iter().map(|demand| self.consider(now, demand)).collect();
+        let mut aftermath = Aftermath::default();
+        let mut state = self.state.lock();
+        let entered: Vec<_> = candidates
+            .into_iter()
+            .map(|candidate| match candidate {
+                Ok(candidate) => self.enter(&mut state, now, candidate, &mut aftermath),
+                Err(refusal) => Err((refusal, None)),
+            })
+            .collect();
+        drop(state);
+        self.follow_up(now, aftermath);
+        entered.into_iter().map(|outcome| outcome.map_err(|(refusal, _)| refusal)).collect()
+    }
+
+    /// Checks and weighs, without any lock.
+    fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
+        let refuse = |error| {
+            self.meter.refused(Error::kind(&error));
+            Refusal { error, input: None }
+        };
+        let admitted = self.model.admit(&demand.input);
         let mut footprint =
-            self.model.admit(&input).map_err(|error| Error::from_model(error).of_model(&self.name))?;
+            admitted.map_err(|error| refuse(Error::from_model(error).of_model(&self.name)))?;
         // So that sums over the queue cannot overflow.
         footprint.rows = footprint.rows.min(u32::MAX as usize);
-        if options.deadline.is_some_and(|deadline| deadline <= now) {
-            return Err(self.late("the deadline had passed on arrival"));
-        }
         let arrival = self.arrivals.fetch_add(1, Ordering::Relaxed);
-        let key = Key::new(options.priority, options.deadline, now, arrival);
-        let context = RequestContext::new(options.id.unwrap_or(RequestId::Number(arrival)));
-        let ticket = Ticket::new(key, now, options.deadline, footprint, context);
-        let waiting = Waiting { ticket: Arc::clone(&ticket), input };
+        let context = match &demand.options {
+            RequestOptions { context: Some(context), named: true, .. } => context.clone(),
+            RequestOptions { context: Some(context), .. } => {
+                context.clone().with_id(RequestId::Number(arrival))
+            }
+            RequestOptions { context: None, .. } => RequestContext::new(RequestId::Number(arrival)),
+        };
+        if context.deadline().is_some_and(|deadline| deadline <= now) {
+            return Err(refuse(self.late("the deadline had passed on arrival")));
+        }
+        let key = Key::new(context.priority(), context.deadline(), now, arrival);
+        Ok(Candidate { key, footprint, context, demand })
+    }
 
-        let mut state = self.state.lock();
-        if let Err(error) = self.may_enter(&state, &footprint) {
-            // Dropped without the lock: an input may be large.
-            drop(state);
-            return Err(error);
+    /// Puts a request into the queue, if it may.
+    /// What must not be dropped under the lock goes out with the refusal.
+    fn enter(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        candidate: Candidate<I, O>,
+        aftermath: &mut Aftermath<I, O>,
+    ) -> Result<Arc<Ticket<O>>, (Refusal<I>, Option<Outlet<O>>)> {
+        let Candidate { key, footprint, context, demand } = candidate;
+        let Demand { input, options, outlet } = demand;
+        if let Err(error) = self.is_open(state) {
+            self.meter.refused(error.kind());
+            return Err((Refusal { error, input: Some(input) }, outlet));
         }
-        let next_due = state.deadlines.first_key_value().map(|((due, _), _)| *due);
-        if let Some(deadline) = options.deadline {
-            state.deadlines.insert((deadline, arrival), Arc::clone(&ticket));
+        if let Some(older) = options.supersede.as_ref().and_then(|key| state.newest.remove(key)) {
+            self.meter.superseded();
+            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
+            self.end_early(state, now, &older, &error, aftermath);
         }
-        state.queue.push(key, footprint, waiting);
-        if state.queue.len() == 1 {
-            self.has_work.store(true, Ordering::Release);
+        let (arrival, prospect) = self.look_ahead(state, now, &key, &footprint, &context);
+        let allowed =
+            self.has_room(state, &footprint).and_then(|()| self.is_feasible(now, &context, prospect));
+        if let Err(error) = allowed {
+            self.meter.refused(error.kind());
+            if self.recorder.is_on() {
+                aftermath.endings.push(Ending {
+                    id: context.id().clone(),
+                    priority: context.priority(),
+                    deadline: context.deadline(),
+                    arrival,
+                    ended: now,
+                    place: Place::Arrival,
+                    outcome: Err(error.clone()),
+                });
+            }
+            return Err((Refusal { error, input: Some(input) }, outlet));
         }
-        let instance_waits = state.idle > 0;
-        drop(state);
-
-        if instance_waits {
-            self.work.notify_one();
+        self.meter.accepted();
+        // Who takes outputs one by one may be slow, and is nobody's neighbour.
+        let cohort = if outlet.is_some() { state.new_cohort() } else { 0 };
+        let (sink, stop) = outlet.map(|Outlet { sink, stop }| (sink, stop)).unzip();
+        let caller = context.caller().cloned();
+        let span = self.request_span(&context);
+        let (deadline, supersede) = (context.deadline(), options.supersede);
+        let ticket = Ticket::new(Submission { key, footprint, context, supersede, arrival, span, stop });
+        if let Some(key) = &ticket.submission.supersede {
+            state.newest.insert(key.clone(), Arc::clone(&ticket));
         }
-        if let (Some(deadline), Some(alarm)) = (options.deadline, self.alarm.get())
-            && next_due.is_none_or(|next| deadline < next)
-        {
-            alarm.wake_by(deadline);
+        if let Some(deadline) = deadline {
+            let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
+            state.deadlines.insert((deadline, key.arrival()), Arc::clone(&ticket));
+            if next.is_none_or(|next| deadline < next) {
+                aftermath.wake_timer_by = Some(deadline);
+            }
+        }
+        let item = Waiting { ticket: Arc::clone(&ticket), input, sink };
+        state.queue.push(now, Entry { key, deadline, footprint, cohort, caller, item });
+        self.publish(state, now);
+        match state.seats.call() {
+            Some(slot) => aftermath.calls.push(slot),
+            None if key.class() == Priority::Interactive => {
+                aftermath.look_again = true;
+                aftermath.victim = self.victim(state, now);
+            }
+            None => {}
         }
         Ok(ticket)
     }
 
-    fn may_enter(&self, state: &State<I, O>, footprint: &Footprint) -> Result<(), Error> {
+    pub(super) fn request_span(&self, context: &RequestContext) -> Span {
+        let trace = context.trace().map(tracing::field::display);
+        tracing::debug_span!("request", model = &*self.name, id = %context.id(), trace)
+    }
+
+    /// What must not be done under the lock.
+    pub(super) fn follow_up(&self, now: Instant, aftermath: Aftermath<I, O>) {
+        for slot in aftermath.calls {
+            self.calls[slot].notify_one();
+        }
+        if let (Some(due), Some(alarm)) = (aftermath.wake_timer_by, self.alarm.get()) {
+            alarm.wake_by(due);
+        }
+        // Callers first; then the models' hooks, and the inputs, which may be large.
+        drop(aftermath.wakers);
+        aftermath.left.iter().for_each(|run| run.leave());
+        if let Some(victim) = aftermath.victim {
+            victim.preempt();
+        }
+        if aftermath.look_again {
+            self.environment.arbiter.look_again(now);
+        }
+        self.recorder.end(aftermath.endings);
+        drop(aftermath.removed);
+    }
+
+    /// Ends a request, queued or running, with an error.
+    pub(super) fn end_early(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        ticket: &Arc<Ticket<O>>,
+        error: &Error,
+        aftermath: &mut Aftermath<I, O>,
+    ) {
+        state.forget(ticket);
+        let (left, waker) = ticket.give_up(|| error.clone());
+        aftermath.wakers.add(waker);
+        self.leave(state, now, ticket, left, error, aftermath);
+    }
+
+    /// Takes a request that was given up out of where it was.
+    fn leave(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        ticket: &Ticket<O>,
+        left: Left,
+        error: &Error,
+        aftermath: &mut Aftermath<I, O>,
+    ) {
+        let place = match left {
+            Left::Nowhere => return,
+            Left::Queue => {
+                let context = ticket.context();
+                aftermath.removed.extend(state.queue.remove(ticket.key(), context.caller()));
+                aftermath.wakers.extend(state.wants_room.drain(..));
+                self.publish(state, now);
+                Place::Queue
+            }
+            Left::Run(run) => {
+                let began = run.began();
+                aftermath.left.push(run);
+                Place::Running { began }
+            }
+        };
+        self.meter.ended(error.kind());
+        if self.recorder.is_on() {
+            aftermath.endings.push(ending(ticket, now, place, Err(error.clone())));
+        }
+    }
+
+    fn is_open(&self, state: &State<I, O>) -> Result<(), Error> {
         match (&state.phase, &state.broken) {
             (Phase::Draining(error) | Phase::Closed(error), _) | (Phase::Open, Some(error)) => {
-                return Err(error.clone());
+                Err(error.clone())
             }
-            (Phase::Open, None) => {}
+            (Phase::Open, None) => Ok(()),
         }
+    }
+
+    fn has_room(&self, state: &State<I, O>, footprint: &Footprint) -> Result<(), Error> {
         let limits = self.options.queue;
         let message = match state.queue.has_room(footprint) {
             Ok(()) => return Ok(()),
@@ -85,7 +316,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 format!("the queue is full: it holds {held} of {most} bytes")
             }
         };
-        let wait = self.cost.predict(state.queue.rows(), self.options.instances);
+        let forecast = self.costs.lock();
+        let wait =
+            self.forecast(&forecast, self.now()).drain_time(state.queue.rows(), self.options.instances);
+        drop(forecast);
         let message = match wait {
             Some(wait) => format!("{message}; try again in about {wait:.0?}"),
             None => format!("{message}; try again later"),
@@ -93,45 +327,141 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(wait))
     }
 
+    /// What stands before a request that comes in, and what that means for it. Only a deadline makes anybody ask.
+    fn look_ahead(
+        &self,
+        state: &State<I, O>,
+        now: Instant,
+        key: &Key,
+        footprint: &Footprint,
+        context: &RequestContext,
+    ) -> (Arrival, Prospect) {
+        let ahead = match (state.queue.is_empty(), context.deadline()) {
+            (false, Some(_)) => state.queue.ahead_of(key, context.caller()),
+            (_, None) => Ahead { requests: state.queue.len(), rows: state.queue.rows() },
+            (true, Some(_)) => Ahead::default(),
+        };
+        let mut arrival = Arrival {
+            at: now,
+            ahead_requests: ahead.requests,
+            ahead_rows: ahead.rows,
+            running: 0,
+            predicted_wait: None,
+            predicted_run: None,
+        };
+        if context.deadline().is_none() {
+            return (arrival, Prospect::default());
+        }
+        let ends = self.running.iter().filter_map(|slot| {
+            let running = slot.lock();
+            running.as_ref().map(|running| running.expected_end)
+        });
+        let (mut count, mut first) = (0, None::<Duration>);
+        for end in ends {
+            count += 1;
+            let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+            first = Some(first.map_or(left, |known| known.min(left)));
+        }
+        // An instance that runs nothing is about to take something.
+        let free_in = first.filter(|_| count >= state.live).unwrap_or_default();
+        let costs = self.costs.lock();
+        let instances = self.options.instances.min(self.environment.arbiter.total());
+        let prospect =
+            self.forecast(&costs, now).prospect(footprint.bucket, footprint.rows, ahead, instances, free_in);
+        arrival.running = count;
+        (arrival.predicted_wait, arrival.predicted_run) = (prospect.wait, prospect.run);
+        (arrival, prospect)
+    }
+
+    /// Refuses what cannot make its deadline, by what is ahead of it and what runs have cost.
+    fn is_feasible(&self, now: Instant, context: &RequestContext, prospect: Prospect) -> Result<(), Error> {
+        let (Some(deadline), Some(run)) = (context.deadline(), prospect.at_least) else { return Ok(()) };
+        let left = deadline.saturating_duration_since(now);
+        if run > left {
+            let message = format!("a run takes about {run:.1?} and {left:.1?} are left");
+            return Err(self.late(&message));
+        }
+        let wait = prospect.wait.unwrap_or_default();
+        if !wait.is_zero() && wait + prospect.shared_run.unwrap_or(run) > left {
+            let message = format!(
+                "about {wait:.1?} of work is ahead, a run takes about {run:.1?} and {left:.1?} are left; try again in about {wait:.0?}"
+            );
+            return Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)));
+        }
+        Ok(())
+    }
+
+    /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.
+    fn victim(&self, state: &State<I, O>, now: Instant) -> Option<Arc<Run>> {
+        let (mut yielding, mut latest) = (0, None);
+        for slot in &self.running {
+            let slot = slot.lock();
+            let Some(running) = slot.as_ref() else { return None };
+            if running.run.is_yielding() {
+                yielding += 1;
+            } else if running.may_yield
+                && running.expected_end.is_none_or(|end| end <= now || end - now > Duration::from_millis(1))
+                && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
+            {
+                latest = Some((running.expected_end, Arc::clone(&running.run)));
+            }
+        }
+        (state.queue.waiting(Priority::Interactive) > yielding).then_some(latest?.1)
+    }
+
     /// The caller has gone: queued work is taken out, running work is stopped if nobody else waits for it.
-    pub(crate) fn withdraw(&self, ticket: &Ticket<O>) {
+    pub(crate) fn withdraw(&self, ticket: &Arc<Ticket<O>>) {
         let left = ticket.close();
         if matches!(left, Left::Nowhere) {
             return;
         }
+        let now = self.now();
+        let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
-        state.forget_deadline(ticket);
-        let removed = state.queue.remove(&ticket.key);
+        state.forget(ticket);
+        let error = self.error(ErrorKind::Cancelled, "its caller has gone");
+        self.leave(&mut state, now, ticket, left, &error, &mut aftermath);
         drop(state);
-        drop(removed);
-        if let Left::Run(run) = left {
-            run.leave();
-        }
+        self.follow_up(now, aftermath);
+    }
+
+    /// Ends a request with an error that its caller is told.
+    pub(crate) fn cancel(&self, ticket: &Arc<Ticket<O>>, message: &str) {
+        let now = self.now();
+        let mut aftermath = Aftermath::default();
+        let mut state = self.state.lock();
+        let error = self.error(ErrorKind::Cancelled, message);
+        self.end_early(&mut state, now, ticket, &error, &mut aftermath);
+        drop(state);
+        self.follow_up(now, aftermath);
     }
 
     /// Ends what is due with `DeadlineExceeded`, and says when the next is due.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
-        let (mut wakers, mut runs, mut removed) = (Wakers::default(), Vec::new(), Vec::new());
+        let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
-        while let Some(entry) = state.deadlines.first_entry() {
-            if entry.key().0 > now {
-                break;
-            }
+        while let Some(entry) = state.deadlines.first_entry().filter(|entry| entry.key().0 <= now) {
             let ticket = entry.remove();
-            let (left, waker) = ticket.give_up(|| self.late("the deadline passed"));
-            wakers.add(waker);
-            match left {
-                Left::Queue => removed.extend(state.queue.remove(&ticket.key)),
-                Left::Run(run) => runs.push(run),
-                Left::Nowhere => {}
-            }
+            self.end_early(&mut state, now, &ticket, &self.late("the deadline passed"), &mut aftermath);
         }
         let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
         drop(state);
-        // Callers first; then the models' hooks, and the inputs, which may be large.
-        drop(wakers);
-        runs.iter().for_each(|run| run.leave());
+        self.follow_up(now, aftermath);
         next
+    }
+
+    /// Ready once there is room in the queue, whoever takes it then.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        let limits = self.options.queue;
+        let open = matches!(state.phase, Phase::Open) && state.broken.is_none();
+        if !open || (state.queue.len() < limits.items && state.queue.bytes() < limits.bytes) {
+            return Poll::Ready(());
+        }
+        if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {
+            state.wants_room.push(cx.waker().clone());
+        }
+        Poll::Pending
     }
 
     pub(super) fn late(&self, message: &str) -> Error {
@@ -140,5 +470,24 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     pub(super) fn error(&self, kind: ErrorKind, message: impl Into<Box<str>>) -> Error {
         Error::new(kind, message).of_model(&self.name)
+    }
+}
+
+/// What the recorder keeps of a request that has ended.
+pub(super) fn ending<O>(
+    ticket: &Ticket<O>,
+    now: Instant,
+    place: Place,
+    outcome: Result<(), Error>,
+) -> Ending {
+    let context = ticket.context();
+    Ending {
+        id: context.id().clone(),
+        priority: context.priority(),
+        deadline: context.deadline(),
+        arrival: ticket.submission.arrival,
+        ended: now,
+        place,
+        outcome,
     }
 }

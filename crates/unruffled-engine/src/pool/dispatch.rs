@@ -1,38 +1,55 @@
-//! Dispatch: an instance takes a batch out of the queue, formed at that moment, and hands the answers back.
+//! Dispatch: an instance takes a batch out of the queue, formed at that moment.
 
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
-use unruffled_model::{Batch, ModelError, RequestContext, RunContext};
+use tracing::Span;
+use unruffled_model::{Batch, ModelError, RequestContext, Row, RunContext};
 
-use super::{Company, Phase, Pool, State, Waiting};
-use crate::error::{Error, ErrorKind};
-use crate::reply::{Outcome, Run};
-use crate::request::{Response, Timings};
+use super::{Company, Phase, Pool, Running, State, Waiting};
+use crate::arbiter::Permit;
+use crate::queue::{Entry, Taken};
+use crate::reply::{Run, Ticket};
 use crate::sync::Wakers;
 
 /// With one core, looking for work keeps away whoever would bring it.
 static SINGLE_CORE: LazyLock<bool> =
     LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
 
+/// How often a request gives way before it is left alone.
+const PREEMPTIONS_MAX: u32 = 3;
+
 /// One batch on its way through an instance.
 pub(crate) struct Work<I, O> {
     pub(crate) batch: Batch<I, O>,
-    run: Arc<Run>,
-    tickets: Company<O>,
+    pub(super) run: Arc<Run>,
+    pub(super) tickets: Company<O>,
+    /// The cohort that all of it belongs to.
+    pub(super) cohort: u64,
+    pub(super) rows: usize,
+    pub(super) taken: Instant,
+    pub(super) predicted: Option<Duration>,
+    pub(super) permit: Option<Permit>,
+    pub(super) span: Span,
+    /// Whether it runs on its caller's thread.
+    pub(super) inline: bool,
     requests: Vec<RequestContext>,
     deadline: Option<Instant>,
-    rows: usize,
-    taken: Instant,
 }
 
 impl<I, O> Work<I, O> {
     /// The batch, and what the model may ask about its run.
     pub(crate) fn parts(&mut self) -> (&mut Batch<I, O>, RunContext<'_>) {
-        let ctx = RunContext::new(self.run.cancel_token(), self.deadline, &self.requests);
+        let threads = self.permit.as_ref().map_or(1, Permit::cores);
+        let ctx =
+            RunContext::new(self.run.cancel_token(), self.deadline, &self.requests).with_threads(threads);
         (&mut self.batch, ctx)
+    }
+
+    /// The span of the run, to be entered by whoever runs it.
+    pub(crate) fn span(&self) -> &Span {
+        &self.span
     }
 
     /// How many rows the batch has.
@@ -51,23 +68,45 @@ pub(crate) enum Failure {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
-    /// Waits for work. `None`: there will be no more.
+    /// Waits for work, and for a core to do it on. `None`: there will be no more.
     pub(crate) fn next(&self, slot: usize) -> Option<Work<I, O>> {
         self.spin();
-        loop {
-            let mut state = self.state.lock();
-            while state.queue.is_empty() {
-                if !matches!(state.phase, Phase::Open) {
-                    return None;
-                }
-                state.idle += 1;
-                self.work.wait(&mut state);
-                state.idle -= 1;
-            }
-            let work = self.take_from(state, slot, Instant::now());
+        while self.wait(slot) {
+            // A batch is taken when there is a core for it, and not before: it goes on growing meanwhile.
+            let Some(permit) = self.acquire() else { continue };
+            let work = self.take_from(self.state.lock(), slot, self.now(), permit);
             if work.is_some() {
                 return work;
             }
+        }
+        None
+    }
+
+    /// Blocks until something is in the queue. False: nothing will be.
+    fn wait(&self, slot: usize) -> bool {
+        let mut state = self.state.lock();
+        while state.queue.is_empty() {
+            if !matches!(state.phase, Phase::Open) {
+                return false;
+            }
+            state.seats.sit(slot);
+            while !state.seats.get_up(slot) {
+                let over = !matches!(state.phase, Phase::Open) && state.queue.is_empty();
+                if over && state.seats.leave(slot) {
+                    return false;
+                }
+                self.calls[slot].wait(&mut state);
+            }
+        }
+        true
+    }
+
+    /// A core for the next run, or none where runs keep no core busy. `None`: what was to be run has gone.
+    #[allow(clippy::option_option, reason = "no permit needed is not the same as no permit")]
+    fn acquire(&self) -> Option<Option<Permit>> {
+        match self.model.info().threads {
+            0 => Some(None),
+            threads => self.environment.arbiter.acquire(&self.urgency, threads).map(Some),
         }
     }
 
@@ -77,7 +116,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return;
         }
         let begin = Instant::now();
-        while !self.has_work.load(Ordering::Acquire) && begin.elapsed() < self.options.spin {
+        while self.urgency.is_empty() && begin.elapsed() < self.options.spin {
             // Whoever has something to do goes first.
             std::thread::yield_now();
         }
@@ -85,8 +124,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// Takes the next batch, if there is one.
     #[cfg(test)]
-    pub(crate) fn take(&self, slot: usize, now: Instant) -> Option<Work<I, O>> {
-        self.take_from(self.state.lock(), slot, now)
+    pub(crate) fn take(&self, slot: usize, now: Instant, permit: Option<Permit>) -> Option<Work<I, O>> {
+        self.take_from(self.state.lock(), slot, now, permit)
     }
 
     fn take_from(
@@ -94,105 +133,157 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         mut state: MutexGuard<'_, State<I, O>>,
         slot: usize,
         now: Instant,
+        permit: Option<Permit>,
     ) -> Option<Work<I, O>> {
-        let taken = state.queue.take_batch(self.batch_limit());
-        if state.queue.is_empty() {
-            self.has_work.store(false, Ordering::Release);
-        }
+        let Taken { batch: taken, hopeless } = {
+            let costs = self.costs.lock();
+            state.queue.take(now, &self.forecast(&costs, now))
+        };
+        self.publish(&mut state, now);
+        let mut room = Wakers::default();
+        room.extend(state.wants_room.drain(..));
+        // Somebody else may have been called for the rest and found nothing: one who is called too often sits down again.
+        let called = if state.queue.is_empty() { None } else { state.seats.call() };
         drop(state);
+        if let Some(slot) = called {
+            self.calls[slot].notify_one();
+        }
+        drop(room);
+        self.give_up_hopeless(now, hopeless);
+
         // The rest needs no lock that a caller might wait for.
-        let run = Run::new();
+        let run = Run::new(now);
         let size = taken.len();
-        let (mut tickets, mut inputs) = (Vec::with_capacity(size), Vec::with_capacity(size));
+        let mut tickets = Vec::with_capacity(size);
+        let mut batch = Vec::with_capacity(size);
         let mut requests = Vec::with_capacity(size);
         // Dropped when nothing can be lost any more: an input's end is its owner's code, and may panic.
         let mut unwanted = Vec::new();
-        let (mut rows, mut deadline) = (0, Some(now));
-        for Waiting { ticket, input } in taken {
-            if ticket.deadline.is_some_and(|deadline| deadline <= now) {
-                // The timer is on its way for it, too.
-                self.give_up([&ticket].into_iter(), &self.late("the deadline passed in the queue"));
-            } else if ticket.join(&run) {
-                rows += ticket.footprint.rows;
-                deadline = deadline.zip(ticket.deadline).map(|(known, own)| known.max(own));
-                requests.push(ticket.context.clone());
-                inputs.push(input);
-                tickets.push(ticket);
+        let (mut rows, mut deadline, mut cohort) = (0, Some(now), 0);
+        let mut may_yield = true;
+        for Entry { item: Waiting { ticket, input, sink }, cohort: own_cohort, .. } in taken {
+            if !ticket.join(&run) {
+                unwanted.push((input, sink));
                 continue;
             }
-            unwanted.push(input);
+            cohort = own_cohort;
+            rows += ticket.footprint().rows;
+            deadline = deadline.zip(ticket.deadline()).map(|(known, own)| known.max(own));
+            may_yield &= self.may_be_preempted(ticket.context().priority())
+                && sink.is_none()
+                && ticket.preempted() < PREEMPTIONS_MAX;
+            requests.push(ticket.context().clone());
+            batch.push(match sink {
+                Some(sink) => Row::with_sink(input, sink),
+                None => Row::new(input),
+            });
+            tickets.push(ticket);
         }
-        if tickets.is_empty() {
+        let Some(first) = tickets.first() else {
+            // Given back before anybody's code runs.
+            drop(permit);
             return None;
-        }
+        };
+        let bucket = first.footprint().bucket;
+        let predicted = self.costs.lock().estimate(bucket, rows).map(|cost| cost.p50);
+        let span = self.batch_span(slot, rows, &tickets);
         let tickets: Company<O> = tickets.into();
-        let before = self.running[slot].lock().replace(Arc::clone(&tickets));
+        let running = Running {
+            company: Arc::clone(&tickets),
+            run: Arc::clone(&run),
+            expected_end: predicted.map(|predicted| now + predicted),
+            may_yield,
+        };
+        let before = self.running[slot].lock().replace(running);
         debug_assert!(before.is_none(), "an instance runs one batch at a time");
         if let Some(error) = self.closed.get() {
             self.give_up(tickets.iter(), error);
         }
         run.leave();
+        if let Some(permit) = permit.as_ref().filter(|_| may_yield || predicted.is_some_and(is_long)) {
+            permit.began(now, predicted, may_yield.then_some(&run));
+        }
         drop(unwanted);
-        Some(Work { batch: Batch::new(inputs), run, tickets, requests, deadline, rows, taken: now })
+        let batch = batch.into_iter().collect();
+        let (taken, inline) = (now, false);
+        Some(Work {
+            batch,
+            run,
+            tickets,
+            cohort,
+            rows,
+            taken,
+            predicted,
+            permit,
+            span,
+            inline,
+            requests,
+            deadline,
+        })
     }
 
-    /// Hands the answers of a run back and frees its slot. Returns what one row has cost.
-    pub(crate) fn complete(
+    /// A run of one request that never was in the queue.
+    pub(super) fn work_of(
         &self,
-        slot: usize,
-        work: Work<I, O>,
-        failure: Option<&Failure>,
+        ticket: &Arc<Ticket<O>>,
+        run: Arc<Run>,
+        input: I,
         now: Instant,
-    ) -> Duration {
-        let row_count = work.rows().max(1);
-        let Work { batch, tickets, rows, taken, .. } = work;
-        let run = now.saturating_duration_since(taken);
-
-        if tickets.iter().any(|ticket| ticket.deadline.is_some()) {
-            let mut state = self.state.lock();
-            tickets.iter().for_each(|ticket| state.forget_deadline(ticket));
+        slot: usize,
+    ) -> Work<I, O> {
+        let rows = ticket.footprint().rows;
+        let tickets: Company<O> = Arc::from([Arc::clone(ticket)]);
+        Work {
+            batch: Batch::new([input]),
+            run,
+            cohort: 0,
+            rows,
+            taken: now,
+            predicted: None,
+            permit: None,
+            span: self.batch_span(slot, rows, &tickets),
+            inline: true,
+            requests: vec![ticket.context().clone()],
+            deadline: ticket.deadline(),
+            tickets,
         }
-        if failure.is_none() {
-            self.cost.observe(run, rows);
-        }
+    }
 
-        // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
-        // All answers first, then all wake-ups: woken callers take the core from this thread.
-        let mut wakers = Wakers::default();
-        for (ticket, row) in tickets.iter().zip(batch.into_rows()) {
-            let timings = Timings {
-                queue: taken.saturating_duration_since(ticket.arrived),
-                run,
-                batch_requests: tickets.len(),
-                batch_rows: rows,
-                instance: slot,
+    /// Ends what cannot make its deadline any more: running it would only keep others from making theirs.
+    fn give_up_hopeless(&self, now: Instant, hopeless: Vec<Entry<Waiting<I, O>>>) {
+        for Entry { item: Waiting { ticket, .. }, .. } in hopeless {
+            let left =
+                ticket.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(now));
+            let message = match left.is_zero() {
+                true => "the deadline passed in the queue".to_owned(),
+                false => {
+                    format!("the deadline cannot be met any more: {left:.1?} are left and a run takes longer")
+                }
             };
-            let outcome = self.outcome(row.into_answer(), failure, &ticket.context, timings);
-            wakers.add(ticket.answer(outcome));
+            self.end_taken(now, &ticket, &self.late(&message));
         }
-        *self.running[slot].lock() = None;
-        drop(wakers);
-        run / row_count
     }
 
-    fn outcome(
-        &self,
-        answer: Option<Result<O, ModelError>>,
-        failure: Option<&Failure>,
-        context: &RequestContext,
-        timings: Timings,
-    ) -> Outcome<O> {
-        let error = match (answer, failure) {
-            (Some(Ok(output)), _) => {
-                return Ok(Response { output, id: context.id.clone(), timings });
+    fn batch_span(&self, slot: usize, rows: usize, tickets: &[Arc<Ticket<O>>]) -> Span {
+        let span = tracing::debug_span!(
+            "batch",
+            model = &*self.name,
+            instance = slot,
+            requests = tickets.len(),
+            rows
+        );
+        if !span.is_disabled() {
+            for ticket in tickets {
+                let request = &ticket.submission.span;
+                span.follows_from(request);
+                request.follows_from(&span);
             }
-            (Some(Err(error)), _) => Error::from_model(error),
-            (None, Some(Failure::Error(error))) => Error::from_model(error.clone()),
-            (None, Some(Failure::Panic(text))) => {
-                Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}; its instance is replaced"))
-            }
-            (None, None) => Error::new(ErrorKind::ModelFailed, "gave no answer for this row"),
-        };
-        Err(error.of_model(&self.name))
+        }
+        span
     }
+}
+
+/// Whether a run should be written off later than others.
+fn is_long(predicted: Duration) -> bool {
+    predicted > Duration::from_millis(100)
 }

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::{Phase, Pool};
+use super::admission::ending;
+use super::{Phase, Pool, Running};
 use crate::error::{Error, ErrorKind};
+use crate::recorder::Place;
 use crate::reply::{Left, Ticket};
 use crate::sync::Wakers;
 
@@ -31,8 +34,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     fn tell_all(&self) {
-        self.work.notify_all();
+        self.calls.iter().for_each(|call| {
+            call.notify_all();
+        });
         self.changed.notify_all();
+        self.environment.arbiter.look_again(self.now());
     }
 
     /// How many instance threads there are, to be watched.
@@ -57,12 +63,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// An instance has gone in the middle of something: whoever waits for its run is told.
     pub(crate) fn abandon(&self, slot: usize) {
-        let Some(company) = self.running[slot].lock().take() else { return };
+        let Some(running) = self.running[slot].lock().take() else { return };
         let mut state = self.state.lock();
-        company.iter().for_each(|ticket| state.forget_deadline(ticket));
+        running.company.iter().for_each(|ticket| state.forget(ticket));
         drop(state);
         let error = self.error(ErrorKind::ModelCrashed, "its instance broke down; it is replaced");
-        self.give_up(company.iter(), &error);
+        self.give_up(running.company.iter(), &error);
+        running.run.end(&mut Wakers::default());
     }
 
     /// An instance could not be built. While there is no other, nobody waits in vain.
@@ -76,7 +83,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.first.get_or_insert_with(|| Err(error.clone()));
         state.broken = Some(error.clone());
         let queued: Vec<_> = state.queue.drain().collect();
-        queued.iter().for_each(|waiting| state.forget_deadline(&waiting.ticket));
+        queued.iter().for_each(|waiting| state.forget(&waiting.ticket));
+        self.publish(&mut state, self.now());
+        let mut room = Wakers::default();
+        room.extend(state.wants_room.drain(..));
         drop(state);
         self.tell_all();
         self.give_up(queued.iter().map(|waiting| &waiting.ticket), &error);
@@ -127,11 +137,17 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut state = self.state.lock();
         state.phase = Phase::Closed(error.clone());
         state.deadlines.clear();
+        state.newest.clear();
         let queued: Vec<_> = state.queue.drain().collect();
+        self.publish(&mut state, self.now());
+        let mut room = Wakers::default();
+        room.extend(state.wants_room.drain(..));
         drop(state);
+        drop(room);
         // Before the runs are looked at: one that begins after that finds it.
         let error = self.closed.get_or_init(|| error);
-        let running: Vec<_> = self.running.iter().filter_map(|slot| slot.lock().clone()).collect();
+        let company = |slot: &Mutex<Option<Running<O>>>| Some(Arc::clone(&slot.lock().as_ref()?.company));
+        let running: Vec<_> = self.running.iter().filter_map(company).collect();
         self.tell_all();
         let tickets =
             queued.iter().map(|waiting| &waiting.ticket).chain(running.iter().flat_map(|run| run.iter()));
@@ -143,15 +159,27 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     where
         O: 'a,
     {
-        let (mut wakers, mut runs) = (Wakers::default(), Vec::new());
+        let now = self.now();
+        let (mut wakers, mut runs, mut endings) = (Wakers::default(), Vec::new(), Vec::new());
         for ticket in tickets {
             let (left, waker) = ticket.give_up(|| error.clone());
             wakers.add(waker);
-            if let Left::Run(run) = left {
-                runs.push(run);
+            let place = match left {
+                Left::Nowhere => continue,
+                Left::Queue => Place::Queue,
+                Left::Run(run) => {
+                    let began = run.began();
+                    runs.push(run);
+                    Place::Running { began }
+                }
+            };
+            self.meter.ended(error.kind());
+            if self.recorder.is_on() {
+                endings.push(ending(ticket, now, place, Err(error.clone())));
             }
         }
         drop(wakers);
         runs.iter().for_each(|run| run.leave());
+        self.recorder.end(endings);
     }
 }

@@ -1,111 +1,68 @@
 //! The shared state of one model: its queue, who waits, what runs. Decides with plain data and takes `now` as an
 //! argument; the threads that act on it are in `instance`, and the simulation drives it without any.
 
+mod options;
+
+mod forecast;
+mod seats;
+
 mod admission;
+mod completion;
 mod dispatch;
+mod inline;
 mod lifecycle;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::task::Waker;
+use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
-use unruffled_model::{Batching, Name, SharedModel};
+use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
 
-use crate::cost::RowCost;
-use crate::error::Error;
-use crate::queue::{BatchLimit, Queue, QueueLimits};
-use crate::reply::Ticket;
-use crate::timer::AlarmHandle;
-
+pub(crate) use admission::{Demand, Refusal};
 pub(crate) use dispatch::{Failure, Work};
+pub use options::{Inline, PoolOptions, Preemption, ThreadPriority};
 
-/// Sequential rows that share a hand-over at most, however cheap they are.
-const SEQUENTIAL_MAX: usize = 16;
-
-/// How a model is run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub struct PoolOptions {
-    pub(crate) instances: usize,
-    pub(crate) max_batch: usize,
-    pub(crate) queue: QueueLimits,
-    pub(crate) spin: Duration,
-}
-
-impl Default for PoolOptions {
-    /// One instance, batches of up to 32 rows, the default [`QueueLimits`], and 20 microseconds of looking for work.
-    fn default() -> Self {
-        Self { instances: 1, max_batch: 32, queue: QueueLimits::default(), spin: Duration::from_micros(20) }
-    }
-}
-
-impl PoolOptions {
-    /// How many copies of the model run side by side, each on a thread of its own; at least 1.
-    pub fn with_instances(mut self, instances: usize) -> Self {
-        self.instances = instances.max(1);
-        self
-    }
-
-    /// How many rows one run may have, for models that gain from joint batches; at least 1. A single request with more
-    /// rows runs alone.
-    pub fn with_max_batch(mut self, rows: usize) -> Self {
-        self.max_batch = rows.max(1);
-        self
-    }
-
-    /// How long an instance looks for more work after a run before it sleeps: callers that ask again at once are spared
-    /// two thread wake-ups. Zero saves the most power. A machine with one core never looks.
-    pub fn with_spin(mut self, spin: Duration) -> Self {
-        self.spin = spin;
-        self
-    }
-
-    /// How many copies run side by side.
-    pub fn instances(&self) -> usize {
-        self.instances
-    }
-
-    /// How many rows one run may have.
-    pub fn max_batch(&self) -> usize {
-        self.max_batch
-    }
-
-    /// How much may wait.
-    pub fn queue(&self) -> QueueLimits {
-        self.queue
-    }
-
-    /// How much may wait.
-    pub fn with_queue(mut self, limits: QueueLimits) -> Self {
-        self.queue = limits;
-        self
-    }
-}
+use crate::arbiter::Urgency;
+use crate::cost::CostModel;
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::metrics::{Meter, ModelMetrics};
+use crate::queue::Queue;
+use crate::recorder::{Explanation, Recorder};
+use crate::reply::{Run, Ticket};
+use crate::timer::AlarmHandle;
+use forecast::Forecast;
+use seats::Seats;
 
 /// One model's queue and instances.
 pub(crate) struct Pool<I, O> {
     name: Name,
     model: SharedModel<I, O>,
     options: PoolOptions,
+    environment: Environment,
     arrivals: AtomicU64,
     state: Mutex<State<I, O>>,
-    /// Whether there are requests in the queue, for instances that look for work without the lock. Written only when that
-    /// changes: callers who queue up behind each other leave it in the cache of whoever looks.
-    has_work: AtomicBool,
+    /// How urgent the next batch is, for the arbiter, and for instances that look for work without the lock.
+    urgency: Arc<Urgency>,
     /// Set before what runs is given up: a run that begins later gives itself up.
     closed: OnceLock<Error>,
-    /// The requests that each instance is running.
-    running: Vec<Mutex<Option<Company<O>>>>,
-    cost: RowCost,
-    /// Idle instances, and nobody else, wait here: a notification must not be lost on another.
-    work: Condvar,
+    /// What each instance is running.
+    running: Vec<Mutex<Option<Running<O>>>>,
+    costs: Mutex<CostModel>,
+    /// Whether recent runs were so cheap that a hand-over would cost more.
+    is_cheap: AtomicBool,
+    /// Each instance waits on its own until it is called.
+    calls: Vec<Condvar>,
     /// Whoever waits for instances to come and go waits here.
     changed: Condvar,
     threads: watch::Sender<usize>,
     alarm: OnceLock<AlarmHandle>,
+    meter: Meter,
+    recorder: Recorder,
 }
 
 struct State<I, O> {
@@ -113,8 +70,13 @@ struct State<I, O> {
     queue: Queue<Waiting<I, O>>,
     /// Who is to be told when, queued or running.
     deadlines: BTreeMap<(Instant, u64), Arc<Ticket<O>>>,
-    /// Instances that wait for work.
-    idle: usize,
+    /// The newest request of each key, as long as it is not answered.
+    newest: HashMap<Name, Arc<Ticket<O>>>,
+    seats: Seats,
+    /// Who wants to be told when the queue gets shorter.
+    wants_room: Vec<Waker>,
+    /// The last group of suspects that was set apart.
+    cohorts: u64,
     /// Instances that are built and whole.
     live: usize,
     /// How the first instance turned out, for whoever loads the model.
@@ -124,21 +86,44 @@ struct State<I, O> {
 }
 
 impl<I, O> State<I, O> {
-    /// The request will be told by somebody else than the timer.
-    fn forget_deadline(&mut self, ticket: &Ticket<O>) {
-        if let Some(deadline) = ticket.deadline {
-            self.deadlines.remove(&(deadline, ticket.key.arrival()));
+    /// The request is answered, or about to be: nobody else need think of it.
+    fn forget(&mut self, ticket: &Arc<Ticket<O>>) {
+        if let Some(deadline) = ticket.deadline() {
+            self.deadlines.remove(&(deadline, ticket.key().arrival()));
         }
+        if let Some(key) = &ticket.submission.supersede
+            && self.newest.get(key).is_some_and(|newest| Arc::ptr_eq(newest, ticket))
+        {
+            self.newest.remove(key);
+        }
+    }
+
+    /// A group of requests that run among themselves.
+    fn new_cohort(&mut self) -> u64 {
+        self.cohorts += 1;
+        self.cohorts
     }
 }
 
 /// The requests that share a run.
 type Company<O> = Arc<[Arc<Ticket<O>>]>;
 
+/// A run that goes on.
+struct Running<O> {
+    company: Company<O>,
+    run: Arc<Run>,
+    /// When it should be over.
+    expected_end: Option<Instant>,
+    /// Whether it may be stopped for something more urgent.
+    may_yield: bool,
+}
+
 /// A request in the queue.
 struct Waiting<I, O> {
     ticket: Arc<Ticket<O>>,
     input: I,
+    /// Where outputs go that come before the last.
+    sink: Option<Box<dyn OutputSink<O>>>,
 }
 
 /// What a model is doing as a whole.
@@ -169,12 +154,20 @@ pub struct PoolStatus {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
-    pub(crate) fn new(name: Name, model: SharedModel<I, O>, options: PoolOptions) -> Self {
+    pub(crate) fn new(
+        name: Name,
+        model: SharedModel<I, O>,
+        options: PoolOptions,
+        environment: &Environment,
+    ) -> Self {
         let state = State {
             phase: Phase::Open,
-            queue: Queue::new(options.queue),
+            queue: Queue::new(options.queue, environment.options.ageing),
             deadlines: BTreeMap::new(),
-            idle: 0,
+            newest: HashMap::new(),
+            seats: Seats::new(options.instances),
+            wants_room: Vec::new(),
+            cohorts: 0,
             live: 0,
             first: None,
             broken: None,
@@ -183,16 +176,20 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             name,
             model,
             options,
+            environment: environment.clone(),
             arrivals: AtomicU64::new(0),
             state: Mutex::new(state),
-            has_work: AtomicBool::new(false),
+            urgency: Arc::new(Urgency::new(environment.arbiter.epoch())),
             closed: OnceLock::new(),
             running: (0..options.instances).map(|_| Mutex::new(None)).collect(),
-            cost: RowCost::default(),
-            work: Condvar::new(),
+            costs: Mutex::new(CostModel::new()),
+            is_cheap: AtomicBool::new(false),
+            calls: (0..options.instances).map(|_| Condvar::new()).collect(),
             changed: Condvar::new(),
             threads: watch::Sender::new(0),
             alarm: OnceLock::new(),
+            meter: Meter::new(options.instances),
+            recorder: Recorder::new(environment.options.recorded),
         }
     }
 
@@ -208,7 +205,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.options
     }
 
-    /// Has deadlines fire through `alarm`. Without it, somebody else calls [`expire`](Self::expire).
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.environment
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.environment.timer.now()
+    }
+
+    /// Has deadlines fire through `alarm`.
     pub(crate) fn set_alarm(&self, alarm: AlarmHandle) {
         let fresh = self.alarm.set(alarm).is_ok();
         assert!(fresh, "a pool has one alarm");
@@ -225,20 +230,38 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
     }
 
-    /// How many deadlines are remembered.
-    #[cfg(test)]
-    pub(crate) fn deadlines(&self) -> usize {
-        self.state.lock().deadlines.len()
+    pub(crate) fn metrics(&self) -> ModelMetrics {
+        self.meter.snapshot(&self.name)
     }
 
-    /// How much the next batch may hold.
-    fn batch_limit(&self) -> BatchLimit {
-        match self.model.info().batching {
-            Batching::Single => BatchLimit { requests: 1, rows: usize::MAX },
-            Batching::Sequential => {
-                BatchLimit { requests: self.cost.rows_per_hand_over(SEQUENTIAL_MAX), rows: usize::MAX }
-            }
-            Batching::Joint => BatchLimit { requests: self.options.max_batch, rows: self.options.max_batch },
-        }
+    pub(crate) fn explain(&self, id: &unruffled_model::RequestId) -> Option<Explanation> {
+        self.recorder.explain(id, &self.name)
+    }
+
+    /// How many deadlines and keys are remembered.
+    #[cfg(test)]
+    pub(crate) fn remembered(&self) -> usize {
+        let state = self.state.lock();
+        state.deadlines.len() + state.newest.len()
+    }
+
+    fn forecast<'a>(&self, costs: &'a CostModel, now: Instant) -> Forecast<'a> {
+        let batching = self.model.info().batching;
+        Forecast { costs, batching, max_batch: self.options.max_batch, now }
+    }
+
+    /// The queue has changed: tells the arbiter what goes next.
+    fn publish(&self, state: &mut State<I, O>, now: Instant) {
+        let next = if state.queue.is_empty() { None } else { state.queue.urgency(now) };
+        self.urgency.set(next);
+    }
+
+    /// Whether runs of this model may be stopped for something more urgent.
+    fn may_be_preempted(&self, class: Priority) -> bool {
+        let info = self.model.info();
+        class == Priority::Bulk
+            && self.options.preemption == Preemption::Bulk
+            && info.interrupt == Interrupt::Cooperative
+            && info.rerun == Rerun::Safe
     }
 }

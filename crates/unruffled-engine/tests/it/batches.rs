@@ -14,7 +14,7 @@ async fn runs_of(batching: Batching, requests: &[(&str, Priority, Option<u64>, u
     let model = adding()
         .gated(&gate)
         .batching(batching)
-        .admitting(|x: &u32| Ok(Footprint { rows: 1, bytes: 4, bucket: u64::from(x / 100) }));
+        .admitting(|x: &u32| Ok(Footprint::new(1, 4, u64::from(x / 100))));
     let script = model.script();
     let handle = Engine::new().wrap_model(model).build().unwrap();
     let first = handle.infer(0).id("first").submit();

@@ -112,7 +112,7 @@ async fn a_hook_that_panics_does_not_stop_the_timer() {
     let (tell, told) = std::sync::mpsc::channel();
     let engine = Engine::new();
     let stubborn = engine
-        .wrap_interruptible(move |bad: bool, ctx: &RunContext<'_>| {
+        .wrap_interruptible(move |&bad: &bool, ctx: &RunContext<'_>| {
             if bad {
                 let _hook = ctx.on_cancel(|| panic!("a bad hook"));
                 tell.send(()).unwrap();

@@ -44,8 +44,7 @@ async fn a_full_queue_says_how_long_to_wait_once_it_knows() {
 async fn bytes_are_bounded_too() {
     let gate = Gate::closed();
     let options = PoolOptions::default().with_queue(QueueLimits { items: 100, bytes: 100 });
-    let weighed =
-        adding().gated(&gate).admitting(|x: &u32| Ok(Footprint { rows: 1, bytes: *x as usize, bucket: 0 }));
+    let weighed = adding().gated(&gate).admitting(|x: &u32| Ok(Footprint::single(*x as usize)));
     let model = Engine::new().wrap_model(weighed).options(options).build().unwrap();
     let _running = model.infer(1).submit();
     gate.entered();
@@ -63,7 +62,7 @@ async fn bytes_are_bounded_too() {
 async fn what_the_model_refuses_never_enters() {
     let picky = adding().admitting(|x: &u32| match x {
         13 => Err(ModelError::invalid_input("thirteen is unlucky").at("x")),
-        _ => Ok(Footprint { rows: 1, bytes: 4, bucket: 0 }),
+        _ => Ok(Footprint::single(4)),
     });
     let script = picky.script();
     let model = Engine::new().wrap_model(picky).name("picky").build().unwrap();

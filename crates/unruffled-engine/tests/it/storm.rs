@@ -12,7 +12,7 @@ const CALLS: u64 = 500;
 async fn every_request_of_a_storm_ends_once() {
     let engine = Engine::new();
     let model = engine
-        .wrap_interruptible(|(caller, call): (u64, u64), ctx: &RunContext<'_>| match call % 97 {
+        .wrap_interruptible(|&(caller, call): &(u64, u64), ctx: &RunContext<'_>| match call % 97 {
             0 => panic!("a bad input"),
             1 => Err(ModelError::failed("a poor input")),
             _ if ctx.is_cancelled() => Err(ModelError::cancelled()),

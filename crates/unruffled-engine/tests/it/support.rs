@@ -6,7 +6,7 @@ use unruffled_testing::scripted::ScriptedModel;
 
 /// A model that adds one.
 pub(crate) fn adding() -> ScriptedModel<u32, u32> {
-    ScriptedModel::new(|x, _: &RunContext<'_>| Ok(x + 1))
+    ScriptedModel::new(|x: &u32, _: &RunContext<'_>| Ok(x + 1))
 }
 
 /// Checks how a request ended, and that its message holds `text`.

@@ -42,14 +42,7 @@ impl Loaded {
             inputs,
             outputs,
             output_nodes,
-            info: ModelInfo {
-                backend: "rten".into(),
-                platform: "onnx_rten".into(),
-                signature: Signature::default(),
-                batching: Batching::Single,
-                interrupt: Interrupt::Never,
-                threads,
-            },
+            info: ModelInfo::new("rten", "onnx_rten").with_threads(threads),
         };
         let mut signature = signature;
         let pool = LazyCell::new(|| pool(threads));

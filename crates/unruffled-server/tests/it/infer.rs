@@ -44,7 +44,7 @@ fn outputs_come_as_asked() {
 
 #[test]
 fn a_function_of_tensors_gives_whatever_it_gives() {
-    let model = ScriptedModel::new(|inputs: Tensors, _| Ok(inputs));
+    let model = ScriptedModel::new(|inputs: &Tensors, _| Ok(inputs.clone()));
     let (server, _) = TestServer::with_model(model);
     let answer = server.client().infer(ONE_ROW).json();
     assert_eq!(answer["outputs"][0]["name"], "x");
@@ -52,7 +52,7 @@ fn a_function_of_tensors_gives_whatever_it_gives() {
 
 #[test]
 fn what_is_not_a_number_is_told_in_the_words_of_other_servers() {
-    let model = ScriptedModel::new(|_: Tensors, _| {
+    let model = ScriptedModel::new(|_: &Tensors, _| {
         let odd = Tensor::new(&[3], vec![f32::NAN, f32::INFINITY, f32::NEG_INFINITY])?;
         Ok(Tensors::new().with("y", odd))
     });
@@ -64,7 +64,7 @@ fn what_is_not_a_number_is_told_in_the_words_of_other_servers() {
 
 #[test]
 fn texts_that_are_none_cannot_be_told_in_json() {
-    let model = ScriptedModel::new(|_: Tensors, _| {
+    let model = ScriptedModel::new(|_: &Tensors, _| {
         let bytes = Tensor::new(&[1], vec![unruffled_model::Bytes::from_static(b"\xff")])?;
         Ok::<_, ModelError>(Tensors::new().with("y", bytes))
     });

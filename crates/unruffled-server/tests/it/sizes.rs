@@ -84,7 +84,7 @@ fn a_head_that_does_not_come() {
 
 #[test]
 fn an_answer_that_is_not_read() {
-    let model = ScriptedModel::new(|_: Tensors, _| {
+    let model = ScriptedModel::new(|_: &Tensors, _| {
         // More than the sockets between the two hold.
         let zeros = Tensor::filled(&[6 << 20], 0_u8)?;
         Ok(Tensors::new().with("y", zeros))

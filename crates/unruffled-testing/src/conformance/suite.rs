@@ -230,10 +230,7 @@ mod tests {
         assert_eq!(failed(short), ["alone"]);
         let panics = || posing(|_, _| panic!("as told"));
         assert_eq!(failed(panics), ["alone"]);
-        let admits = || {
-            let footprint = Footprint { rows: 1, bytes: 0, bucket: 0 };
-            doubling().admitting(move |_| Ok(footprint))
-        };
+        let admits = || doubling().admitting(|_| Ok(Footprint::single(0)));
         assert_eq!(failed(admits), ["refusals"]);
     }
 

@@ -100,7 +100,7 @@ impl Gate {
     ///
     /// `stops` is whether the run watches for cancellation: without it, it waits on.
     pub(super) fn pass(&self, ctx: &RunContext<'_>, stops: bool) -> bool {
-        let requests: Vec<RequestId> = ctx.requests().iter().map(|request| request.id.clone()).collect();
+        let requests: Vec<RequestId> = ctx.requests().iter().map(|request| request.id().clone()).collect();
         let hook = self.0.state.lock().hook.clone();
         if let Some(hook) = hook {
             hook(&requests);

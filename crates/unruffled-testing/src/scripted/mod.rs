@@ -5,7 +5,7 @@
 //! use unruffled_testing::scripted::{Gate, ScriptedModel};
 //!
 //! let gate = Gate::closed();
-//! let model = ScriptedModel::new(|x: u32, _| Ok(x + 1)).gated(&gate);
+//! let model = ScriptedModel::new(|x: &u32, _| Ok(x + 1)).gated(&gate);
 //! let script = model.script();
 //! let cancel = CancelToken::new();
 //! let requests = [RequestContext::new(RequestId::Number(7))];

@@ -1,8 +1,8 @@
 //! [`ScriptedModel`]: a function as a model, under a script.
 
 use unruffled_model::{
-    Batch, Batching, DType, Dim, Footprint, Interrupt, LoadedModel, Model, ModelError, ModelInfo, RunContext,
-    Serve, Signature, Tensor, TensorSpec, Tensors, admit_tensors,
+    Batch, Batching, DType, Dim, Footprint, Interrupt, LoadedModel, Model, ModelError, ModelInfo, Rerun,
+    RunContext, Serve, Signature, Tensor, TensorSpec, Tensors, admit_tensors,
 };
 
 use super::gate::Gate;
@@ -20,24 +20,22 @@ pub struct ScriptedModel<I, O> {
     script: Script,
 }
 
-type Answer<I, O> = dyn Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync;
+type Answer<I, O> = dyn Fn(&I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync;
 type Admit<I> = dyn Fn(&ModelInfo, &I) -> Result<Footprint, ModelError> + Send + Sync;
 
 impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
-    /// A model that answers each row with `answer`. It is [`Batching::Joint`], any two inputs may share a run, and each is
-    /// one row.
-    pub fn new(answer: impl Fn(I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static) -> Self {
+    /// A model that answers each row with `answer`. It is [`Batching::Joint`], any two inputs may share a run, each is
+    /// one row, and none is run twice.
+    pub fn new(
+        answer: impl Fn(&I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static,
+    ) -> Self {
         Self {
             answer: Box::new(answer),
-            admit: Box::new(|_, _| Ok(Footprint { rows: 1, bytes: size_of::<I>(), bucket: 0 })),
-            info: ModelInfo {
-                backend: "scripted".into(),
-                platform: "rust".into(),
-                signature: Signature::default(),
-                batching: Batching::Joint,
-                interrupt: Interrupt::Cooperative,
-                threads: 1,
-            },
+            admit: Box::new(|_, _| Ok(Footprint::single(size_of::<I>()))),
+            info: ModelInfo::new("scripted", "rust")
+                .with_batching(Batching::Joint)
+                .with_interrupt(Interrupt::Cooperative)
+                .with_rerun(Rerun::Never),
             gate: Gate::opened(),
             script: Script::default(),
         }
@@ -61,6 +59,13 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
     #[must_use]
     pub fn uninterruptible(mut self) -> Self {
         self.info.interrupt = Interrupt::Never;
+        self
+    }
+
+    /// Has rows run again when a neighbour made their batch fail.
+    #[must_use]
+    pub fn rerunnable(mut self) -> Self {
+        self.info.rerun = Rerun::Safe;
         self
     }
 
@@ -99,8 +104,9 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
             if self.stops() && ctx.is_cancelled() {
                 return Err(ModelError::cancelled());
             }
-            if let Some(input) = row.take_input() {
-                row.finish((self.answer)(input, ctx));
+            if let Some(input) = row.input() {
+                let answer = (self.answer)(input, ctx);
+                row.finish(answer);
             }
         }
         Ok(())
@@ -110,7 +116,7 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
 /// A model of tensors, whose inputs are checked against `signature`; see [`ScriptedModel::new`].
 pub fn tensors(
     signature: Signature,
-    answer: impl Fn(Tensors, &RunContext<'_>) -> Result<Tensors, ModelError> + Send + Sync + 'static,
+    answer: impl Fn(&Tensors, &RunContext<'_>) -> Result<Tensors, ModelError> + Send + Sync + 'static,
 ) -> ScriptedModel<Tensors, Tensors> {
     let mut model = ScriptedModel::new(answer);
     model.admit = Box::new(admit_tensors);
@@ -157,7 +163,7 @@ impl<I: Send + 'static, O: Send + 'static> Model for Instance<'_, I, O> {
     type Output = O;
 
     fn run(&mut self, batch: &mut Batch<I, O>, ctx: &RunContext<'_>) -> Result<(), ModelError> {
-        let requests = ctx.requests().iter().map(|request| request.id.clone()).collect();
+        let requests = ctx.requests().iter().map(|request| request.id().clone()).collect();
         let script = &self.model.script;
         let ended = Ended { script, run: script.begin(requests, batch.len()), ctx };
         let outcome = self.model.run_rows(batch, ctx);

@@ -1,0 +1,171 @@
+//! Who gets a core next, as plain data: takes `now` as an argument and wakes nobody.
+
+use std::time::{Duration, Instant};
+
+use unruffled_model::Priority;
+
+use super::urgency::Urgency;
+use crate::reply::Run;
+use crate::sync::Arc;
+
+/// A run that takes longer than this, and than several times what it was expected to take, is written off: a model that is
+/// stuck costs its instance, not the engine's cores.
+const OVERDUE: Duration = Duration::from_secs(1);
+
+/// Several times.
+const OVERDUE_FACTOR: u32 = 4;
+
+/// A bulk run that is expected to end so soon is left alone.
+const ALMOST_DONE: Duration = Duration::from_millis(1);
+
+/// One run that holds cores.
+struct Running {
+    id: u64,
+    cores: usize,
+    overdue: Instant,
+    victim: Option<Victim>,
+}
+
+/// A run that may be stopped for something more urgent.
+struct Victim {
+    run: Arc<Run>,
+    expected_end: Option<Instant>,
+}
+
+/// An instance that has work and no core.
+struct Waiting {
+    id: u64,
+    urgency: Arc<Urgency>,
+    wants: usize,
+    since: Instant,
+}
+
+/// The cores of an engine, and who holds them and who waits for them.
+pub(crate) struct Cores {
+    free: usize,
+    ageing: Duration,
+    next_id: u64,
+    running: Vec<Running>,
+    waiting: Vec<Waiting>,
+}
+
+/// Cores that were granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Grant {
+    pub(crate) id: u64,
+    pub(crate) cores: usize,
+}
+
+impl Cores {
+    pub(crate) fn new(cores: usize, ageing: Duration) -> Self {
+        Self { free: cores, ageing, next_id: 0, running: Vec::new(), waiting: Vec::new() }
+    }
+
+    /// Asks for up to so many cores. They are granted at once if there are any and nobody waits; otherwise the request
+    /// waits under this number.
+    pub(crate) fn ask(&mut self, now: Instant, urgency: &Arc<Urgency>, wants: usize) -> Result<Grant, u64> {
+        let id = self.next_id;
+        self.next_id += 1;
+        if self.free > 0 && self.waiting.is_empty() {
+            return Ok(self.grant(now, id, wants));
+        }
+        self.waiting.push(Waiting { id, urgency: Arc::clone(urgency), wants, since: now });
+        Err(id)
+    }
+
+    fn grant(&mut self, now: Instant, id: u64, wants: usize) -> Grant {
+        let cores = wants.min(self.free).max(1);
+        self.free -= cores;
+        self.running.push(Running { id, cores, overdue: now + OVERDUE, victim: None });
+        Grant { id, cores }
+    }
+
+    /// Grants what is free to the most urgent who waits. To be called until it grants nothing.
+    pub(crate) fn grant_next(&mut self, now: Instant) -> Option<Grant> {
+        if self.free == 0 {
+            return None;
+        }
+        let aged = |waiting: &Waiting| {
+            (now.saturating_duration_since(waiting.since) >= self.ageing).then_some(waiting.since)
+        };
+        // Those that have waited for too long, the longest first; then the most urgent.
+        let order = |waiting: &Waiting| {
+            let since = aged(waiting);
+            (since.is_none(), since, waiting.urgency.get(), waiting.id)
+        };
+        let (at, _) = self.waiting.iter().enumerate().min_by_key(|(_, waiting)| order(waiting))?;
+        let Waiting { id, wants, .. } = self.waiting.remove(at);
+        Some(self.grant(now, id, wants))
+    }
+
+    /// What the cores are used for, told once that is known.
+    pub(crate) fn began(
+        &mut self,
+        id: u64,
+        now: Instant,
+        expected: Option<Duration>,
+        victim: Option<&Arc<Run>>,
+    ) {
+        let Some(running) = self.running.iter_mut().find(|running| running.id == id) else { return };
+        let expected_end = expected.map(|expected| now + expected);
+        running.victim = victim.map(|run| Victim { run: Arc::clone(run), expected_end });
+        running.overdue = now + expected.map_or(OVERDUE, |expected| OVERDUE.max(expected * OVERDUE_FACTOR));
+    }
+
+    /// Gives cores back.
+    pub(crate) fn release(&mut self, id: u64) {
+        if let Some(at) = self.running.iter().position(|running| running.id == id) {
+            self.free += self.running.swap_remove(at).cores;
+        }
+    }
+
+    /// Forgets somebody who waited; false if it was granted meanwhile.
+    pub(crate) fn leave(&mut self, id: u64) -> bool {
+        let before = self.waiting.len();
+        self.waiting.retain(|waiting| waiting.id != id);
+        self.waiting.len() < before
+    }
+
+    /// A bulk run to be stopped, because something interactive waits for a core. To be called until there is none.
+    pub(crate) fn victim(&mut self, now: Instant) -> Option<Arc<Run>> {
+        let urgent =
+            self.waiting.iter().filter(|waiting| waiting.urgency.class() == Some(Priority::Interactive));
+        let yielding = self.running.iter().filter(|running| {
+            running.cores > 0 && running.victim.as_ref().is_some_and(|victim| victim.run.is_yielding())
+        });
+        if urgent.count() <= yielding.count() + self.free {
+            return None;
+        }
+        let victims = self.running.iter().filter_map(|running| running.victim.as_ref());
+        let stoppable = victims.filter(|victim| {
+            let almost_done = victim.expected_end.is_some_and(|end| end > now && end - now <= ALMOST_DONE);
+            !almost_done && !victim.run.cancel_token().is_cancelled()
+        });
+        // The one that has the most left to do.
+        stoppable.max_by_key(|victim| victim.expected_end).map(|victim| Arc::clone(&victim.run))
+    }
+
+    /// Takes back the cores of runs that seem to be stuck, and says when the next will.
+    pub(crate) fn write_off(&mut self, now: Instant) -> Option<Instant> {
+        for running in self.running.iter_mut().filter(|running| running.overdue <= now) {
+            self.free += std::mem::take(&mut running.cores);
+        }
+        self.running.iter().filter(|running| running.cores > 0).map(|running| running.overdue).min()
+    }
+
+    /// Whether anybody waits.
+    pub(crate) fn is_contended(&self) -> bool {
+        !self.waiting.is_empty()
+    }
+
+    /// Whether there is a core that nobody holds.
+    pub(crate) fn has_free(&self) -> bool {
+        self.free > 0
+    }
+
+    /// How many cores nobody holds.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.free
+    }
+}

@@ -1,0 +1,200 @@
+//! One budget of cores for all models of an engine: ten models with two instances each do not thrash two cores, and
+//! interactive work goes before bulk work of any model.
+
+mod urgency;
+
+mod cores;
+
+use std::time::{Duration, Instant};
+
+use parking_lot::{Condvar, Mutex, MutexGuard};
+
+use cores::{Cores, Grant};
+pub(crate) use urgency::Urgency;
+
+use crate::reply::Run;
+use crate::sync::Arc;
+
+/// Hands out cores to instance threads, which block until they get one.
+///
+/// A core is asked for before a batch is taken out of its queue, so that the batch goes on growing meanwhile and what is
+/// most urgent by then goes first.
+pub(crate) struct Arbiter {
+    epoch: Instant,
+    total: usize,
+    state: Mutex<State>,
+    /// All who wait are on one: there are few, and each looks for its own number.
+    changed: Condvar,
+}
+
+struct State {
+    cores: Cores,
+    /// Granted, and not yet picked up.
+    granted: Vec<Grant>,
+}
+
+/// Cores that a run holds; given back when dropped.
+pub(crate) struct Permit {
+    arbiter: Arc<Arbiter>,
+    grant: Grant,
+}
+
+impl Arbiter {
+    pub(crate) fn new(epoch: Instant, cores: usize, ageing: Duration) -> Arc<Self> {
+        let state = State { cores: Cores::new(cores, ageing), granted: Vec::new() };
+        Arc::new(Self { epoch, total: cores, state: Mutex::new(state), changed: Condvar::new() })
+    }
+
+    /// Since when due times are counted.
+    pub(crate) fn epoch(&self) -> Instant {
+        self.epoch
+    }
+
+    /// How many cores there are.
+    pub(crate) fn total(&self) -> usize {
+        self.total
+    }
+
+    /// Asks for up to so many cores, without blocking: those that were granted, or the number to [`claim`](Self::claim)
+    /// them by.
+    pub(crate) fn ask(
+        self: &Arc<Self>,
+        now: Instant,
+        urgency: &Arc<Urgency>,
+        wants: usize,
+    ) -> Result<Permit, u64> {
+        let mut state = self.state.lock();
+        match state.cores.ask(now, urgency, wants) {
+            Ok(grant) => Ok(Permit { arbiter: Arc::clone(self), grant }),
+            Err(id) => {
+                self.settle(state, now);
+                Err(id)
+            }
+        }
+    }
+
+    /// Picks up what was granted under this number.
+    pub(crate) fn claim(self: &Arc<Self>, id: u64) -> Option<Permit> {
+        self.claim_from(&mut self.state.lock(), id)
+    }
+
+    fn claim_from(self: &Arc<Self>, state: &mut State, id: u64) -> Option<Permit> {
+        let at = state.granted.iter().position(|grant| grant.id == id)?;
+        Some(Permit { arbiter: Arc::clone(self), grant: state.granted.swap_remove(at) })
+    }
+
+    /// Waits no longer for what was asked for under this number.
+    pub(crate) fn leave(self: &Arc<Self>, id: u64) {
+        let mut state = self.state.lock();
+        if !state.cores.leave(id) {
+            let unwanted = self.claim_from(&mut state, id);
+            drop(state);
+            drop(unwanted);
+        }
+    }
+
+    /// Blocks until there are cores, or until there is nothing to use them for.
+    pub(crate) fn acquire(self: &Arc<Self>, urgency: &Arc<Urgency>, wants: usize) -> Option<Permit> {
+        let id = match self.ask(Instant::now(), urgency, wants) {
+            Ok(permit) => return Some(permit),
+            Err(id) => id,
+        };
+        let mut state = self.state.lock();
+        loop {
+            if let Some(permit) = self.claim_from(&mut state, id) {
+                return Some(permit);
+            }
+            if urgency.is_empty() {
+                drop(state);
+                self.leave(id);
+                return None;
+            }
+            let now = Instant::now();
+            match state.cores.write_off(now) {
+                // What was written off is granted to whoever is next, who may be another.
+                next if state.cores.has_free() => {
+                    let _later = next;
+                    self.settle(state, now);
+                    state = self.state.lock();
+                }
+                Some(next) => drop(self.changed.wait_until(&mut state, next)),
+                None => self.changed.wait(&mut state),
+            }
+        }
+    }
+
+    /// Something more urgent than before waits, or nothing does any more: those who wait look again.
+    pub(crate) fn look_again(&self, now: Instant) {
+        let state = self.state.lock();
+        if state.cores.is_contended() {
+            self.changed.notify_all();
+            self.settle(state, now);
+        }
+    }
+
+    /// Takes back the cores of runs that seem to be stuck, for a world without threads.
+    #[cfg(test)]
+    pub(crate) fn write_off(&self, now: Instant) {
+        let mut state = self.state.lock();
+        state.cores.write_off(now);
+        self.settle(state, now);
+    }
+
+    /// Grants what is free, and stops what must give way.
+    fn settle(&self, mut state: MutexGuard<'_, State>, now: Instant) {
+        let mut anybody = false;
+        while let Some(grant) = state.cores.grant_next(now) {
+            state.granted.push(grant);
+            anybody = true;
+        }
+        if anybody {
+            self.changed.notify_all();
+        }
+        while let Some(run) = state.cores.victim(now) {
+            // The model's hooks run without the lock.
+            MutexGuard::unlocked(&mut state, || run.preempt());
+        }
+    }
+
+    /// How many cores nobody holds.
+    #[cfg(test)]
+    pub(crate) fn free(&self) -> usize {
+        self.state.lock().cores.free()
+    }
+}
+
+impl Permit {
+    /// How many cores these are.
+    pub(crate) fn cores(&self) -> usize {
+        self.grant.cores
+    }
+
+    /// Says what they are used for: how long it should take, and what to stop if something more urgent needs them.
+    pub(crate) fn began(&self, now: Instant, expected: Option<Duration>, victim: Option<&Arc<Run>>) {
+        let mut state = self.arbiter.state.lock();
+        state.cores.began(self.grant.id, now, expected, victim);
+        if victim.is_some() && state.cores.is_contended() {
+            self.arbiter.settle(state, now);
+        }
+    }
+
+    /// Gives them back at this time, rather than when dropped.
+    pub(crate) fn release(self, now: Instant) {
+        self.give_back(now);
+        std::mem::forget(self);
+    }
+
+    fn give_back(&self, now: Instant) {
+        let mut state = self.arbiter.state.lock();
+        state.cores.release(self.grant.id);
+        if state.cores.is_contended() {
+            self.arbiter.settle(state, now);
+        }
+    }
+}
+
+impl Drop for Permit {
+    fn drop(&mut self) {
+        self.give_back(Instant::now());
+    }
+}

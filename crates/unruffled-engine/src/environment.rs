@@ -1,0 +1,60 @@
+//! What the models of an engine share: its clock, and its cores.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::arbiter::Arbiter;
+use crate::timer::Timer;
+
+/// How an engine uses the machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct EngineOptions {
+    pub(crate) cores: usize,
+    pub(crate) ageing: Duration,
+    pub(crate) recorded: usize,
+}
+
+impl Default for EngineOptions {
+    /// Every core of the machine, a second of ageing, and the last 1,024 requests of each model recorded.
+    fn default() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        Self { cores, ageing: Duration::from_secs(1), recorded: 1024 }
+    }
+}
+
+impl EngineOptions {
+    /// How many cores the models may keep busy together; at least 1. A model that says it uses no core
+    /// ([`ModelInfo::threads`](unruffled_model::ModelInfo::threads) is 0) is not counted.
+    pub fn with_cores(mut self, cores: usize) -> Self {
+        self.cores = cores.max(1);
+        self
+    }
+
+    /// How long a class of requests, or a model, may be passed over by more urgent ones before it goes first, once.
+    pub fn with_ageing(mut self, ageing: Duration) -> Self {
+        self.ageing = ageing;
+        self
+    }
+
+    /// How many requests of each model the flight recorder remembers; 0 switches it off.
+    pub fn with_recorded(mut self, requests: usize) -> Self {
+        self.recorded = requests;
+        self
+    }
+}
+
+/// The clock and the cores.
+#[derive(Clone)]
+pub(crate) struct Environment {
+    pub(crate) timer: Timer,
+    pub(crate) arbiter: Arc<Arbiter>,
+    pub(crate) options: EngineOptions,
+}
+
+impl Environment {
+    pub(crate) fn new(timer: Timer, options: EngineOptions) -> Self {
+        let arbiter = Arbiter::new(timer.now(), options.cores, options.ageing);
+        Self { timer, arbiter, options }
+    }
+}

@@ -1,0 +1,127 @@
+//! What can be set about how a model is run.
+
+use std::time::Duration;
+
+use crate::queue::QueueLimits;
+
+/// Whether a running bulk batch is stopped when something interactive has nowhere to run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preemption {
+    /// It runs to its end.
+    Never,
+    /// It is stopped, if the model can be stopped and its rows may be run again; they go back to the queue and lose nothing
+    /// but the time. Three times at most for each request.
+    Bulk,
+}
+
+/// Whether a model may run on the thread of whoever asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inline {
+    /// Always on an instance's thread.
+    Never,
+    /// On the caller's thread, if the model needs no instance ([`LoadedModel::stateless`](unruffled_model::LoadedModel::stateless)),
+    /// each of its recent runs took less than 20 microseconds, and one of its instances is idle: a hand-over between
+    /// threads would take longer.
+    WhenCheap,
+}
+
+/// How instance threads stand beside the application's own, where the system has priorities of threads (Linux).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadPriority {
+    /// As the application's.
+    Normal,
+    /// They give way once their runs have shown that they are not cheap.
+    Adaptive,
+    /// They give way from the start.
+    Low,
+}
+
+/// How a model is run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct PoolOptions {
+    pub(crate) instances: usize,
+    pub(crate) max_batch: usize,
+    pub(crate) queue: QueueLimits,
+    pub(crate) spin: Duration,
+    pub(crate) preemption: Preemption,
+    pub(crate) inline: Inline,
+    pub(crate) thread_priority: ThreadPriority,
+}
+
+impl Default for PoolOptions {
+    /// One instance, batches of up to 32 rows, the default [`QueueLimits`], 20 microseconds of looking for work; bulk gives
+    /// way, cheap models run inline, and threads of others give way.
+    fn default() -> Self {
+        Self {
+            instances: 1,
+            max_batch: 32,
+            queue: QueueLimits::default(),
+            spin: Duration::from_micros(20),
+            preemption: Preemption::Bulk,
+            inline: Inline::WhenCheap,
+            thread_priority: ThreadPriority::Adaptive,
+        }
+    }
+}
+
+impl PoolOptions {
+    /// How many copies of the model run side by side, each on a thread of its own; at least 1.
+    pub fn with_instances(mut self, instances: usize) -> Self {
+        self.instances = instances.max(1);
+        self
+    }
+
+    /// How many rows one run may have, for models that gain from joint batches; at least 1. A single request with more
+    /// rows runs alone.
+    pub fn with_max_batch(mut self, rows: usize) -> Self {
+        self.max_batch = rows.max(1);
+        self
+    }
+
+    /// How long an instance looks for more work after a run before it sleeps: callers that ask again at once are spared
+    /// two thread wake-ups. Zero saves the most power. A machine with one core never looks.
+    pub fn with_spin(mut self, spin: Duration) -> Self {
+        self.spin = spin;
+        self
+    }
+
+    /// How much may wait.
+    pub fn with_queue(mut self, limits: QueueLimits) -> Self {
+        self.queue = limits;
+        self
+    }
+
+    /// Whether bulk work is stopped for interactive work.
+    pub fn with_preemption(mut self, preemption: Preemption) -> Self {
+        self.preemption = preemption;
+        self
+    }
+
+    /// Whether very cheap models run on the caller's thread.
+    pub fn with_inline(mut self, inline: Inline) -> Self {
+        self.inline = inline;
+        self
+    }
+
+    /// How instance threads stand beside the application's own.
+    pub fn with_thread_priority(mut self, priority: ThreadPriority) -> Self {
+        self.thread_priority = priority;
+        self
+    }
+
+    /// How many copies run side by side.
+    pub fn instances(&self) -> usize {
+        self.instances
+    }
+
+    /// How many rows one run may have.
+    pub fn max_batch(&self) -> usize {
+        self.max_batch
+    }
+
+    /// How much may wait.
+    pub fn queue(&self) -> QueueLimits {
+        self.queue
+    }
+}
