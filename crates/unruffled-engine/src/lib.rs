@@ -32,6 +32,8 @@ mod recorder;
 mod thread;
 mod timer;
 
+mod urgency;
+
 mod queue;
 mod reply;
 
@@ -50,6 +52,9 @@ mod registry;
 mod load;
 
 mod engine;
+
+#[cfg(test)]
+mod simulation;
 
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use unruffled_model::{Caller, Footprint, Priority};
 
+use crate::urgency::Rank;
+
 /// A request without a deadline is ordered as if it were due so long after its arrival, so that requests with later
 /// deadlines cannot starve it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -357,14 +359,14 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How urgent the next batch is: its class, and when its first request is due. A class that was passed over for too
-    /// long counts as the most urgent.
-    pub(crate) fn urgency(&mut self, now: Instant) -> Option<(Priority, Instant)> {
+    /// How urgent the next batch is, whether because of its class or because that was passed over for too long, and when its
+    /// first request is due.
+    pub(crate) fn urgency(&mut self, now: Instant) -> Option<(Rank, Instant)> {
         let (lane, aged) = self.next_lane(now)?;
         self.lanes[lane].rewind();
         let (line, at) = self.lanes[lane].next(None)?;
         let key = self.lanes[lane].lines[line].entries[at].key;
-        Some((if aged { Priority::Interactive } else { key.class }, key.due))
+        Some((if aged { Rank::Aged } else { Rank::Class(key.class) }, key.due))
     }
 
     /// Takes out the most urgent request, and after it those that may share its run, in order, as far as the rule allows.

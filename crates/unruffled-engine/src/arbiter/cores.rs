@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use unruffled_model::Priority;
-
-use super::urgency::Urgency;
 use crate::reply::Run;
 use crate::sync::Arc;
+use crate::urgency::Urgency;
 
 /// A run that takes longer than this, and than several times what it was expected to take, is written off: a model that is
 /// stuck costs its instance, not the engine's cores.
@@ -129,7 +127,7 @@ impl Cores {
     /// A bulk run to be stopped, because something interactive waits for a core. To be called until there is none.
     pub(crate) fn victim(&mut self, now: Instant) -> Option<Arc<Run>> {
         let urgent =
-            self.waiting.iter().filter(|waiting| waiting.urgency.class() == Some(Priority::Interactive));
+            self.waiting.iter().filter(|waiting| waiting.urgency.is_interactive());
         let yielding = self.running.iter().filter(|running| {
             running.cores > 0 && running.victim.as_ref().is_some_and(|victim| victim.run.is_yielding())
         });

@@ -133,6 +133,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             admitted.map_err(|error| refuse(Error::from_model(error).of_model(&self.name)))?;
         // So that sums over the queue cannot overflow.
         footprint.rows = footprint.rows.min(u32::MAX as usize);
+        let (bytes, most) = (footprint.bytes, self.options.queue.bytes);
+        if bytes > most {
+            let message = format!("the input has {bytes} bytes; the queue takes {most} at most");
+            return Err(refuse(self.error(ErrorKind::InvalidInput, message)));
+        }
         let arrival = self.arrivals.fetch_add(1, Ordering::Relaxed);
         let context = match &demand.options {
             RequestOptions { context: Some(context), named: true, .. } => context.clone(),
@@ -304,13 +309,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let message = match state.queue.has_room(footprint) {
             Ok(()) => return Ok(()),
             Err(Full::Items) => format!("the queue is full: {} requests wait", limits.items),
-            Err(Full::Bytes) if footprint.bytes > limits.bytes => {
-                let message = format!(
-                    "the input has {} bytes; the queue takes {} at most",
-                    footprint.bytes, limits.bytes
-                );
-                return Err(self.error(ErrorKind::InvalidInput, message));
-            }
             Err(Full::Bytes) => {
                 let (held, most) = (state.queue.bytes(), limits.bytes);
                 format!("the queue is full: it holds {held} of {most} bytes")

@@ -169,9 +169,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.recorder.end(endings);
         }
         *self.running[slot].lock() = None;
-        if let Some(permit) = permit {
-            permit.release(now);
-        }
+        drop(permit);
         run.end(&mut aftermath.wakers);
         self.follow_up(now, aftermath);
         drop(unused);
