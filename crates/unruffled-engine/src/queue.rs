@@ -316,7 +316,7 @@ impl<T> Queue<T> {
         let line = lane.line_of(caller)?;
         let at = lane.lines[line].entries.binary_search_by(|known| known.key.cmp(key)).ok()?;
         let entry = lane.remove(line, at)?;
-        self.count_out(&entry);
+        self.forget(&entry.footprint);
         Some(entry.item)
     }
 
@@ -375,40 +375,55 @@ impl<T> Queue<T> {
     /// overtake it for ever.
     pub(crate) fn take(&mut self, now: Instant, rule: &impl Rule) -> Taken<T> {
         let mut taken = Taken { batch: Vec::new(), hopeless: Vec::new() };
-        let Some((first_lane, _)) = self.next_lane(now) else {
+        let Some((first, entry)) = self.take_head(now, rule, &mut taken.hopeless) else {
+            self.count_out(&taken);
             return taken;
         };
-        self.lanes.iter_mut().for_each(Lane::rewind);
-        let (mut draft, mut company): (Option<Draft>, _) = (None, None);
-        let others = (0..self.lanes.len()).filter(|lane| *lane != first_lane);
-        for lane in std::iter::once(first_lane).chain(others) {
+        let company = Some((entry.footprint.bucket, entry.cohort));
+        let mut draft = Draft::with(None, &entry);
+        taken.batch.push(entry);
+        let others = (0..self.lanes.len()).filter(|lane| *lane != first);
+        for lane in std::iter::once(first).chain(others) {
             while let Some((line, at)) = self.lanes[lane].next(company) {
                 let entry = &self.lanes[lane].lines[line].entries[at];
                 if rule.is_hopeless(Draft::with(None, entry)) {
-                    if let Some(entry) = self.lanes[lane].remove(line, at) {
-                        self.count_out(&entry);
-                        taken.hopeless.push(entry);
-                    }
+                    taken.hopeless.extend(self.lanes[lane].remove(line, at));
                     continue;
                 }
-                let grown = Draft::with(draft, entry);
-                if draft.is_some() && !rule.allows(grown) {
+                let grown = Draft::with(Some(draft), entry);
+                if !rule.allows(grown) {
+                    self.count_out(&taken);
                     return taken;
                 }
-                if draft.is_none() {
-                    company = Some((entry.footprint.bucket, entry.cohort));
-                }
-                draft = Some(grown);
-                if let Some(entry) = self.lanes[lane].take(line, at) {
-                    self.count_out(&entry);
-                    taken.batch.push(entry);
-                }
-                if taken.batch.len() == 1 && self.lanes[lane].passed_over_since.is_some() {
-                    self.lanes[lane].passed_over_since = Some(now);
-                }
+                draft = grown;
+                taken.batch.extend(self.lanes[lane].take(line, at));
             }
         }
+        self.count_out(&taken);
         taken
+    }
+
+    /// Takes out the one that goes next, and tells its lane.
+    fn take_head(
+        &mut self,
+        now: Instant,
+        rule: &impl Rule,
+        hopeless: &mut Vec<Entry<T>>,
+    ) -> Option<(usize, Entry<T>)> {
+        self.lanes.iter_mut().for_each(Lane::rewind);
+        // Whose turn it is may depend on those that are given up.
+        loop {
+            let (at, _) = self.next_lane(now)?;
+            let lane = &mut self.lanes[at];
+            let (line, entry) = lane.next(None)?;
+            if rule.is_hopeless(Draft::with(None, &lane.lines[line].entries[entry])) {
+                hopeless.extend(lane.remove(line, entry));
+                continue;
+            }
+            let head = lane.take(line, entry)?;
+            lane.passed_over_since = lane.passed_over_since.map(|_| now);
+            return Some((at, head));
+        }
     }
 
     /// Takes everything out.
@@ -419,10 +434,16 @@ impl<T> Queue<T> {
         lines.flat_map(|line| line.entries).map(|entry| entry.item)
     }
 
-    fn count_out(&mut self, entry: &Entry<T>) {
+    fn count_out(&mut self, taken: &Taken<T>) {
+        for entry in taken.batch.iter().chain(&taken.hopeless) {
+            self.forget(&entry.footprint);
+        }
+    }
+
+    fn forget(&mut self, footprint: &Footprint) {
         self.len -= 1;
-        self.rows -= entry.footprint.rows;
-        self.bytes -= entry.footprint.bytes;
+        self.rows -= footprint.rows;
+        self.bytes -= footprint.bytes;
     }
 }
 

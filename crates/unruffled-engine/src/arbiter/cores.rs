@@ -126,8 +126,7 @@ impl Cores {
 
     /// A bulk run to be stopped, because something interactive waits for a core. To be called until there is none.
     pub(crate) fn victim(&mut self, now: Instant) -> Option<Arc<Run>> {
-        let urgent =
-            self.waiting.iter().filter(|waiting| waiting.urgency.is_interactive());
+        let urgent = self.waiting.iter().filter(|waiting| waiting.urgency.is_interactive());
         let yielding = self.running.iter().filter(|running| {
             running.cores > 0 && running.victim.as_ref().is_some_and(|victim| victim.run.is_yielding())
         });

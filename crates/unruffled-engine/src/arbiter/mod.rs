@@ -178,7 +178,6 @@ impl Permit {
             self.arbiter.settle(state, now);
         }
     }
-
 }
 
 impl Drop for Permit {

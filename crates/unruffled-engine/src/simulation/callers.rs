@@ -44,7 +44,9 @@ impl Diary {
         let came = self.fresh.borrow_mut().remove(&id);
         match (came, told) {
             // Only a run has a model's failure: that one was on the caller's thread.
-            (Some(facts), Err(kind)) if fresh && !is_models_fault(kind) => self.note(Event::Submitted(id, facts, Some(kind))),
+            (Some(facts), Err(kind)) if fresh && !is_models_fault(kind) => {
+                self.note(Event::Submitted(id, facts, Some(kind)))
+            }
             (Some(facts), told) => {
                 self.note(Event::Submitted(id, facts, None));
                 self.note(Event::Inline(id));

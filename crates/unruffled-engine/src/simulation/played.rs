@@ -2,7 +2,8 @@
 
 use fastrand::Rng;
 use unruffled_model::{
-    Batch, Batching, Footprint, Interrupt, LoadedModel, ModelError, ModelInfo, Rerun, RunContext, Serve, Stateless,
+    Batch, Batching, Footprint, Interrupt, LoadedModel, ModelError, ModelInfo, Rerun, RunContext, Serve,
+    Stateless,
 };
 
 use super::trace::{Facts, Id, Micros, ModelFacts, RunFacts};

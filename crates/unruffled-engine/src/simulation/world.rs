@@ -109,7 +109,8 @@ impl World {
     fn model(rng: &mut Rng, at: At, environment: &Environment) -> Model {
         let (stops, reruns) = (rng.u32(..4) > 0, rng.u32(..4) > 0);
         let facts = ModelFacts {
-            batching: [Batching::Single, Batching::Sequential, Batching::Joint, Batching::Joint][rng.usize(..4)],
+            batching: [Batching::Single, Batching::Sequential, Batching::Joint, Batching::Joint]
+                [rng.usize(..4)],
             instances: rng.usize(1..4),
             max_batch: rng.usize(1..12),
             items: rng.usize(1..30),
@@ -286,7 +287,9 @@ impl World {
             }
             (What::Request(id, ..), 1) => {
                 self.diary.note(Event::Stopping(*id));
-                let What::Request(id, infer, _) = self.tasks.swap_remove(at).what else { unreachable!("just seen") };
+                let What::Request(id, infer, _) = self.tasks.swap_remove(at).what else {
+                    unreachable!("just seen")
+                };
                 self.begin_task(What::Stopping(id, infer.stop()));
             }
             (What::Request(id, ..), _) => {
@@ -359,9 +362,8 @@ impl World {
         let work = pool.take(slot, self.environment.timer.now(), permit);
         // Those who were given up as hopeless were so before the batch was taken.
         let diary = &self.diary;
-        self.tasks.retain_mut(|task| {
-            !(matches!(task.what, What::Request(..)) && Self::poll(task, diary, false))
-        });
+        self.tasks
+            .retain_mut(|task| !(matches!(task.what, What::Request(..)) && Self::poll(task, diary, false)));
         let Some(work) = work else {
             return Slot::Up;
         };

@@ -109,8 +109,8 @@ pub(super) fn refusals(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, at, event| {
         let Event::Submitted(id, facts, Some(kind)) = event else { return Ok(()) };
         let (model, expected) = (&trace.models[facts.model], &ledger.models[facts.model]);
-        let no_room = expected.waiting.len() >= model.items
-            || expected.bytes() + facts.footprint.bytes > model.bytes;
+        let no_room =
+            expected.waiting.len() >= model.items || expected.bytes() + facts.footprint.bytes > model.bytes;
         let left = facts.deadline.map(|deadline| deadline.saturating_sub(at));
         let is_idle = expected.waiting.is_empty() && expected.running.is_empty();
         match kind {

@@ -14,7 +14,9 @@ pub(super) fn order(trace: &Trace) -> Result<(), String> {
         let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
         let batch: Vec<(Id, &Waiting)> = ids
             .iter()
-            .map(|id| Ok((*id, expected.waiting.get(id).ok_or_else(|| format!("{id} was taken and did not wait"))?)))
+            .map(|id| {
+                Ok((*id, expected.waiting.get(id).ok_or_else(|| format!("{id} was taken and did not wait"))?))
+            })
             .collect::<Result<_, String>>()?;
         let Some(((_, head), _)) = batch.split_first() else {
             return Err("an empty batch was taken".into());
@@ -42,7 +44,8 @@ fn earliest_of_each_caller(expected: &Expected, batch: &[(Id, &Waiting)], at: Mi
     let bucket = batch[0].1.facts.footprint.bucket;
     for (id, taken) in batch {
         let passed_over = expected.waiting.iter().find(|(other, waiting)| {
-            let same_line = waiting.facts.class == taken.facts.class && waiting.facts.caller == taken.facts.caller;
+            let same_line =
+                waiting.facts.class == taken.facts.class && waiting.facts.caller == taken.facts.caller;
             let could_join = waiting.facts.footprint.bucket == bucket && !waiting.suspect && !taken.suspect;
             let late = waiting.facts.deadline.is_some_and(|deadline| deadline <= at);
             let earlier = (waiting.due, **other) < (taken.due, *id);
@@ -63,7 +66,9 @@ fn company(facts: &ModelFacts, batch: &[(Id, &Waiting)]) -> Result<(), String> {
     if batch.iter().any(|(_, waiting)| waiting.facts.footprint.bucket != bucket) {
         return Err(format!("{ids:?} are of different shapes"));
     }
-    if batch.iter().any(|(_, waiting)| waiting.suspect != batch[0].1.suspect) && facts.batching == Batching::Joint {
+    if batch.iter().any(|(_, waiting)| waiting.suspect != batch[0].1.suspect)
+        && facts.batching == Batching::Joint
+    {
         let yielded_only = !facts.moody && batch.iter().all(|(_, waiting)| !waiting.facts.poison);
         if !yielded_only && !facts.yields {
             return Err(format!("{ids:?} were not suspected together"));
@@ -90,14 +95,17 @@ fn fullness(facts: &ModelFacts, expected: &Expected, batch: &[(Id, &Waiting)]) -
     let mut candidates = expected.waiting.iter().filter(|(id, waiting)| {
         waiting.facts.footprint.bucket == bucket && !batch.iter().any(|(own, _)| own == *id)
     });
-    if !batch.iter().all(|(_, waiting)| simple(waiting)) || !candidates.clone().all(|(_, waiting)| simple(waiting)) {
+    if !batch.iter().all(|(_, waiting)| simple(waiting))
+        || !candidates.clone().all(|(_, waiting)| simple(waiting))
+    {
         return Ok(());
     }
     let smallest = candidates.clone().map(|(_, waiting)| waiting.facts.footprint.rows).max();
     let fits = smallest.is_some_and(|most| rows + most <= facts.max_batch);
     match candidates.next() {
-        Some((id, _)) if fits => Err(format!("{id} was left behind; {rows} of {} rows were taken", facts.max_batch)),
+        Some((id, _)) if fits => {
+            Err(format!("{id} was left behind; {rows} of {} rows were taken", facts.max_batch))
+        }
         _ => Ok(()),
     }
 }
-

@@ -16,7 +16,9 @@ const OVERDUE: Micros = 900_000;
 pub(super) fn cancellation(trace: &Trace) -> Result<(), String> {
     let mut last_urgent: Option<Micros> = None;
     Ledger::read(trace, |ledger, at, event| {
-        if ledger.is_urgent() || matches!(event, Event::Submitted(_, facts, None) if facts.class == Priority::Interactive) {
+        if ledger.is_urgent()
+            || matches!(event, Event::Submitted(_, facts, None) if facts.class == Priority::Interactive)
+        {
             last_urgent = Some(at);
         }
         let Event::Ended(run) = event else { return Ok(()) };
@@ -123,13 +125,23 @@ pub(super) fn extra_runs(trace: &Trace) -> Result<(), String> {
                 }
             }
             Event::End { extra_runs, .. } => {
-                for (model, extra) in extra_runs.iter().enumerate().filter(|(model, _)| !trace.models[*model].moody) {
+                for (model, extra) in
+                    extra_runs.iter().enumerate().filter(|(model, _)| !trace.models[*model].moody)
+                {
                     let log2 = |n: &usize| u64::from(usize::BITS - (n.max(&1) - 1).leading_zeros());
-                    let allowed: u64 =
-                        spoiled.get(&model).into_iter().flat_map(|bad| bad.values()).map(|n| 2 * log2(n)).sum();
+                    let allowed: u64 = spoiled
+                        .get(&model)
+                        .into_iter()
+                        .flat_map(|bad| bad.values())
+                        .map(|n| 2 * log2(n))
+                        .sum();
                     // One after the other, the rest is run again once for each.
                     let sequential = trace.models[model].batching == Batching::Sequential;
-                    let allowed = if sequential { spoiled.get(&model).map_or(0, |bad| 2 * bad.len() as u64) } else { allowed };
+                    let allowed = if sequential {
+                        spoiled.get(&model).map_or(0, |bad| 2 * bad.len() as u64)
+                    } else {
+                        allowed
+                    };
                     // A run that was told to stop may fail for that alone.
                     if *extra > allowed && !trace.models[model].stops {
                         return Err(format!("model {model} made {extra} extra runs; {allowed} would do"));
