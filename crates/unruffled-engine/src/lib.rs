@@ -43,6 +43,8 @@ mod registry;
 
 mod load;
 
+mod watchdog;
+
 mod engine;
 
 #[cfg(test)]
@@ -55,3 +57,4 @@ pub use load::{LoadProgress, Loading};
 pub use pool::{PoolOptions, PoolStatus};
 pub use queue::QueueLimits;
 pub use request::{Priority, Response, Timings};
+pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};
