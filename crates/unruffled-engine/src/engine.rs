@@ -22,6 +22,7 @@ use crate::recorder::Explanation;
 use crate::registry::{Member, Registry};
 use crate::thread::{self, Intent};
 use crate::timer::{Alarm, Timer};
+use crate::watchdog::{LoopWatch, WatchOptions};
 
 /// How long a run that was cancelled is waited for.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
@@ -177,6 +178,31 @@ impl Engine {
     /// Requests that the caller did not name have numbers that are each model's own: ask its [`Handle::explain`].
     pub fn explain(&self, id: &RequestId) -> Option<Explanation> {
         self.0.registry.running().into_iter().find_map(|member| member.explain(id))
+    }
+
+    /// Watches an event loop: how late it is, and who blocks it. The loop may be of any kind; it need not use the engine.
+    ///
+    /// ```
+    /// use unruffled_engine::{Engine, WatchOptions};
+    ///
+    /// # async fn draw() {}
+    /// # fn parse(_: &str) {}
+    /// # async fn example() {
+    /// let engine = Engine::new();
+    /// let watch = engine.watch_loop("window", WatchOptions::default());
+    /// tokio::spawn(watch.heartbeat());
+    /// tokio::spawn(watch.task("draw", draw()));
+    /// {
+    ///     let _section = watch.section("parse the settings");
+    ///     parse("...");
+    /// }
+    /// println!("{}", watch.report());
+    /// # }
+    /// ```
+    ///
+    /// The watch uses the engine's timer thread and outlives the engine.
+    pub fn watch_loop(&self, name: impl Into<Name>, options: WatchOptions) -> LoopWatch {
+        LoopWatch::new(&self.0.environment.timer, name.into(), options)
     }
 
     /// Takes a model out of the engine: new requests are refused at once, those accepted have `grace` to finish, and

@@ -51,6 +51,8 @@ mod registry;
 
 mod load;
 
+mod watchdog;
+
 mod engine;
 
 #[cfg(test)]
@@ -67,3 +69,4 @@ pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
 pub use unruffled_model::{Caller, Priority, RequestContext, RequestId, TraceContext};
+pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};

@@ -9,3 +9,4 @@ mod limits;
 mod storm;
 mod support;
 mod threads;
+mod watchdog;
