@@ -192,6 +192,8 @@ pub(crate) mod tests {
         // Time for one full batch, and for two.
         check(&[(0, 14); 8], 4, 4);
         check(&[(0, 28); 8], 4, 8);
+        // The impatient one would cost the four that can share a run.
+        check(&[(0, 11), (0, 14), (0, 14), (0, 14), (0, 14)], 4, 4);
         // Without batches, one after the other.
         check(&[(0, 23); 5], 1, 2);
         // Windows that do not overlap enough for a batch of two: each pays for a run of its own.

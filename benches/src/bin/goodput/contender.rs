@@ -55,8 +55,9 @@ impl Way {
                 let limits = QueueLimits { items: queue_limit, ..QueueLimits::default() };
                 let options =
                     PoolOptions::default().with_max_batch(device.cost().max_batch).with_queue(limits);
-                let model = Engine::new().wrap_model(Waiting::new(device)).options(options).build();
-                Contender::Engine(model.expect("a thread starts"))
+                let engine = Engine::new();
+                let model = engine.wrap_model(Waiting::new(device)).options(options).build();
+                Contender::Engine(engine, model.expect("a thread starts"))
             }
             Way::Rival(rule) => Contender::Rival(Rival::start(rule, device, queue_limit)),
         }
@@ -65,7 +66,8 @@ impl Way {
 
 /// A model that is being served.
 pub(crate) enum Contender {
-    Engine(Handle<u64, u64>),
+    /// The engine lives as long as its model is asked.
+    Engine(#[allow(dead_code, reason = "it is kept")] Engine, Handle<u64, u64>),
     Rival(Rival),
 }
 
@@ -82,7 +84,7 @@ impl Contender {
     /// Asks the model.
     pub(crate) async fn call(&self, input: u64, deadline: Instant) -> Result<u64, Miss> {
         match self {
-            Contender::Engine(model) => {
+            Contender::Engine(_, model) => {
                 let mut answer = pin!(model.infer(input).deadline(deadline).into_future());
                 // A refusal is there with the first look.
                 match poll_fn(|cx| Poll::Ready(answer.as_mut().poll(cx))).await {

@@ -1,6 +1,8 @@
 //! Goodput: how many requests are answered within their deadlines when they come in bursts, by the engine, without
-//! batches, with fixed windows, and by a schedule that knew everything beforehand; the same requests for all, in real
-//! time, in one run.
+//! batches, and with fixed windows: the same requests for all, in real time, in one run.
+//!
+//! Beside them stands what could have been reached: a number that no schedule exceeds, a schedule made with knowledge of
+//! all arrivals, and two policies without that knowledge, simulated with exact costs and no overhead.
 //!
 //! `cargo run --release -p benches --bin goodput`, about four minutes. Options: `--quick` (less than 20 seconds),
 //! `--seed N`, `--seconds S` per contender and setting, `--queue N` requests that may wait, `--json` (a line per figure).
@@ -11,6 +13,8 @@ mod workload;
 
 mod bound;
 mod schedule;
+
+mod online;
 
 mod rivals;
 
@@ -27,7 +31,9 @@ use unruffled_engine::PoolOptions;
 
 use crate::contender::Way;
 use crate::cost::Cost;
-use crate::report::{Limits, Report};
+use crate::online::Policy;
+use crate::report::{Limits, Reference, Report};
+use crate::schedule::Run;
 use crate::workload::{SETTINGS, Setting};
 
 /// A full batch takes 20 ms and is 7 times as fast as one request at a time.
@@ -82,13 +88,17 @@ fn compare(setting: &Setting, options: &Options, report: &Report) {
     let trace = setting.trace(&COST, options.seconds, options.seed);
     // The same for all, and other requests than those that count.
     let warm_up = setting.trace(&COST, options.warm_up, !options.seed);
-    let schedule = schedule::schedule(&trace, &COST, schedule::WIDTH);
-    let limits = Limits {
-        requests: trace.len(),
-        bound: bound::upper_bound(&trace, &COST),
-        clairvoyant: schedule::answered(&schedule, &trace, &COST),
-        clairvoyant_runs: schedule.len(),
-    };
+    let bound = bound::upper_bound(&trace, &COST);
+    let of = |name: &'static str, runs: &[Run]| Reference::new(name, runs, &trace, &COST);
+    let simulated = Policy::ALL.map(|policy| (policy.name(), online::simulate(&trace, &COST, policy)));
+    let searched = schedule::schedule(&trace, &COST, schedule::WIDTH);
+    // Who knows everything may also do what the others do.
+    let known = simulated.iter().map(|(_, runs)| runs).chain([&searched]);
+    let clairvoyant = known.max_by_key(|runs| schedule::answered(runs, &trace, &COST));
+    let clairvoyant = clairvoyant.map(|runs| of("clairvoyant schedule", runs));
+    let references = clairvoyant.into_iter().chain(simulated.iter().map(|(name, runs)| of(name, runs)));
+    let references = references.collect();
+    let limits = Limits { requests: trace.len(), bound, references };
     report.setting(setting.name, &trace, &limits);
     let mut scores = Vec::new();
     for way in Way::ALL {

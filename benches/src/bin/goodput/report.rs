@@ -7,16 +7,40 @@ use benches::{machine, quantile};
 use crate::contender::Way;
 use crate::cost::Cost;
 use crate::play::Score;
-use crate::workload::Request;
+use crate::schedule::{self, Run};
+use crate::workload::{Class, Request};
 
 /// What could have been reached in one setting.
 pub(crate) struct Limits {
     pub(crate) requests: usize,
     /// No schedule answers more in time.
     pub(crate) bound: usize,
-    /// A schedule that knew everything beforehand answers so many.
-    pub(crate) clairvoyant: usize,
-    pub(crate) clairvoyant_runs: usize,
+    /// Schedules made without real time; the first knew everything beforehand.
+    pub(crate) references: Vec<Reference>,
+}
+
+/// A schedule to compare with.
+pub(crate) struct Reference {
+    name: &'static str,
+    good: usize,
+    good_tight_share: f64,
+    mean_batch: f64,
+}
+
+impl Reference {
+    pub(crate) fn new(name: &'static str, runs: &[Run], trace: &[Request], cost: &Cost) -> Self {
+        let good = schedule::answered(runs, trace, cost);
+        let is_tight = |request: &Request| request.class == Class::Tight;
+        let answered = runs.iter().flat_map(|run| &run.requests).map(|&at| &trace[at as usize]);
+        let good_tight = answered.filter(|request| is_tight(request)).count();
+        let tight = trace.iter().filter(|request| is_tight(request)).count();
+        Self {
+            name,
+            good,
+            good_tight_share: good_tight as f64 / tight.max(1) as f64,
+            mean_batch: good as f64 / runs.len().max(1) as f64,
+        }
+    }
 }
 
 pub(crate) struct Report {
@@ -54,13 +78,19 @@ impl Report {
         let seconds = trace.last().map_or(0.0, |request| request.arrival as f64 / 1e9);
         let load = limits.requests as f64 / seconds / self.cost.capacity();
         let share = |count: usize| 100.0 * count as f64 / limits.requests.max(1) as f64;
-        let mean = limits.clairvoyant as f64 / limits.clairvoyant_runs.max(1) as f64;
         if self.json {
             println!(
-                "{{\"setting\":{name:?},\"requests\":{},\"load\":{load:.3},\"bound\":{},\"clairvoyant\":{},\
-                 \"clairvoyant_batch\":{mean:.1}}}",
-                limits.requests, limits.bound, limits.clairvoyant
+                "{{\"setting\":{name:?},\"requests\":{},\"load\":{load:.3},\"bound\":{}}}",
+                limits.requests, limits.bound
             );
+            for Reference { name: reference, good, good_tight_share, mean_batch } in &limits.references {
+                println!(
+                    "{{\"setting\":{name:?},\"reference\":{reference:?},\"good\":{good},\"good_percent\":{:.2},\
+                     \"good_tight_percent\":{:.2},\"mean_batch\":{mean_batch:.2}}}",
+                    share(*good),
+                    100.0 * good_tight_share
+                );
+            }
             return;
         }
         println!("\n## {name}: {} requests, {load:.2} of the capacity\n", limits.requests);
@@ -69,13 +99,18 @@ impl Report {
              sent late by p99 | runs longer by |"
         );
         println!("| --- | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: | ---: |");
-        let beyond = |what: &str, count: usize, batch: &str| {
+        let beyond = |what: &str, count: usize, tight: &str, batch: &str| {
             let (good, rate) = (share(count), count as f64 / seconds);
             let of_bound = 100.0 * count as f64 / limits.bound.max(1) as f64;
-            println!("| {what} | {good:.1} % | | {rate:.0} | {of_bound:.1} % | | | {batch} | | | | |");
+            println!(
+                "| {what} | {good:.1} % | {tight} | {rate:.0} | {of_bound:.1} % | | | {batch} | | | | |"
+            );
         };
-        beyond("no schedule exceeds", limits.bound, "");
-        beyond("clairvoyant schedule", limits.clairvoyant, &format!("{mean:.1}"));
+        beyond("no schedule exceeds", limits.bound, "", "");
+        for reference in &limits.references {
+            let tight = format!("{:.1} %", 100.0 * reference.good_tight_share);
+            beyond(reference.name, reference.good, &tight, &format!("{:.1}", reference.mean_batch));
+        }
     }
 
     pub(crate) fn row(&self, setting: &str, way: Way, score: &Score, limits: &Limits) {
@@ -118,7 +153,8 @@ impl Report {
         let (Some((_, engine)), Some((window, best))) = (engine, best) else { return };
         let ratio = |to: usize| engine.good as f64 / to.max(1) as f64;
         let (to_window, to_bound) = (ratio(best.good), ratio(limits.bound));
-        let (window, to_clairvoyant) = (window.name(), ratio(limits.clairvoyant));
+        let clairvoyant = limits.references.first().map_or(0, |reference| reference.good);
+        let (window, to_clairvoyant) = (window.name(), ratio(clairvoyant));
         if self.json {
             println!(
                 "{{\"setting\":{setting:?},\"best_window\":{window:?},\"engine_to_best_window\":{to_window:.3},\

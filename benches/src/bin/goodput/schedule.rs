@@ -14,6 +14,9 @@ use crate::workload::Request;
 /// How many ways to the same instant are kept.
 pub(crate) const WIDTH: usize = 24;
 
+/// What a request that waits is worth, if there is time for it: it competes for that time with what is still to come.
+const HOPE: f64 = 0.2;
+
 /// How many further arrivals a wait may be for.
 const WAITS: [usize; 5] = [1, 2, 4, 8, 16];
 
@@ -105,8 +108,8 @@ fn most_promising(mut states: Vec<State>, trace: &[Request], cost: &Cost, width:
     }
     let per_row = cost.per_row(cost.max_batch);
     states.sort_by_cached_key(|state| {
-        // Time spent and requests saved are worth the same at full speed; what waits is worth what can be made of it.
-        let promise = state.answered as f64 + 0.9 * state.within_reach(trace, per_row) as f64
+        // Time is worth the requests that it takes at full speed.
+        let promise = state.answered as f64 + HOPE * state.within_reach(trace, per_row) as f64
             - state.now as f64 / per_row;
         (-promise * 64.0) as i64
     });
@@ -217,7 +220,7 @@ mod tests {
             let bound = upper_bound(&trace, &cost);
             let own = answered(&schedule(&trace, &cost, 8), &trace, &cost);
             println!("{}: {} requests, {own} answered, at most {bound}", setting.name, trace.len());
-            assert!(own <= bound && bound * 80 <= own * 100, "{}: {own} of at most {bound}", setting.name);
+            assert!(own <= bound && bound * 94 <= own * 100, "{}: {own} of at most {bound}", setting.name);
         }
     }
 }
