@@ -19,11 +19,15 @@ use crate::rivals::{Rival, Rule};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Way {
     Engine,
+    /// With a queue as long as the engine's.
     Rival(Rule),
+    /// With a queue of a batch and a half: set by somebody who knows the model and measured, so that first come, first
+    /// served does not spend itself on those who are about to give up.
+    ShortQueue(Rule),
 }
 
 impl Way {
-    pub(crate) const ALL: [Way; 7] = [
+    pub(crate) const ALL: [Way; 8] = [
         Way::Engine,
         Way::Rival(Rule::Single),
         Way::Rival(Rule::WhatIsThere),
@@ -31,15 +35,14 @@ impl Way {
         Way::Rival(Rule::Window(Duration::from_millis(5))),
         Way::Rival(Rule::Window(Duration::from_millis(20))),
         Way::Rival(Rule::WindowFromArrival(Duration::from_millis(5))),
+        Way::ShortQueue(Rule::WhatIsThere),
     ];
 
     pub(crate) fn name(self) -> String {
         match self {
             Way::Engine => "engine".to_owned(),
-            Way::Rival(Rule::Single) => "one at a time".to_owned(),
-            Way::Rival(Rule::WhatIsThere) => "what is there".to_owned(),
-            Way::Rival(Rule::Window(window)) => format!("window {window:?}"),
-            Way::Rival(Rule::WindowFromArrival(window)) => format!("window {window:?} from arrival"),
+            Way::Rival(rule) => rule.name(),
+            Way::ShortQueue(rule) => format!("{}, short queue", rule.name()),
         }
     }
 
@@ -60,6 +63,10 @@ impl Way {
                 Contender::Engine(engine, model.expect("a thread starts"))
             }
             Way::Rival(rule) => Contender::Rival(Rival::start(rule, device, queue_limit)),
+            Way::ShortQueue(rule) => {
+                let max_batch = device.cost().max_batch;
+                Contender::Rival(Rival::start(rule, device, queue_limit.min(max_batch + max_batch / 2)))
+            }
         }
     }
 }

@@ -56,7 +56,7 @@ impl Options {
             let mut value = || arguments.next().ok_or(format!("{argument} needs a value"));
             let wrong = |error: &dyn std::fmt::Display| format!("{argument}: {error}");
             match argument.as_str() {
-                "--quick" => (options.seconds, options.warm_up) = (0.5, 0.2),
+                "--quick" => (options.seconds, options.warm_up) = (0.45, 0.15),
                 "--json" => options.json = true,
                 "--seed" => options.seed = value()?.parse().map_err(|error| wrong(&error))?,
                 "--queue" => options.queue_limit = value()?.parse().map_err(|error| wrong(&error))?,
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn options_are_read_or_refused() {
         check("", Ok((1, 8.0, false)));
-        check("--quick --seed 9 --json", Ok((9, 0.5, true)));
+        check("--quick --seed 9 --json", Ok((9, 0.45, true)));
         check("--seed", Err("--seed needs a value"));
         check("--seconds 0", Err("--seconds must be within 0 and 60"));
         check("--fast", Err("unknown option --fast"));

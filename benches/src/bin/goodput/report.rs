@@ -148,23 +148,30 @@ impl Report {
 
     pub(crate) fn ratios(&self, setting: &str, scores: &[(Way, Score)], limits: &Limits) {
         let engine = scores.iter().find(|(way, _)| *way == Way::Engine);
-        let windows = scores.iter().filter(|(way, _)| way.is_window());
-        let best = windows.max_by_key(|(_, score)| score.good);
-        let (Some((_, engine)), Some((window, best))) = (engine, best) else { return };
+        let best = |of: &dyn Fn(Way) -> bool| {
+            let of = scores.iter().filter(|(way, _)| of(*way));
+            of.max_by_key(|(_, score)| score.good).map(|(way, score)| (way.name(), score.good))
+        };
+        let (window, rival) = (best(&Way::is_window), best(&|way| way != Way::Engine));
+        let (Some((_, engine)), Some((window, of_window)), Some((rival, of_rival))) = (engine, window, rival)
+        else {
+            return;
+        };
         let ratio = |to: usize| engine.good as f64 / to.max(1) as f64;
-        let (to_window, to_bound) = (ratio(best.good), ratio(limits.bound));
         let clairvoyant = limits.references.first().map_or(0, |reference| reference.good);
-        let (window, to_clairvoyant) = (window.name(), ratio(clairvoyant));
+        let (to_window, to_rival) = (ratio(of_window), ratio(of_rival));
+        let (to_bound, to_clairvoyant) = (ratio(limits.bound), ratio(clairvoyant));
         if self.json {
             println!(
                 "{{\"setting\":{setting:?},\"best_window\":{window:?},\"engine_to_best_window\":{to_window:.3},\
+                 \"best_rival\":{rival:?},\"engine_to_best_rival\":{to_rival:.3},\
                  \"engine_to_bound\":{to_bound:.3},\"engine_to_clairvoyant\":{to_clairvoyant:.3}}}"
             );
             return;
         }
         println!(
-            "\nThe engine: {to_window:.2} of the best fixed window ({window}), {to_bound:.2} of the bound, \
-             {to_clairvoyant:.2} of the clairvoyant schedule."
+            "\nThe engine: {to_window:.2} of the best fixed window ({window}), {to_rival:.2} of the best rival ({rival}), \
+             {to_bound:.2} of the bound, {to_clairvoyant:.2} of the clairvoyant schedule."
         );
     }
 

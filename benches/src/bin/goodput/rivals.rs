@@ -35,6 +35,15 @@ enum Next {
 }
 
 impl Rule {
+    pub(crate) fn name(self) -> String {
+        match self {
+            Rule::Single => "one at a time".to_owned(),
+            Rule::WhatIsThere => "what is there".to_owned(),
+            Rule::Window(window) => format!("window {window:?}"),
+            Rule::WindowFromArrival(window) => format!("window {window:?} from arrival"),
+        }
+    }
+
     fn most(self, max_batch: usize) -> usize {
         if self == Rule::Single { 1 } else { max_batch }
     }
