@@ -128,6 +128,10 @@ pub(crate) struct Taken<T> {
 pub(crate) struct Ahead {
     pub(crate) requests: usize,
     pub(crate) rows: usize,
+    /// Those of the same class and caller among them.
+    pub(crate) own: usize,
+    /// The rows of all others.
+    pub(crate) others_rows: usize,
 }
 
 /// Requests in the order in which they are to run: by class, fairly between the callers of a class, and by due time.
@@ -176,7 +180,8 @@ impl<T> Line<T> {
     /// The entries before this place, and about how many rows they have.
     fn ahead_of(&self, key: &Key) -> Ahead {
         let requests = self.entries.partition_point(|entry| entry.key < *key);
-        Ahead { requests, rows: (self.rows * requests).div_ceil(self.entries.len().max(1)) }
+        let rows = (self.rows * requests).div_ceil(self.entries.len().max(1));
+        Ahead { requests, rows, own: requests, others_rows: 0 }
     }
 }
 
@@ -343,7 +348,20 @@ impl<T> Queue<T> {
             ahead.requests += share.requests;
             ahead.rows += share.rows;
         }
+        ahead.own = mine.requests;
+        ahead.others_rows = ahead.rows - mine.rows;
         ahead
+    }
+
+    /// Deadlines and rows of the requests of one caller and class, in order.
+    pub(crate) fn line_of(
+        &self,
+        class: Priority,
+        caller: Option<&Caller>,
+    ) -> impl Iterator<Item = (usize, Option<Instant>)> {
+        let lane = &self.lanes[class as usize];
+        let entries = lane.line_of(caller).into_iter().flat_map(|at| &lane.lines[at].entries);
+        entries.map(|entry| (entry.footprint.rows, entry.deadline))
     }
 
     /// Which lane gives the next batch, and whether it does because it was passed over for too long.
@@ -553,11 +571,15 @@ mod tests {
             scene.push(Priority::Normal, Some(&other), item);
         }
         scene.push(Priority::Interactive, None, 105);
-        let ahead = |class, caller| scene.0.ahead_of(&Key::new(class, None, scene.1, 200), caller);
-        assert_eq!(ahead(Priority::Interactive, None), Ahead { requests: 1, rows: 1 });
-        assert_eq!(ahead(Priority::Normal, Some(&other)), Ahead { requests: 101, rows: 101 });
-        assert_eq!(ahead(Priority::Normal, Some(&own)), Ahead { requests: 9, rows: 9 }, "a fair share of it");
-        assert_eq!(ahead(Priority::Bulk, None), Ahead { requests: 106, rows: 106 });
+        let ahead = |class, caller| {
+            let Ahead { requests, rows, own, others_rows } =
+                scene.0.ahead_of(&Key::new(class, None, scene.1, 200), caller);
+            (requests, rows, own, others_rows)
+        };
+        assert_eq!(ahead(Priority::Interactive, None), (1, 1, 1, 0));
+        assert_eq!(ahead(Priority::Normal, Some(&other)), (101, 101, 100, 1));
+        assert_eq!(ahead(Priority::Normal, Some(&own)), (9, 9, 0, 9), "a fair share of it");
+        assert_eq!(ahead(Priority::Bulk, None), (106, 106, 5, 101));
     }
 
     #[test]

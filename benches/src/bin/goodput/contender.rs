@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use unruffled_engine::{Engine, Handle, PoolOptions, QueueLimits};
 use unruffled_model::{
-    Batch, Batching, Footprint, Interrupt, LoadedModel, Model, ModelError, ModelInfo, RunContext, Serve,
+    Batch, Batching, Footprint, LoadedModel, Model, ModelError, ModelInfo, RunContext, Serve,
     Signature,
 };
 
@@ -124,15 +124,8 @@ impl Waiting {
 
 /// What the engine is told: rows are joined, every request is one row and weighs little.
 fn described() -> (ModelInfo, Footprint) {
-    let info = ModelInfo {
-        backend: "goodput".into(),
-        platform: "rust".into(),
-        signature: Signature::default(),
-        batching: Batching::Joint,
-        interrupt: Interrupt::Never,
-        threads: 1,
-    };
-    (info, Footprint { rows: 1, bytes: size_of::<u64>(), bucket: 0 })
+    let info = ModelInfo::new("goodput", "bench").with_batching(Batching::Joint).with_threads(0);
+    (info, Footprint::single(size_of::<u64>()))
 }
 
 impl LoadedModel for Waiting {

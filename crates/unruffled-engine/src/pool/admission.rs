@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
-use super::forecast::Prospect;
+use super::forecast::{Place as LinePlace, Prospect};
 use super::{Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::queue::{Ahead, Entry, Full, Key};
@@ -328,65 +328,74 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// What stands before a request that comes in, and what that means for it. Only a deadline makes anybody ask.
     fn look_ahead(
         &self,
-        state: &State<I, O>,
+        state: &mut State<I, O>,
         now: Instant,
         key: &Key,
         footprint: &Footprint,
         context: &RequestContext,
-    ) -> (Arrival, Prospect) {
-        let ahead = match (state.queue.is_empty(), context.deadline()) {
-            (false, Some(_)) => state.queue.ahead_of(key, context.caller()),
-            (_, None) => Ahead { requests: state.queue.len(), rows: state.queue.rows() },
-            (true, Some(_)) => Ahead::default(),
-        };
+    ) -> (Arrival, Option<Prospect>) {
         let mut arrival = Arrival {
             at: now,
-            ahead_requests: ahead.requests,
-            ahead_rows: ahead.rows,
+            ahead_requests: state.queue.len(),
+            ahead_rows: state.queue.rows(),
             running: 0,
             predicted_wait: None,
             predicted_run: None,
         };
-        if context.deadline().is_none() {
-            return (arrival, Prospect::default());
-        }
-        let ends = self.running.iter().filter_map(|slot| {
-            let running = slot.lock();
-            running.as_ref().map(|running| running.expected_end)
-        });
-        let (mut count, mut first) = (0, None::<Duration>);
-        for end in ends {
-            count += 1;
-            let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
-            first = Some(first.map_or(left, |known| known.min(left)));
-        }
+        let Some(deadline) = context.deadline() else { return (arrival, None) };
+        state.rate.observe(now, footprint.rows);
+        let caller = context.caller();
+        let ahead = if state.queue.is_empty() { Ahead::default() } else { state.queue.ahead_of(key, caller) };
+        (arrival.ahead_requests, arrival.ahead_rows) = (ahead.requests, ahead.rows);
         // An instance that runs nothing is about to take something.
-        let free_in = first.filter(|_| count >= state.live).unwrap_or_default();
+        let mut free = vec![Duration::ZERO; state.live.clamp(1, self.environment.arbiter.total())];
+        for running in &self.running {
+            let running = running.lock();
+            let Some(running) = running.as_ref() else { continue };
+            let end = running.expected_end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+            if let Some(free) = free.get_mut(arrival.running) {
+                *free = end;
+            }
+            arrival.running += 1;
+        }
         let costs = self.costs.lock();
-        let instances = self.options.instances.min(self.environment.arbiter.total());
-        let prospect =
-            self.forecast(&costs, now).prospect(footprint.bucket, footprint.rows, ahead, instances, free_in);
-        arrival.running = count;
-        (arrival.predicted_wait, arrival.predicted_run) = (prospect.wait, prospect.run);
+        let line = state.queue.line_of(key.class(), caller).map(|(rows, deadline)| LinePlace { rows, deadline });
+        let own = LinePlace { rows: footprint.rows, deadline: Some(deadline) };
+        let prospect = self.forecast(&costs, now).prospect(
+            footprint.bucket,
+            line,
+            (ahead.own, own),
+            ahead.others_rows,
+            &mut free,
+            &state.rate,
+        );
+        arrival.predicted_wait = prospect.map(|prospect| prospect.wait);
+        arrival.predicted_run = prospect.map(|prospect| prospect.run);
         (arrival, prospect)
     }
 
-    /// Refuses what cannot make its deadline, by what is ahead of it and what runs have cost.
-    fn is_feasible(&self, now: Instant, context: &RequestContext, prospect: Prospect) -> Result<(), Error> {
-        let (Some(deadline), Some(run)) = (context.deadline(), prospect.at_least) else { return Ok(()) };
+    /// Refuses what cannot make its deadline, or would keep others from making theirs, by what runs have cost.
+    fn is_feasible(
+        &self,
+        now: Instant,
+        context: &RequestContext,
+        prospect: Option<Prospect>,
+    ) -> Result<(), Error> {
+        let (Some(deadline), Some(prospect)) = (context.deadline(), prospect) else { return Ok(()) };
+        let Prospect { wait, run, at_least: Some(at_least), is_in_time } = prospect else { return Ok(()) };
         let left = deadline.saturating_duration_since(now);
-        if run > left {
+        if at_least > left {
             let message = format!("a run takes about {run:.1?} and {left:.1?} are left");
             return Err(self.late(&message));
         }
-        let wait = prospect.wait.unwrap_or_default();
-        if !wait.is_zero() && wait + prospect.shared_run.unwrap_or(run) > left {
-            let message = format!(
-                "about {wait:.1?} of work is ahead, a run takes about {run:.1?} and {left:.1?} are left; try again in about {wait:.0?}"
-            );
-            return Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)));
+        // Whatever is believed, an idle model tries: how else would it learn better?
+        if is_in_time || wait.is_zero() {
+            return Ok(());
         }
-        Ok(())
+        let message = format!(
+            "its run would begin in about {wait:.1?} and take about {run:.1?}, and {left:.1?} are left; try again in about {wait:.0?}"
+        );
+        Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)))
     }
 
     /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.

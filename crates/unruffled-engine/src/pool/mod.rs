@@ -35,7 +35,7 @@ use crate::recorder::{Explanation, Recorder};
 use crate::reply::{Run, Ticket};
 use crate::timer::AlarmHandle;
 use crate::urgency::Urgency;
-use forecast::Forecast;
+use forecast::{ArrivalRate, Forecast};
 use seats::Seats;
 
 /// One model's queue and instances.
@@ -73,6 +73,8 @@ struct State<I, O> {
     /// The newest request of each key, as long as it is not answered.
     newest: HashMap<Name, Arc<Ticket<O>>>,
     seats: Seats,
+    /// How fast requests with deadlines come.
+    rate: ArrivalRate,
     /// Who wants to be told when the queue gets shorter.
     wants_room: Vec<Waker>,
     /// The last group of suspects that was set apart.
@@ -166,6 +168,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             deadlines: BTreeMap::new(),
             newest: HashMap::new(),
             seats: Seats::new(options.instances),
+            rate: ArrivalRate::default(),
             wants_room: Vec::new(),
             cohorts: 0,
             live: 0,
