@@ -45,6 +45,8 @@ mod instance;
 
 mod handle;
 
+mod outputs;
+
 mod registry;
 
 mod load;
@@ -57,6 +59,7 @@ pub use error::{Error, ErrorKind};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use outputs::Outputs;
 pub use pool::{Inline, PoolOptions, PoolStatus, Preemption, ThreadPriority};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};

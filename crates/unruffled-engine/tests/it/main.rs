@@ -6,6 +6,7 @@ mod cancellation;
 mod crashes;
 mod lifecycle;
 mod limits;
+mod outputs;
 mod storm;
 mod support;
 mod threads;
