@@ -46,6 +46,7 @@ mod instance;
 mod handle;
 
 mod outputs;
+mod stream;
 
 mod registry;
 
@@ -64,4 +65,5 @@ pub use pool::{Inline, PoolOptions, PoolStatus, Preemption, ThreadPriority};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
+pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use unruffled_model::{Caller, Priority, RequestContext, RequestId, TraceContext};

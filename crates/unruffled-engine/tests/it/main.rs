@@ -8,5 +8,6 @@ mod lifecycle;
 mod limits;
 mod outputs;
 mod storm;
+mod streams;
 mod support;
 mod threads;
