@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use unruffled_model::{
-    CancelToken, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId, RunContext,
-    SharedModel,
+    CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
+    RunContext, SharedModel,
 };
 
 use crate::environment::{EngineOptions, Environment};
@@ -95,6 +95,31 @@ impl Engine {
         F: Fn(&I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync + 'static,
     {
         self.wrap_model(FnModel::interruptible(function))
+    }
+
+    /// As [`wrap`](Self::wrap), for a function that gives several outputs for one input, as they come, and stops when
+    /// nobody wants more: ask with [`Request::outputs`](crate::Request::outputs).
+    ///
+    /// ```
+    /// # use unruffled_engine::Engine;
+    /// use unruffled_model::{Emitter, RunContext};
+    ///
+    /// # fn example() -> Result<(), unruffled_engine::Error> {
+    /// let words = Engine::new()
+    ///     .wrap_streaming(|text: &String, out: &mut Emitter<'_, String>, _: &RunContext<'_>| {
+    ///         text.split(' ').try_for_each(|word| out.emit(word.to_owned()))
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wrap_streaming<I, O, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: Fn(&I, &mut Emitter<'_, O>, &RunContext<'_>) -> Result<(), ModelError> + Send + Sync + 'static,
+    {
+        self.wrap_model(FnModel::streaming(function))
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.

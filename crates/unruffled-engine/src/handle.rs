@@ -286,7 +286,10 @@ impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
             let Response { output, id, timings } = outcome?;
             match output {
                 Some(output) => Ok(Response { output, id, timings }),
-                None => Err(Error::new(ErrorKind::ModelFailed, "ended without an output")),
+                None => Err(Error::new(
+                    ErrorKind::ModelFailed,
+                    "ended without an output; if it gives several, ask with `outputs`",
+                )),
             }
         })
     }

@@ -47,6 +47,9 @@ mod instance;
 
 mod handle;
 
+mod outputs;
+mod stream;
+
 mod registry;
 
 mod load;
@@ -64,9 +67,11 @@ pub use error::{Error, ErrorKind};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use outputs::Outputs;
 pub use pool::{Inline, PoolOptions, PoolStatus, Preemption, ThreadPriority};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
+pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use unruffled_model::{Caller, Priority, RequestContext, RequestId, TraceContext};
 pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};

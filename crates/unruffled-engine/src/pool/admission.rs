@@ -34,9 +34,17 @@ pub(crate) struct Outlet<O> {
 /// A request that was not taken in, and what it brought.
 pub(crate) struct Refusal<I> {
     pub(crate) error: Error,
-    /// Given back when the queue is full, for another try.
+    /// Given back when the queue is full and another try makes sense once there is room.
     pub(crate) input: Option<I>,
+    /// How much room that takes.
+    pub(crate) bytes: usize,
 }
+
+/// What a refused request brought and nobody gets back: dropping it runs the callers' code.
+type Unwanted<I, O> = (Option<I>, Option<Outlet<O>>);
+
+/// How a request came in, or did not.
+type Entered<I, O> = Result<Arc<Ticket<O>>, (Refusal<I>, Unwanted<I, O>)>;
 
 /// A request that has been checked and weighed.
 pub(super) struct Candidate<I, O> {
@@ -114,7 +122,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             .into_iter()
             .map(|candidate| match candidate {
                 Ok(candidate) => self.enter(&mut state, now, candidate, &mut aftermath),
-                Err(refusal) => Err((refusal, None)),
+                Err(refusal) => Err((refusal, (None, None))),
             })
             .collect();
         drop(state);
@@ -126,7 +134,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
         let refuse = |error| {
             self.meter.refused(Error::kind(&error));
-            Refusal { error, input: None }
+            Refusal { error, input: None, bytes: 0 }
         };
         let admitted = self.model.admit(&demand.input);
         let mut footprint =
@@ -161,12 +169,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
         candidate: Candidate<I, O>,
         aftermath: &mut Aftermath<I, O>,
-    ) -> Result<Arc<Ticket<O>>, (Refusal<I>, Option<Outlet<O>>)> {
+    ) -> Entered<I, O> {
         let Candidate { key, footprint, context, demand } = candidate;
         let Demand { input, options, outlet } = demand;
         if let Err(error) = self.is_open(state) {
             self.meter.refused(error.kind());
-            return Err((Refusal { error, input: Some(input) }, outlet));
+            return Err((Refusal { error, input: None, bytes: 0 }, (Some(input), outlet)));
+        }
+        if options.patient && self.is_full(state, &footprint) {
+            let error = self.error(ErrorKind::Overloaded, "the queue is full");
+            return Err((Refusal { error, input: Some(input), bytes: footprint.bytes }, (None, outlet)));
         }
         if let Some(older) = options.supersede.as_ref().and_then(|key| state.newest.remove(key)) {
             self.meter.superseded();
@@ -189,7 +201,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                     outcome: Err(error.clone()),
                 });
             }
-            return Err((Refusal { error, input: Some(input) }, outlet));
+            let (again, unwanted) =
+                if self.is_full(state, &footprint) { (Some(input), None) } else { (None, Some(input)) };
+            return Err((Refusal { error, input: again, bytes: footprint.bytes }, (unwanted, outlet)));
         }
         self.meter.accepted();
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
@@ -302,6 +316,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
             (Phase::Open, None) => Ok(()),
         }
+    }
+
+    /// Whether there is no room now, but may be later.
+    fn is_full(&self, state: &State<I, O>, footprint: &Footprint) -> bool {
+        footprint.bytes <= self.options.queue.bytes && state.queue.has_room(footprint).is_err()
     }
 
     fn has_room(&self, state: &State<I, O>, footprint: &Footprint) -> Result<(), Error> {
@@ -457,18 +476,22 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         next
     }
 
-    /// Ready once there is room in the queue, whoever takes it then.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once there is room in the queue for an input of so many bytes, whoever takes it then, or there never will be.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         let mut state = self.state.lock();
-        let limits = self.options.queue;
-        let open = matches!(state.phase, Phase::Open) && state.broken.is_none();
-        if !open || (state.queue.len() < limits.items && state.queue.bytes() < limits.bytes) {
+        if self.is_open(&state).is_err() || state.queue.has_room(&Footprint::single(bytes)).is_ok() {
             return Poll::Ready(());
         }
         if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {
             state.wants_room.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Somebody who wanted room has gone. Whose waker that was cannot be told: all others ask again.
+    pub(crate) fn forget_room(&self) {
+        let mut gone = Wakers::default();
+        gone.extend(self.state.lock().wants_room.drain(..));
     }
 
     pub(super) fn late(&self, message: &str) -> Error {

@@ -50,7 +50,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(span);
         let took = now.saturating_duration_since(taken);
         let gave_way = run.is_yielding();
-        if failure.is_none() && !gave_way {
+        // How long outputs are taken one by one is their caller's doing, and says nothing of the model.
+        let is_paced = tickets[0].submission.stop.is_some();
+        if failure.is_none() && !gave_way && !is_paced {
             let bucket = tickets[0].footprint().bucket;
             let mut costs = self.costs.lock();
             costs.observe(bucket, rows, took, now);

@@ -22,7 +22,7 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
 
-pub(crate) use admission::{Demand, Refusal};
+pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
 pub use options::{Inline, PoolOptions, Preemption, ThreadPriority};
 
