@@ -103,6 +103,12 @@ impl Timer {
         due.is_some()
     }
 
+    /// Has time pass, and fires what is due by then, each alarm at its own time.
+    #[cfg(test)]
+    pub(crate) fn advance_to(&self, target: Instant) {
+        while self.advance(target) {}
+    }
+
     /// What time it is.
     pub(crate) fn now(&self) -> Instant {
         #[cfg(test)]
