@@ -45,6 +45,8 @@ mod instance;
 
 mod handle;
 
+mod group;
+
 mod registry;
 
 mod load;
@@ -54,6 +56,7 @@ mod engine;
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
+pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};

@@ -36,6 +36,8 @@ pub(crate) struct Refusal<I> {
     pub(crate) error: Error,
     /// Given back when the queue is full, for another try.
     pub(crate) input: Option<I>,
+    /// Whether it was for want of room, which [`Pool::poll_room_for`] waits for.
+    pub(crate) is_full: bool,
 }
 
 /// A request that has been checked and weighed.
@@ -126,7 +128,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
         let refuse = |error| {
             self.meter.refused(Error::kind(&error));
-            Refusal { error, input: None }
+            Refusal { error, input: None, is_full: false }
         };
         let admitted = self.model.admit(&demand.input);
         let mut footprint =
@@ -161,7 +163,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let Demand { input, options, outlet } = demand;
         if let Err(error) = self.is_open(state) {
             self.meter.refused(error.kind());
-            return Err((Refusal { error, input: Some(input) }, outlet));
+            return Err((Refusal { error, input: Some(input), is_full: false }, outlet));
         }
         if let Some(older) = options.supersede.as_ref().and_then(|key| state.newest.remove(key)) {
             self.meter.superseded();
@@ -169,9 +171,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.end_early(state, now, &older, &error, aftermath);
         }
         let (arrival, prospect) = self.look_ahead(state, now, &key, &footprint, &context);
-        let allowed =
-            self.has_room(state, &footprint).and_then(|()| self.is_feasible(now, &context, prospect));
-        if let Err(error) = allowed {
+        let room = self.has_room(state, &footprint);
+        let is_full = room.as_ref().is_err_and(|error| error.kind() == ErrorKind::Overloaded);
+        if let Err(error) = room.and_then(|()| self.is_feasible(now, &context, prospect)) {
             self.meter.refused(error.kind());
             if self.recorder.is_on() {
                 aftermath.endings.push(Ending {
@@ -184,7 +186,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                     outcome: Err(error.clone()),
                 });
             }
-            return Err((Refusal { error, input: Some(input) }, outlet));
+            return Err((Refusal { error, input: Some(input), is_full }, outlet));
         }
         self.meter.accepted();
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
@@ -456,6 +458,18 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let limits = self.options.queue;
         let open = matches!(state.phase, Phase::Open) && state.broken.is_none();
         if !open || (state.queue.len() < limits.items && state.queue.bytes() < limits.bytes) {
+            return Poll::Ready(());
+        }
+        if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {
+            state.wants_room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Ready once there is room in the queue for this, whoever takes it then, or nothing is taken in any more.
+    pub(crate) fn poll_room_for(&self, footprint: &Footprint, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.state.lock();
+        if self.is_open(&state).is_err() || state.queue.has_room(footprint).is_ok() {
             return Poll::Ready(());
         }
         if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {

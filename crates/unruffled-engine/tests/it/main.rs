@@ -4,6 +4,7 @@
 mod batches;
 mod cancellation;
 mod crashes;
+mod groups;
 mod lifecycle;
 mod limits;
 mod storm;
