@@ -13,7 +13,8 @@ use unruffled_model::{
 
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
-use crate::handle::Handle;
+use crate::group::Group;
+use crate::handle::{Handle, Request};
 use crate::instance;
 use crate::load::Loading;
 use crate::metrics::Metrics;
@@ -172,6 +173,34 @@ impl Engine {
     /// `NotFound`; `NotReady` while it is being loaded; `InvalidInput` if it takes or gives other types.
     pub fn get<I: Send + 'static, O: Send + 'static>(&self, name: &str) -> Result<Handle<I, O>, Error> {
         self.0.registry.get(name)
+    }
+
+    /// Several requests under one scope, to one model or to several with the same inputs and outputs: all are run, or all that
+    /// still run are stopped at the first failure.
+    ///
+    /// ```
+    /// # use unruffled_engine::Engine;
+    /// # async fn example() -> Result<(), unruffled_engine::Error> {
+    /// let engine = Engine::new();
+    /// let parse = engine.wrap_fallible(|text: &str| text.parse::<u32>()).build()?;
+    /// let report = engine.group(["1", "two", "3"].map(|text| parse.infer(text))).run_all().await;
+    /// for (at, error) in report.failures() {
+    ///     println!("the {at}th could not be read: {error}");
+    /// }
+    /// assert_eq!(report.outcomes()[2].as_ref().map(|response| response.output).ok(), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group<'a, I: Send + 'static, O: Send + 'static>(
+        &self,
+        requests: impl IntoIterator<Item = Request<'a, I, O>>,
+    ) -> Group<O> {
+        self.empty_group().add_all(requests)
+    }
+
+    /// A scope without requests, to which those of any models may be added that give the same type of output.
+    pub fn empty_group<O: Send + 'static>(&self) -> Group<O> {
+        Group::new(self.0.environment.timer.clone())
     }
 
     /// Whether every named model can answer, none is being loaded, and the engine is not shutting down.

@@ -47,6 +47,7 @@ mod instance;
 
 mod handle;
 
+mod group;
 mod outputs;
 mod stream;
 
@@ -64,6 +65,7 @@ mod simulation;
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
+pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};

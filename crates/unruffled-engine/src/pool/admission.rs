@@ -186,9 +186,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.end_early(state, now, &older, &error, aftermath);
         }
         let (arrival, prospect) = self.look_ahead(state, now, &key, &footprint, &context);
-        let allowed =
-            self.has_room(state, &footprint).and_then(|()| self.is_feasible(now, &context, prospect));
-        if let Err(error) = allowed {
+        let room = self.has_room(state, &footprint);
+        if let Err(error) = room.and_then(|()| self.is_feasible(now, &context, prospect)) {
             self.meter.refused(error.kind());
             if self.recorder.is_on() {
                 aftermath.endings.push(Ending {
@@ -378,7 +377,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             arrival.running += 1;
         }
         let costs = self.costs.lock();
-        let line = state.queue.line_of(key.class(), caller).map(|(rows, deadline)| LinePlace { rows, deadline });
+        let line =
+            state.queue.line_of(key.class(), caller).map(|(rows, deadline)| LinePlace { rows, deadline });
         let own = LinePlace { rows: footprint.rows, deadline: Some(deadline) };
         let prospect = self.forecast(&costs, now).prospect(
             footprint.bucket,
@@ -412,7 +412,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return Ok(());
         }
         let message = format!(
-            "its run would begin in about {wait:.1?} and take about {run:.1?}, and {left:.1?} are left; try again in about {wait:.0?}"
+            "about {wait:.1?} of work is ahead, a run takes about {run:.1?} and {left:.1?} are left; try again in about {wait:.0?}"
         );
         Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)))
     }

@@ -26,9 +26,10 @@ pub(crate) struct ArrivalRate {
 impl ArrivalRate {
     pub(crate) fn observe(&mut self, now: Instant, rows: usize) {
         let memory = RATE_MEMORY.as_secs_f64();
-        let since = self.last.replace(now).map_or(f64::INFINITY, |last| {
-            now.saturating_duration_since(last).as_secs_f64()
-        });
+        let since = self
+            .last
+            .replace(now)
+            .map_or(f64::INFINITY, |last| now.saturating_duration_since(last).as_secs_f64());
         self.rows_per_second = self.rows_per_second * (-since / memory).exp() + rows as f64 / memory;
     }
 
