@@ -18,6 +18,8 @@ pub(super) fn answer_to(id: Id) -> u64 {
 #[derive(Clone)]
 pub(super) struct Input {
     pub(super) id: Id,
+    /// What its request is called.
+    pub(super) name: String,
     pub(super) facts: Facts,
     /// Whether it panics where others fail.
     pub(super) panics: bool,
@@ -101,8 +103,8 @@ pub(super) fn play(
     let seen = batch.rows().iter().zip(ctx.requests());
     let mixed = |(row, context): (&unruffled_model::Row<Input, u64>, &unruffled_model::RequestContext)| {
         let own = row.input()?;
-        let named = context.id().to_string() == own.id.to_string();
-        let carried = context.baggage().next() == Some(("id", &*own.id.to_string()));
+        let named = context.id().to_string() == own.name;
+        let carried = context.baggage().all(|baggage| baggage == ("id", &*own.name));
         let due = context.priority() == own.facts.class
             && context.deadline().is_some() == own.facts.deadline.is_some();
         (!(named && carried && due)).then_some(own.id)

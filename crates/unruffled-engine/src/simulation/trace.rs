@@ -42,6 +42,8 @@ pub(super) struct ModelFacts {
     pub(super) yields: bool,
     /// Whether runs fail for no reason.
     pub(super) moody: bool,
+    /// Asked by scopes and streams only, whose single requests nobody sees coming.
+    pub(super) scoped: bool,
 }
 
 impl ModelFacts {
@@ -64,8 +66,6 @@ pub(super) struct Facts {
     pub(super) poison: bool,
     /// Its own answer is an error.
     pub(super) poor: bool,
-    /// The scope or stream that it belongs to.
-    pub(super) scope: Option<Id>,
 }
 
 /// How one run ended.
@@ -115,6 +115,8 @@ pub(super) enum Event {
     Drained(At),
     /// Everything is ended.
     Closed(At),
+    /// A scope or a stream has this request, and will send it.
+    Planned(Id, Facts),
     /// A scope has come to its end: its requests in order, and whether each has a result.
     ScopeEnded { ids: Vec<Id>, outcomes: Vec<Option<Result<u64, ErrorKind>>>, fail_fast: bool },
     /// A stream gave an item: its sequence number, and which request it was.
@@ -173,7 +175,7 @@ impl Census {
                 Event::Streamed { .. } => "streamed".into(),
                 Event::StreamEnded { dropped: true, .. } => "dropped streams".into(),
                 Event::StreamEnded { .. } => "streams".into(),
-                Event::Stopping(_) | Event::Ended(_) | Event::Status { .. } | Event::End { .. } => continue,
+                Event::Planned(..) | Event::Stopping(_) | Event::Ended(_) | Event::Status { .. } | Event::End { .. } => continue,
             };
             *self.0.entry(name).or_default() += 1;
         }
@@ -191,6 +193,8 @@ impl Census {
             "deadline_exceeded",
             "drains",
             "dropped",
+            "dropped streams",
+            "fail-fast scopes",
             "failed builds",
             "inline runs",
             "joint runs",
@@ -204,10 +208,13 @@ impl Census {
             "refused shutting_down",
             "refused with a deadline",
             "refused, full",
+            "scopes",
             "shutting_down",
             "single runs",
             "split runs",
             "stopped",
+            "streamed",
+            "streams",
         ];
         let missing: Vec<_> = wanted.iter().filter(|name| !self.0.contains_key(**name)).collect();
         assert!(missing.is_empty(), "the simulation never met: {missing:?}");

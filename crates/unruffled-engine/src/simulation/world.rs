@@ -8,17 +8,19 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::{Duration, Instant};
 
 use fastrand::Rng;
-use unruffled_model::{Batching, Caller, Footprint, Priority};
+use unruffled_model::{Batching, Caller, Footprint, Priority, RequestContext, RequestId};
 
-use super::callers::{Diary, Scope};
+use super::callers::{Crowd, Diary, Flow, Scope};
 use super::played::{Input, Played, duration, play};
 use super::trace::{At, Event, Facts, Id, Micros, ModelFacts, RunFacts, Trace};
 use crate::arbiter::Permit;
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
+use crate::group::Group;
 use crate::handle::{Canceller, Handle, Infer, Request, Stopped};
 use crate::pool::{Inline, Pool, PoolOptions, Preemption, Work};
 use crate::queue::QueueLimits;
+use crate::stream::StreamOptions;
 use crate::timer::{Alarm, Timer};
 
 /// How soon a run that watches for cancellation ends when it is cancelled.
@@ -68,7 +70,7 @@ enum What {
     /// One that is being stopped.
     Stopping(Id, Stopped),
     /// A scope or a stream, which writes into the diary itself.
-    Scope(Pin<Box<dyn Scope>>),
+    Scope(Box<dyn Scope>),
 }
 
 struct Flag(AtomicBool);
@@ -120,8 +122,9 @@ impl World {
             reruns,
             yields: stops && reruns && rng.u32(..4) > 0,
             moody: rng.u32(..4) == 0,
+            scoped: at > 0 && rng.u32(..3) == 0,
         };
-        let cheap = rng.u32(..5) == 0;
+        let cheap = rng.u32(..5) == 0 && !facts.scoped;
         let options = PoolOptions::default()
             .with_instances(facts.instances)
             .with_max_batch(facts.max_batch)
@@ -194,8 +197,11 @@ impl World {
 
     fn submit_some(&mut self) {
         let model = self.rng.usize(..self.models.len());
+        if self.models[model].facts.scoped {
+            return self.begin_scope(model);
+        }
         for _ in 0..if self.rng.u32(..4) == 0 { self.rng.usize(1..12) } else { 1 } {
-            let (id, input) = self.input(model, None);
+            let (id, input) = self.input(model);
             let request = request(&self.models[model].handle, self.begin, input.clone());
             let infer = request.submit();
             let canceller = infer.canceller();
@@ -205,14 +211,16 @@ impl World {
     }
 
     /// A new request's input.
-    pub(super) fn input(&mut self, model: At, scope: Option<Id>) -> (Id, Input) {
+    pub(super) fn input(&mut self, model: At) -> (Id, Input) {
         let id = self.next_id;
         self.next_id += 1;
         let rng = &mut self.rng;
-        let class = [Priority::Interactive, Priority::Normal, Priority::Bulk, Priority::Bulk][rng.usize(..4)];
+        let scoped = self.models[model].facts.scoped;
+        let classes = [Priority::Interactive, Priority::Normal, Priority::Bulk, Priority::Bulk];
+        let class = classes[if scoped { rng.usize(1..4) } else { rng.usize(..4) }];
         let now = self.diary.now();
         let deadline = match rng.u32(..20) {
-            0 if scope.is_none() => Some(now.saturating_sub(rng.u64(..50))),
+            0 if !scoped => Some(now.saturating_sub(rng.u64(..50))),
             1..8 => Some(now + rng.u64(1..12_000)),
             _ => None,
         };
@@ -225,12 +233,47 @@ impl World {
             deadline,
             footprint,
             caller: Some(rng.u32(..4)).filter(|caller| *caller > 0),
-            key: Some(rng.u32(..20)).filter(|key| *key < 2 && scope.is_none()),
+            key: Some(rng.u32(..20)).filter(|key| *key < 2 && !scoped),
             poison: rng.u32(..25) == 0,
             poor: rng.u32(..30) == 0,
-            scope,
         };
-        (id, Input { id, facts, panics: rng.bool() })
+        (id, Input { id, name: id.to_string(), facts, panics: rng.bool() })
+    }
+
+    /// A group of requests, or a stream, if there are not too many yet.
+    fn begin_scope(&mut self, model: At) {
+        let scopes = self.tasks.iter().filter(|task| matches!(task.what, What::Scope(_)));
+        if scopes.count() >= 3 {
+            return;
+        }
+        let count = self.rng.usize(..24);
+        let mut inputs: Vec<Input> = (0..count).map(|_| self.input(model).1).collect();
+        let scope: Box<dyn Scope> = if self.rng.bool() {
+            inputs.iter().for_each(|input| self.diary.note(Event::Planned(input.id, input.facts.clone())));
+            let ids = inputs.iter().map(|input| input.id).collect();
+            let handle = &self.models[model].handle;
+            let requests = inputs.into_iter().map(|input| request(handle, self.begin, input));
+            let group = Group::new(self.environment.timer.clone()).add_all(requests);
+            Box::new(Crowd::new(ids, group.in_flight(self.rng.usize(1..10)), self.rng.bool()))
+        } else {
+            let (stream, mut at, now) = (self.next_id, 0, self.now());
+            let mut items = Vec::new();
+            for (n, mut input) in inputs.drain(..).enumerate() {
+                at += if self.rng.u32(..3) == 0 { self.rng.u64(..3_000) } else { 0 };
+                input.name = format!("{stream}/{n}");
+                (input.facts.class, input.facts.deadline) = (Priority::Normal, None);
+                self.diary.note(Event::Planned(input.id, input.facts.clone()));
+                items.push((input, now + at));
+            }
+            let size = self.rng.usize(1..8);
+            let options = StreamOptions::batch(size)
+                .every(Duration::from_micros(self.rng.u64(..2_000)))
+                .context(RequestContext::new(RequestId::Text(stream.to_string().into())));
+            let terms = (self.rng.bool(), self.rng.usize(size..size * 3 + 1));
+            let handle = &self.models[model].handle;
+            Box::new(Flow::new(stream, handle, items, &self.diary, options, terms))
+        };
+        self.begin_task(What::Scope(scope));
     }
 
     fn begin_task(&mut self, what: What) {
@@ -263,7 +306,7 @@ impl World {
                 }
                 over
             }
-            What::Scope(scope) => scope.as_mut().poll(cx, diary).is_ready(),
+            What::Scope(scope) => scope.poll(cx, diary).is_ready(),
         }
     }
 
@@ -486,7 +529,7 @@ impl World {
 
 /// A request as its facts say.
 pub(super) fn request(handle: &Handle<Input, u64>, begin: Instant, input: Input) -> Request<'_, Input, u64> {
-    let (id, facts) = (input.id.to_string(), input.facts.clone());
+    let (id, facts) = (input.name.clone(), input.facts.clone());
     let mut request = handle.infer(input).id(id.clone()).baggage("id", id).priority(facts.class);
     if let Some(deadline) = facts.deadline {
         request = request.deadline(begin + Duration::from_micros(deadline));

@@ -12,9 +12,11 @@ pub(super) fn one_answer(trace: &Trace) -> Result<(), String> {
     let mut open = BTreeSet::new();
     for (_, event) in &trace.events {
         match event {
-            Event::Submitted(id, _, None) => {
+            Event::Submitted(id, _, None) | Event::Planned(id, _) => {
                 open.insert(*id);
             }
+            // What a stream had not taken yet, or a scope had not sent, ends with it.
+            Event::StreamEnded { stream, dropped: true, .. } => open.retain(|id| id < stream) ,
             Event::Dropped(id) | Event::Stopping(id) | Event::Answered(id, _) if !open.remove(id) => {
                 return Err(format!("request {id} ended twice"));
             }
@@ -60,6 +62,9 @@ pub(super) fn bounds(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, _, event| {
         let Event::Status { model, queued, bytes, running } = event else { return Ok(()) };
         let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
+        if facts.scoped {
+            return Ok(());
+        }
         // What comes back from a run has had its place.
         let back = expected.waiting.values().filter(|waiting| waiting.suspect).count();
         if *queued > facts.items + back || *running > facts.instances {

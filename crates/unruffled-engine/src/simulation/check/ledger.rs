@@ -129,6 +129,9 @@ impl<'a> Ledger<'a> {
             self.supersede(at, facts, *refused);
         }
         match event {
+            Event::Planned(id, facts) => {
+                self.facts.insert(*id, facts.clone());
+            }
             Event::Submitted(id, facts, None) => {
                 self.facts.insert(*id, facts.clone());
                 let due = facts.deadline.unwrap_or(at + PATIENCE);
@@ -181,6 +184,8 @@ impl<'a> Ledger<'a> {
         debug_assert!(facts.instances > run.slot);
         expected.longest = expected.longest.max(at - running.began);
         expected.runs += 1;
+        // Who waits for a scoped model, nobody sees.
+        let back = if facts.scoped { Vec::new() } else { back };
         for id in back {
             let facts = self.facts[&id].clone();
             // Its due time is what it was; it need not be exact beyond order.

@@ -12,6 +12,9 @@ pub(super) fn order(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, at, event| {
         let Event::Taken { model, ids, .. } = event else { return Ok(()) };
         let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
+        if facts.scoped {
+            return Ok(());
+        }
         let batch: Vec<(Id, &Waiting)> = ids
             .iter()
             .map(|id| {

@@ -22,6 +22,9 @@ pub(super) fn cancellation(trace: &Trace) -> Result<(), String> {
             last_urgent = Some(at);
         }
         let Event::Ended(run) = event else { return Ok(()) };
+        if trace.models[run.model].scoped {
+            return Ok(());
+        }
         let running = &ledger.models[run.model].running[&run.slot];
         let abandoned = running.ids.iter().all(|id| ledger.is_gone(*id, at));
         let facts = &trace.models[run.model];
