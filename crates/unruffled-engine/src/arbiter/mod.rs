@@ -74,7 +74,8 @@ impl Arbiter {
         }
     }
 
-    /// Picks up what was granted under this number.
+    /// Picks up what was granted under this number, for a world without threads.
+    #[cfg(test)]
     pub(crate) fn claim(self: &Arc<Self>, id: u64) -> Option<Permit> {
         self.claim_from(&mut self.state.lock(), id)
     }
@@ -151,7 +152,7 @@ impl Arbiter {
         if anybody {
             self.changed.notify_all();
         }
-        while let Some(run) = state.cores.victim(now) {
+        while let Some(run) = state.cores.victim() {
             // The model's hooks run without the lock.
             MutexGuard::unlocked(&mut state, || run.preempt());
         }

@@ -31,7 +31,7 @@ const IN_FLIGHT: usize = 64;
 /// Nothing is sent before [`run_all`](Self::run_all) or [`fail_fast`](Self::fail_fast) is awaited, and nothing goes on
 /// when one of them completes: no request waits, and no model runs one, also none whose deadline passed while its model
 /// could not be stopped. Needs no runtime, and spawns nothing: the requests are sent, and polled, by whoever polls the
-/// group.
+/// group; those to one model are sent together, so that they may share a run.
 ///
 /// A queue that is full with the work of others fails no request of a group: it waits for room, as long as its deadline
 /// allows.

@@ -13,6 +13,9 @@ use crate::handle::Stopped;
 /// So many answers are taken before the executor's other tasks have their turn.
 const IN_A_ROW: usize = 32;
 
+/// So many requests are sent at a time before the executor's other tasks have their turn.
+const TOGETHER: usize = 64;
+
 /// The requests of a group, from the first that is sent until nothing of them goes on. Dropping it cancels them.
 pub(super) struct Scope<O: Send + 'static> {
     terms: Terms,
@@ -72,26 +75,47 @@ impl<O: Send + 'static> Scope<O> {
             cx.waker().wake_by_ref();
             return Poll::Pending;
         }
-        // First those that make room for others.
-        let ended = self.poll_ended(cx);
-        while self.asked.len() + self.ending.len() < self.in_flight
-            && let Some((at, mut item)) = self.waiting.next()
-        {
-            item.enter(&self.terms);
-            self.asked.push(Asked { at, item });
-        }
-        match self.asked.poll_next_unpin(cx) {
-            Poll::Ready(Some((at, (outcome, end)))) => {
+        let mut filled = false;
+        loop {
+            // All answers first: the more places they leave, the more are sent together.
+            if let Poll::Ready(Some((at, (outcome, end)))) = self.asked.poll_next_unpin(cx) {
                 self.ending.extend(end);
                 self.in_a_row += 1;
-                Poll::Ready(Some((at, outcome)))
+                return Poll::Ready(Some((at, outcome)));
             }
-            Poll::Ready(None) => ended.map(|()| None),
-            Poll::Pending => {
+            let ended = self.poll_ended(cx);
+            let places = self.in_flight.saturating_sub(self.asked.len() + self.ending.len());
+            if places == 0 || self.waiting.len() == 0 {
                 self.in_a_row = 0;
-                Poll::Pending
+                return if self.asked.is_empty() { ended.map(|()| None) } else { Poll::Pending };
             }
+            if filled {
+                self.in_a_row = 0;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            self.send(places.min(TOGETHER));
+            filled = true;
         }
+    }
+
+    /// Sends so many more, those of one model together.
+    fn send(&mut self, count: usize) {
+        let mut items: Vec<_> = self.waiting.by_ref().take(count).collect();
+        items.iter_mut().for_each(|(_, item)| item.enter(&self.terms));
+        let mut left: Vec<_> = items.iter_mut().map(|(_, item)| item).collect();
+        while left.len() > 1 {
+            let pool = left[0].pool();
+            let (mut own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|item| item.pool() == pool);
+            // One alone is sent when it is polled: it may run at once, on this thread.
+            if let [first, rest @ ..] = &mut own[..]
+                && !rest.is_empty()
+            {
+                first.send_with(rest);
+            }
+            left = others;
+        }
+        self.asked.extend(items.into_iter().map(|(at, item)| Asked { at, item }));
     }
 
     /// Ready once nothing goes on of those that are answered.

@@ -229,7 +229,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             Some(slot) => aftermath.calls.push(slot),
             None if key.class() == Priority::Interactive => {
                 aftermath.look_again = true;
-                aftermath.victim = self.victim(state, now);
+                aftermath.victim = self.victim(state);
             }
             None => {}
         }
@@ -418,16 +418,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.
-    fn victim(&self, state: &State<I, O>, now: Instant) -> Option<Arc<Run>> {
+    fn victim(&self, state: &State<I, O>) -> Option<Arc<Run>> {
         let (mut yielding, mut latest) = (0, None);
         for slot in &self.running {
             let slot = slot.lock();
             let Some(running) = slot.as_ref() else { return None };
             if running.run.is_yielding() {
                 yielding += 1;
-            } else if running.may_yield
-                && running.expected_end.is_none_or(|end| end <= now || end - now > Duration::from_millis(1))
-                && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
+            } else if running.may_yield && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
             {
                 latest = Some((running.expected_end, Arc::clone(&running.run)));
             }

@@ -118,7 +118,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// Looks for work for a while, in the hope that it need not sleep.
     fn spin(&self) {
-        if self.options.spin.is_zero() || *SINGLE_CORE {
+        // Where requests run inline, an instance that looks for work keeps the slot that they would use.
+        if self.options.spin.is_zero() || *SINGLE_CORE || self.runs_inline() {
             return;
         }
         let begin = Instant::now();

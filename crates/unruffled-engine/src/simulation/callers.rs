@@ -147,6 +147,7 @@ impl Scope for Crowd {
 /// A live source, and the stream of its answers.
 pub(super) struct Flow {
     stream: Id,
+    planned: Vec<Id>,
     ordered: bool,
     in_flight: usize,
     given: Rc<RefCell<Vec<Id>>>,
@@ -191,8 +192,10 @@ impl Flow {
         (ordered, in_flight): (bool, usize),
     ) -> Self {
         let given = Rc::new(RefCell::default());
+        let left: VecDeque<_> = items.into_iter().collect();
+        let planned = left.iter().map(|(input, _)| input.id).collect();
         let source = Source {
-            left: items.into_iter().collect(),
+            left,
             given: Rc::clone(&given),
             timer: diary.timer.clone(),
             begin: diary.begin,
@@ -200,12 +203,26 @@ impl Flow {
         };
         let options = options.in_flight(in_flight);
         let options = if ordered { options } else { options.by_completion() };
-        Self { stream, ordered, in_flight, given, answers: handle.stream(source, options), streamed: 0 }
+        Self {
+            stream,
+            planned,
+            ordered,
+            in_flight,
+            given,
+            answers: handle.stream(source, options),
+            streamed: 0,
+        }
     }
 
     fn ended(&self, dropped: bool) -> Event {
         let given = self.given.borrow().clone();
-        Event::StreamEnded { stream: self.stream, given, dropped, ordered: self.ordered }
+        Event::StreamEnded {
+            stream: self.stream,
+            planned: self.planned.clone(),
+            given,
+            dropped,
+            ordered: self.ordered,
+        }
     }
 }
 
@@ -214,7 +231,11 @@ impl Scope for Flow {
         loop {
             let next = Pin::new(&mut self.answers).poll_next(cx);
             let ahead = self.given.borrow().len() - self.streamed;
-            assert!(ahead <= self.in_flight, "the source was asked for {ahead} with {} allowed", self.in_flight);
+            assert!(
+                ahead <= self.in_flight,
+                "the source was asked for {ahead} with {} allowed",
+                self.in_flight
+            );
             match next {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some(item)) => {

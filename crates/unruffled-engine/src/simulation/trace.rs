@@ -103,6 +103,12 @@ pub(super) enum Event {
     Answered(Id, Result<u64, ErrorKind>),
     /// It ran on its caller's thread.
     Inline(Id),
+    /// An instance with work asks for a core.
+    Asks { model: At, slot: usize },
+    /// It was given one.
+    Granted { model: At, slot: usize },
+    /// It needs none any more.
+    Leaves { model: At, slot: usize },
     /// An instance took a batch.
     Taken { model: At, slot: usize, ids: Vec<Id> },
     /// A run ended.
@@ -122,7 +128,7 @@ pub(super) enum Event {
     /// A stream gave an item: its sequence number, and which request it was.
     Streamed { stream: Id, seq: u64, id: Id, outcome: Result<u64, ErrorKind> },
     /// A stream has come to its end, having been given these.
-    StreamEnded { stream: Id, given: Vec<Id>, dropped: bool, ordered: bool },
+    StreamEnded { stream: Id, planned: Vec<Id>, given: Vec<Id>, dropped: bool, ordered: bool },
     /// What a pool says of itself.
     Status { model: At, queued: usize, bytes: usize, running: usize },
     /// The end: who still waits for an answer, what is still remembered, and the cores that nobody holds.
@@ -175,7 +181,14 @@ impl Census {
                 Event::Streamed { .. } => "streamed".into(),
                 Event::StreamEnded { dropped: true, .. } => "dropped streams".into(),
                 Event::StreamEnded { .. } => "streams".into(),
-                Event::Planned(..) | Event::Stopping(_) | Event::Ended(_) | Event::Status { .. } | Event::End { .. } => continue,
+                Event::Asks { .. }
+                | Event::Granted { .. }
+                | Event::Leaves { .. }
+                | Event::Planned(..)
+                | Event::Stopping(_)
+                | Event::Ended(_)
+                | Event::Status { .. }
+                | Event::End { .. } => continue,
             };
             *self.0.entry(name).or_default() += 1;
         }

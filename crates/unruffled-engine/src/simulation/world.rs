@@ -52,6 +52,8 @@ enum Slot {
     Up,
     /// It has work and waits for a core.
     Waiting(u64),
+    /// It has a core.
+    Granted(Permit),
     Running {
         work: Work<Input, u64>,
         until: Micros,
@@ -188,6 +190,7 @@ impl World {
         loop {
             let fired = self.environment.timer.advance(target);
             self.environment.arbiter.write_off(self.environment.timer.now());
+            self.pick_up();
             self.settle();
             if !fired {
                 return;
@@ -377,19 +380,22 @@ impl World {
             Slot::Up if threads == 0 => self.take(model, slot, None),
             Slot::Up => {
                 let arbiter = &self.environment.arbiter;
+                self.diary.note(Event::Asks { model, slot });
                 match arbiter.ask(self.environment.timer.now(), pool.urgency(), threads) {
-                    Ok(permit) => self.take(model, slot, Some(permit)),
+                    Ok(permit) => {
+                        self.diary.note(Event::Granted { model, slot });
+                        self.take(model, slot, Some(permit))
+                    }
                     Err(waits) => Slot::Waiting(waits),
                 }
             }
-            Slot::Waiting(waits) => match self.environment.arbiter.claim(waits) {
-                Some(permit) => self.take(model, slot, Some(permit)),
-                None if pool.urgency().is_empty() => {
-                    self.environment.arbiter.leave(waits);
-                    Slot::Up
-                }
-                None => Slot::Waiting(waits),
-            },
+            Slot::Waiting(waits) if pool.urgency().is_empty() => {
+                self.diary.note(Event::Leaves { model, slot });
+                self.environment.arbiter.leave(waits);
+                Slot::Up
+            }
+            Slot::Waiting(waits) => Slot::Waiting(waits),
+            Slot::Granted(permit) => self.take(model, slot, Some(permit)),
             Slot::Running { mut work, until } => {
                 let stops = self.models[model].facts.stops;
                 let told = stops && work.parts().1.is_cancelled();
@@ -398,6 +404,21 @@ impl World {
             }
         };
         self.models[model].slots[slot] = next;
+        self.pick_up();
+    }
+
+    /// Those who wait for a core hear of it at once.
+    fn pick_up(&mut self) {
+        for (at, model) in self.models.iter_mut().enumerate() {
+            for (slot, place) in model.slots.iter_mut().enumerate() {
+                if let Slot::Waiting(waits) = place
+                    && let Some(permit) = self.environment.arbiter.claim(*waits)
+                {
+                    self.diary.note(Event::Granted { model: at, slot });
+                    *place = Slot::Granted(permit);
+                }
+            }
+        }
     }
 
     fn take(&mut self, model: At, slot: usize, permit: Option<Permit>) -> Slot {
@@ -505,7 +526,8 @@ impl World {
                     self.settle();
                 }
             }
-            let busy = |slot: &Slot| matches!(slot, Slot::Running { .. } | Slot::Waiting(_));
+            let busy =
+                |slot: &Slot| matches!(slot, Slot::Running { .. } | Slot::Waiting(_) | Slot::Granted(_));
             if self.tasks.is_empty() && !self.models.iter().flat_map(|model| &model.slots).any(busy) {
                 break;
             }

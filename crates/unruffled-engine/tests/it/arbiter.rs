@@ -19,7 +19,7 @@ async fn one_core_runs_one_batch_at_a_time_whatever_the_models() {
             let model = ScriptedModel::new(move |x: &u32, _: &RunContext<'_>| {
                 let now = active.fetch_add(1, Ordering::SeqCst) + 1;
                 most.fetch_max(now, Ordering::SeqCst);
-                (0..20).for_each(|_| std::thread::yield_now());
+                (0..5).for_each(|_| std::thread::yield_now());
                 active.fetch_sub(1, Ordering::SeqCst);
                 Ok(x + 1)
             });
@@ -35,8 +35,8 @@ async fn one_core_runs_one_batch_at_a_time_whatever_the_models() {
 
 #[tokio::test]
 async fn interactive_work_of_any_model_goes_first() {
+    const ROUNDS: usize = 9;
     let mut clicks_first = 0;
-    const ROUNDS: usize = 15;
     for _ in 0..ROUNDS {
         let engine = engine_of(1);
         let gate = Gate::closed();
@@ -55,7 +55,7 @@ async fn interactive_work_of_any_model_goes_first() {
         gate.entered();
         let answers = [normal.infer(()).submit(), clicked.infer(()).priority(Priority::Interactive).submit()];
         // Time for both instances to ask for the core; what has not asked cannot be preferred.
-        (0..200).for_each(|_| std::thread::yield_now());
+        (0..50).for_each(|_| std::thread::yield_now());
         gate.open();
         holding.await.unwrap();
         for answer in answers {

@@ -290,6 +290,7 @@ async fn a_queue_full_of_others_work_is_waited_for() {
     let outputs: Vec<_> = all.await.into_result().unwrap().iter().map(|response| response.output).collect();
     assert_eq!(outputs, [1, 2, 3, 4, 5]);
     assert_eq!((running.await.unwrap().output, queued.await.unwrap().output), (11, 12));
+    assert_eq!(model.metrics().refused, [], "to wait is not to be refused");
 }
 
 /// Waits on any executor: this one is a thread that parks.
@@ -323,4 +324,17 @@ fn a_large_group_goes_through_a_small_queue_without_a_runtime() {
 async fn a_group_may_be_spawned() {
     let group = parsing(&Engine::new(), &["1", "2"]);
     assert!(tokio::spawn(group.run_all()).await.unwrap().is_complete());
+}
+
+#[tokio::test]
+async fn what_is_sent_together_shares_a_run() {
+    let engine = Engine::new();
+    let model = adding();
+    let script = model.script();
+    let model = engine.wrap_model(model).build().unwrap();
+    let other = engine.wrap(|x: u32| x).build().unwrap();
+    let mixed = (0..16).fold(engine.empty_group(), |group, x| group.add(model.infer(x)).add(other.infer(x)));
+    let outputs = mixed.fail_fast().await.unwrap();
+    assert!(outputs.iter().zip(0..).all(|(response, at)| response.output == at / 2 + (at + 1) % 2));
+    assert_eq!(script.batch_sizes(), [16]);
 }

@@ -3,8 +3,10 @@
 mod ledger;
 
 mod answers;
+mod fair;
 mod order;
 mod runs;
+mod scopes;
 
 use super::trace::Trace;
 
@@ -12,7 +14,7 @@ use super::trace::Trace;
 pub(super) type Checker = fn(&Trace) -> Result<(), String>;
 
 /// Every judge, and what it judges.
-pub(super) const CHECKERS: [(&str, Checker); 14] = [
+pub(super) const CHECKERS: [(&str, Checker); 18] = [
     ("P3, one answer per request", answers::one_answer),
     ("P3, each row back to its own caller", answers::own_row),
     ("P2, bounds kept", answers::bounds),
@@ -25,7 +27,11 @@ pub(super) const CHECKERS: [(&str, Checker); 14] = [
     ("P6, only the bad fail", runs::neighbours),
     ("P6, few extra runs", runs::extra_runs),
     ("P10, contexts are not mixed", runs::contexts),
+    ("P8, scopes", scopes::groups),
+    ("P9, streams", scopes::streams),
     ("order, batches, ageing", order::order),
+    ("fair between callers", fair::callers),
+    ("fair between models", fair::models),
     ("every permit home", answers::all_home),
 ];
 

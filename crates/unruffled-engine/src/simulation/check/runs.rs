@@ -87,14 +87,14 @@ pub(super) fn neighbours(trace: &Trace) -> Result<(), String> {
         match event {
             Event::Abandoned { model, slot } => {
                 let running = &ledger.models[*model].running[slot];
-                running.ids.iter().for_each(|id| drop(excused.insert(*id, "abandoned")));
+                excused.extend(running.ids.iter().map(|id| (*id, "abandoned")));
             }
             Event::Ended(run) if run.failed => {
                 let facts = &trace.models[run.model];
                 let running = &ledger.models[run.model].running[&run.slot];
                 // A model that may not be run again, or fails for no reason, takes them all along.
                 if !facts.reruns_leftovers() || facts.moody {
-                    running.ids.iter().for_each(|id| drop(excused.insert(*id, "moody")));
+                    excused.extend(running.ids.iter().map(|id| (*id, "moody")));
                 }
             }
             Event::Answered(id, outcome) => {
