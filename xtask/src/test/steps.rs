@@ -11,7 +11,7 @@ use crate::cargo::cargo;
 use crate::{command, models, terminal, tidy};
 
 /// Histories that the simulation runs through here; a plain `cargo test` runs a few.
-const HISTORIES: &str = "10000";
+const HISTORIES: &str = "20000";
 
 pub(crate) struct Step {
     pub(crate) name: &'static str,
@@ -53,7 +53,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "no lint speaks", pace: Pace::Quick, needs: &[], run: clippy },
     Step { name: "docs", about: "documentation builds, its examples run", pace: Pace::Slow, needs: &["models"], run: docs },
     Step { name: "unit", about: "unit and integration tests", pace: Pace::Quick, needs: &["models"], run: unit },
-    Step { name: "simulation", about: "ten thousand seeded histories of the engine", pace: Pace::Slow, needs: &[], run: simulation },
+    Step { name: "simulation", about: "twenty thousand seeded histories of the engine", pace: Pace::Slow, needs: &[], run: simulation },
     Step { name: "loom", about: "every interleaving of our own primitives", pace: Pace::Slow, needs: &[], run: loom },
     Step { name: "deny", about: "licences, sources and known flaws of dependencies", pace: Pace::Slow, needs: &[], run: deny },
     Step { name: "first-command", about: "what a new user does first, word for word", pace: Pace::Slow, needs: &["setup"], run: first },

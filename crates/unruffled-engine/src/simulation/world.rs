@@ -260,6 +260,7 @@ impl World {
             Box::new(Crowd::new(ids, group.in_flight(self.rng.usize(1..10)), self.rng.bool()))
         } else {
             let (stream, mut at, now) = (self.next_id, 0, self.now());
+            self.next_id += 1;
             let mut items = Vec::new();
             for (n, mut input) in inputs.drain(..).enumerate() {
                 at += if self.rng.u32(..3) == 0 { self.rng.u64(..3_000) } else { 0 };

@@ -62,29 +62,30 @@ pub(super) fn callers(trace: &Trace) -> Result<(), String> {
 /// A core goes to a model with interactive work before one without, unless that has waited for too long.
 pub(super) fn models(trace: &Trace) -> Result<(), String> {
     let mut asking: HashMap<(At, usize), Micros> = HashMap::new();
+    // Given a core just now, since when each had asked: several may be given at once, in whatever order.
+    let mut granted: Vec<(At, Micros)> = Vec::new();
     Ledger::read(trace, |ledger, at, event| {
+        if let Event::Granted { model, slot } = event {
+            granted.push((*model, asking.remove(&(*model, *slot)).unwrap_or(at)));
+            return Ok(());
+        }
+        let urgent = |model: At| {
+            let mut waiting = ledger.models[model].waiting.values();
+            waiting.any(|waiting| waiting.facts.class == Priority::Interactive)
+        };
+        let aged =
+            |expected: &Expected| expected.passed_over.values().any(|since| at - since >= trace.ageing);
+        for (model, since) in granted.drain(..) {
+            let excused =
+                at - since >= trace.ageing || aged(&ledger.models[model]) || trace.models[model].scoped;
+            let passed_over = asking.keys().find(|(other, _)| *other != model && urgent(*other));
+            if let Some((other, _)) = passed_over.filter(|_| !excused && !urgent(model)) {
+                return Err(format!("model {model} was given a core that model {other} needed more"));
+            }
+        }
         match event {
             Event::Asks { model, slot } => {
                 asking.insert((*model, *slot), at);
-            }
-            Event::Granted { model, slot } => {
-                let since = asking.remove(&(*model, *slot)).unwrap_or(at);
-                let aged = |expected: &Expected| {
-                    expected.passed_over.values().any(|since| at - since >= trace.ageing)
-                };
-                let urgent = |model: At| {
-                    let waiting = ledger.models[model].waiting.values();
-                    waiting.into_iter().any(|waiting| waiting.facts.class == Priority::Interactive)
-                };
-                let own = &ledger.models[*model];
-                let excused = at - since >= trace.ageing || aged(own) || trace.models[*model].scoped;
-                let passed_over = asking.keys().find(|(other, _)| other != model && urgent(*other));
-                match passed_over {
-                    Some((other, _)) if !excused && !urgent(*model) => {
-                        return Err(format!("model {model} was given a core that model {other} needed more"));
-                    }
-                    _ => {}
-                }
             }
             Event::Leaves { model, slot } => {
                 asking.remove(&(*model, *slot));
