@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use unruffled_model::{Batching, ModelError, ModelErrorKind, OutputSink, Rerun, RowParts};
+use unruffled_model::{Batch, Batching, ModelError, ModelErrorKind, OutputSink, RequestId, Rerun, RowParts};
 
-use super::admission::{Aftermath, ending};
 use super::dispatch::{Failure, Work};
+use super::withdrawal::{Aftermath, ending};
 use super::{Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::RunFigures;
@@ -26,7 +26,23 @@ struct Leftover<I, O> {
     sink: Option<Box<dyn OutputSink<O>>>,
 }
 
+/// A request whose row is done with.
+struct Done<I, O> {
+    ticket: Arc<Ticket<O>>,
+    answer: Option<Result<Option<O>, ModelError>>,
+    /// What it brought, if the model has left it.
+    unused: (Option<I>, Option<Box<dyn OutputSink<O>>>),
+}
+
+/// The rows of a run, once it is over.
+struct Sorted<I, O> {
+    done: Vec<Done<I, O>>,
+    left: Vec<Leftover<I, O>>,
+    verdict: Verdict,
+}
+
 /// What becomes of those that a run has left.
+#[derive(Clone, Copy)]
 enum Verdict {
     /// They gave way to something more urgent, and go on as they are.
     GaveWay,
@@ -34,6 +50,22 @@ enum Verdict {
     Split(usize),
     /// Another is to blame: they are run again.
     Innocent,
+}
+
+/// One run, as those that were part of it are told.
+struct Ran {
+    slot: usize,
+    requests: usize,
+    rows: usize,
+    began: Instant,
+    ended: Instant,
+    inline: bool,
+}
+
+impl Ran {
+    fn took(&self) -> Duration {
+        self.ended.saturating_duration_since(self.began)
+    }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -48,62 +80,20 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let row_count = work.rows().max(1);
         let Work { batch, run, tickets, cohort, rows, taken, predicted, permit, span, inline, .. } = work;
         drop(span);
-        let took = now.saturating_duration_since(taken);
+        let ran = Ran { slot, requests: tickets.len(), rows, began: taken, ended: now, inline };
         let gave_way = run.is_yielding();
-        // How long outputs are taken one by one is their caller's doing, and says nothing of the model.
-        let is_paced = tickets[0].submission.stop.is_some();
-        if failure.is_none() && !gave_way && !is_paced {
-            let bucket = tickets[0].footprint().bucket;
-            let mut costs = self.costs.lock();
-            costs.observe(bucket, rows, took, now);
-            let cheap = costs.is_always_below(CHEAP);
-            drop(costs);
-            if self.is_cheap.load(Ordering::Relaxed) != cheap {
-                self.is_cheap.store(cheap, Ordering::Relaxed);
-            }
+        let was_stopped = run.cancel_token().is_cancelled();
+        if failure.is_none() && !was_stopped {
+            self.learn(&tickets[0], &ran);
         }
-
-        // Who has an answer, and who is left.
-        let (mut answered, mut left) = (Vec::with_capacity(tickets.len()), Vec::new());
-        let mut culprit_known = false;
-        for (ticket, row) in tickets.iter().zip(batch.into_rows()) {
-            let RowParts { input, answer, sink, .. } = row.into_parts();
-            let broken_off = |answer: &Result<_, ModelError>| {
-                gave_way && answer.as_ref().is_err_and(|error| error.kind() == ModelErrorKind::Cancelled)
-            };
-            match (answer.filter(|answer| !broken_off(answer)), input) {
-                (None, Some(input)) if (failure.is_some() || gave_way) && self.may_rerun() => {
-                    left.push(Leftover { ticket: Arc::clone(ticket), input, sink });
-                }
-                (answer, unused) => {
-                    culprit_known |= answer.is_none();
-                    answered.push((ticket, answer, unused, sink));
-                }
-            }
-        }
-        // A failure of one request is its own.
-        if !gave_way && left.len() == 1 && !culprit_known {
-            if let Some(Leftover { ticket, input, sink }) = left.pop() {
-                let at = tickets.iter().position(|other| Arc::ptr_eq(other, &ticket)).unwrap_or_default();
-                answered.push((&tickets[at], None, Some(input), sink));
-            }
-        }
-        let verdict = match (gave_way, culprit_known, self.model.info().batching) {
-            (true, ..) => Verdict::GaveWay,
-            (false, true, _) => Verdict::Innocent,
-            // Rows are run in order: the first that has no answer is the one.
-            (false, false, Batching::Sequential) => Verdict::Split(1),
-            (false, false, _) => Verdict::Split(left.len() / 2),
-        };
-        let stopped = run.cancel_token().is_cancelled() && !gave_way;
+        let Sorted { done, left, verdict } = self.sort(batch, &tickets, failure, gave_way);
         let end = match (failure, left.is_empty()) {
-            (None, _) if !gave_way => RunEnd::Completed,
             (_, false) if gave_way => RunEnd::Preempted,
-            (_, true) if gave_way => RunEnd::Completed,
-            _ if stopped => RunEnd::Stopped,
+            _ if was_stopped && !gave_way && done.iter().any(|done| done.answer.is_none()) => RunEnd::Stopped,
+            (None, _) => RunEnd::Completed,
             (_, false) => RunEnd::Split,
-            (Some(Failure::Panic(_)), _) => RunEnd::Crashed,
-            _ => RunEnd::Failed,
+            (Some(Failure::Panic(_)), true) => RunEnd::Crashed,
+            (Some(Failure::Error(_)), true) => RunEnd::Failed,
         };
         let note = self.recorder.is_on().then(|| {
             Arc::new(RunNote {
@@ -119,63 +109,139 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         });
 
         let mut aftermath = Aftermath::default();
-        let must_forget = answered
-            .iter()
-            .any(|(ticket, ..)| ticket.deadline().is_some() || ticket.submission.supersede.is_some());
-        let mut survivors = Vec::new();
-        if must_forget || !left.is_empty() {
+        let is_remembered =
+            |ticket: &Ticket<O>| ticket.deadline().is_some() || ticket.submission.supersede.is_some();
+        if !left.is_empty() || done.iter().any(|done| is_remembered(&done.ticket)) {
             let mut state = self.state.lock();
-            answered.iter().for_each(|(ticket, ..)| state.forget(ticket));
-            survivors = self.put_back(&mut state, now, left, &verdict, cohort, &mut aftermath);
-        }
-
-        // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
-        // All answers first, then all wake-ups: woken callers take the core from this thread.
-        let (mut endings, mut figures, mut unused) =
-            (Vec::new(), Vec::with_capacity(answered.len()), Vec::new());
-        for (ticket, answer, input, sink) in answered {
-            unused.push((input, sink));
-            let queue = taken.saturating_duration_since(ticket.arrived());
-            let timings = Timings {
-                queue,
-                run: took,
-                batch_requests: tickets.len(),
-                batch_rows: rows,
-                instance: slot,
-                attempts: ticket.attempts(),
-            };
-            let outcome = self.outcome(answer, failure, ticket, timings);
-            let told = outcome.as_ref().map(|_| ()).map_err(Error::clone);
-            match ticket.answer(outcome) {
-                Ok(waker) => {
-                    aftermath.wakers.add(waker);
-                    let total = now.saturating_duration_since(ticket.arrived());
-                    figures.push((queue, total, told.as_ref().err().map(Error::kind)));
-                    if let Some(note) = &note {
-                        endings.push(ending(ticket, now, Place::Ran(Arc::clone(note)), told));
-                    }
-                }
-                Err(unwanted) => {
-                    survivors.extend(note.as_ref().map(|_| ticket.context().id().clone()));
-                    unused.push((None, None));
-                    drop(unwanted);
-                }
+            done.iter().for_each(|done| state.forget(&done.ticket));
+            let back = self.put_back(&mut state, now, left, verdict, cohort, &mut aftermath);
+            drop(state);
+            if let Some(note) = &note {
+                self.recorder.run(&back, note);
             }
         }
-        match inline {
-            true => self.meter.inline_run(took, rows, figures.first().and_then(|(.., outcome)| *outcome)),
-            false => self.meter.run(slot, RunFigures { run: took, requests: tickets.len(), rows }, figures),
-        }
-        if let Some(note) = &note {
-            self.recorder.run(&survivors, note);
-            self.recorder.end(endings);
-        }
+        // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
+        let unwanted = self.answer(done, failure, &ran, note.as_ref(), &mut aftermath);
         *self.running[slot].lock() = None;
         drop(permit);
         run.end(&mut aftermath.wakers);
         self.follow_up(now, aftermath);
-        drop(unused);
-        took / row_count
+        drop(unwanted);
+        ran.took() / row_count
+    }
+
+    /// Remembers what a run has cost.
+    fn learn(&self, first: &Ticket<O>, ran: &Ran) {
+        // How long outputs are taken one by one is their caller's doing, and says nothing of the model.
+        if first.submission.stop.is_some() {
+            return;
+        }
+        let mut costs = self.costs.lock();
+        costs.observe(first.footprint().bucket, ran.rows, ran.took(), ran.ended);
+        let cheap = costs.is_always_below(CHEAP);
+        drop(costs);
+        // Written only when it changes: callers read it.
+        if self.is_cheap.load(Ordering::Relaxed) != cheap {
+            self.is_cheap.store(cheap, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells those whose row is done with from those that may be run again.
+    fn sort(
+        &self,
+        batch: Batch<I, O>,
+        tickets: &[Arc<Ticket<O>>],
+        failure: Option<&Failure>,
+        gave_way: bool,
+    ) -> Sorted<I, O> {
+        let reruns = (failure.is_some() || gave_way) && self.may_rerun();
+        let (mut done, mut left) = (Vec::with_capacity(tickets.len()), Vec::new());
+        let mut culprit_is_known = false;
+        for (ticket, row) in tickets.iter().zip(batch.into_rows()) {
+            let ticket = Arc::clone(ticket);
+            let RowParts { input, answer, sink, .. } = row.into_parts();
+            let was_broken_off = |answer: &Result<_, ModelError>| {
+                gave_way && answer.as_ref().is_err_and(|error| error.kind() == ModelErrorKind::Cancelled)
+            };
+            match (answer.filter(|answer| !was_broken_off(answer)), input) {
+                (None, Some(input)) if reruns => left.push(Leftover { ticket, input, sink }),
+                (answer, input) => {
+                    culprit_is_known |= answer.is_none();
+                    done.push(Done { ticket, answer, unused: (input, sink) });
+                }
+            }
+        }
+        let verdict = match (gave_way, culprit_is_known, self.model.info().batching) {
+            (true, ..) => Verdict::GaveWay,
+            (false, true, _) => Verdict::Innocent,
+            // Rows are run in order: the first that has no answer is the one.
+            (false, false, Batching::Sequential) => Verdict::Split(1),
+            (false, false, _) => Verdict::Split(left.len() / 2),
+        };
+        // Who failed alone is to blame.
+        if matches!(verdict, Verdict::Split(_)) && left.len() == 1 {
+            let alone = left.drain(..).map(|Leftover { ticket, input, sink }| Done {
+                ticket,
+                answer: None,
+                unused: (Some(input), sink),
+            });
+            done.extend(alone);
+        }
+        Sorted { done, left, verdict }
+    }
+
+    /// Gives all answers, then counts and records them. Nobody is woken yet: woken callers take the core from this thread.
+    /// Returns what is the callers' and must be dropped when nothing can be lost any more.
+    fn answer(
+        &self,
+        done: Vec<Done<I, O>>,
+        failure: Option<&Failure>,
+        ran: &Ran,
+        note: Option<&Arc<RunNote>>,
+        aftermath: &mut Aftermath<I, O>,
+    ) -> impl Sized + use<I, O> {
+        let (mut unused, mut unwanted) = (Vec::with_capacity(done.len()), Vec::new());
+        let (mut figures, mut endings, mut gone) = (Vec::with_capacity(done.len()), Vec::new(), Vec::new());
+        for Done { ticket, answer, unused: own } in done {
+            unused.push(own);
+            let queue = ran.began.saturating_duration_since(ticket.arrived());
+            let timings = Timings {
+                queue,
+                run: ran.took(),
+                batch_requests: ran.requests,
+                batch_rows: ran.rows,
+                instance: ran.slot,
+                attempts: ticket.attempts(),
+            };
+            let outcome = self.outcome(answer, failure, &ticket, timings);
+            let told = outcome.as_ref().map(|_| ()).map_err(Error::clone);
+            match ticket.answer(outcome) {
+                Ok(waker) => {
+                    aftermath.wakers.add(waker);
+                    let total = ran.ended.saturating_duration_since(ticket.arrived());
+                    figures.push((queue, total, told.as_ref().err().map(Error::kind)));
+                    if let Some(note) = note {
+                        endings.push(ending(&ticket, ran.ended, Place::Ran(Arc::clone(note)), told));
+                    }
+                }
+                Err(late) => {
+                    unwanted.push(late);
+                    gone.extend(note.map(|_| ticket.context().id().clone()));
+                }
+            }
+        }
+        match ran.inline {
+            true => self.meter.inline_run(ran.took(), ran.rows, figures.first().and_then(|(.., kind)| *kind)),
+            false => {
+                let run = RunFigures { run: ran.took(), requests: ran.requests, rows: ran.rows };
+                self.meter.run(ran.slot, run, figures);
+            }
+        }
+        if let Some(note) = note {
+            self.recorder.run(&gone, note);
+            self.recorder.end(endings);
+        }
+        (unused, unwanted)
     }
 
     /// Whether a row that has its input still may be run with it again.
@@ -190,17 +256,17 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state: &mut State<I, O>,
         now: Instant,
         left: Vec<Leftover<I, O>>,
-        verdict: &Verdict,
+        verdict: Verdict,
         cohort: u64,
         aftermath: &mut Aftermath<I, O>,
-    ) -> Vec<unruffled_model::RequestId> {
+    ) -> Vec<RequestId> {
         let cohorts = match verdict {
             Verdict::GaveWay => [cohort; 2],
             Verdict::Innocent => [state.new_cohort(); 2],
             Verdict::Split(_) => [state.new_cohort(), state.new_cohort()],
         };
         let first = match verdict {
-            Verdict::Split(first) => *first,
+            Verdict::Split(first) => first,
             _ => left.len(),
         };
         if matches!(verdict, Verdict::GaveWay) && !left.is_empty() {

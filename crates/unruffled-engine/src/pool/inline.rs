@@ -17,6 +17,7 @@ use crate::sync::panic_text;
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Runs a request at once, on this thread, if the model is cheap enough and one of its instances has nothing to do: its
     /// slot is used, so that no more runs go on than there are instances. Otherwise gives the request back.
+    #[allow(clippy::result_large_err, reason = "what is given back is what came, and goes on into the queue")]
     pub(super) fn run_inline(
         &self,
         now: Instant,

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::admission::ending;
+use super::withdrawal::ending;
 use super::{Phase, Pool, Running};
 use crate::error::{Error, ErrorKind};
 use crate::recorder::Place;

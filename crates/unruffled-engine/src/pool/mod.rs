@@ -6,9 +6,15 @@ mod options;
 mod forecast;
 mod seats;
 
+mod outlook;
+mod withdrawal;
+
 mod admission;
-mod completion;
+
 mod dispatch;
+
+mod completion;
+
 mod inline;
 mod lifecycle;
 

@@ -53,7 +53,7 @@ impl Diary {
         match (came, told) {
             // Only a run has a model's failure: that one was on the caller's thread.
             (Some(facts), Err(kind)) if fresh && !is_models_fault(kind) => {
-                self.note(Event::Submitted(id, facts, Some(kind)))
+                self.note(Event::Submitted(id, facts, Some(kind)));
             }
             (Some(facts), told) => {
                 self.note(Event::Submitted(id, facts, None));

@@ -98,6 +98,7 @@ pub(super) enum Event {
     /// Nothing of it goes on, it is said.
     Stopped(Id),
     /// It was cancelled by its handle.
+    #[allow(dead_code, reason = "read where a history is printed")]
     Cancelled(Id),
     /// Its caller was given this answer, or this kind of an error.
     Answered(Id, Result<u64, ErrorKind>),
@@ -118,6 +119,7 @@ pub(super) enum Event {
     /// No instance could be built.
     BuildFailed { model: At, others: bool },
     /// No more requests are taken in.
+    #[allow(dead_code, reason = "read where a history is printed")]
     Drained(At),
     /// Everything is ended.
     Closed(At),

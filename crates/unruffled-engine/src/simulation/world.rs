@@ -534,9 +534,9 @@ impl World {
             }
         }
         self.look();
-        let waiting = self.tasks.iter().filter_map(|task| match &task.what {
-            What::Request(id, ..) | What::Stopping(id, _) => Some(*id),
-            What::Scope(_) => Some(Id::MAX),
+        let waiting = self.tasks.iter().map(|task| match &task.what {
+            What::Request(id, ..) | What::Stopping(id, _) => *id,
+            What::Scope(_) => Id::MAX,
         });
         let end = Event::End {
             waiting: waiting.collect(),

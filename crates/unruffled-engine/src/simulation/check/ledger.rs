@@ -152,7 +152,7 @@ impl<'a> Ledger<'a> {
                     let most = expected.most_rows.entry(head.facts.footprint.bucket).or_default();
                     *most = rows.max(*most);
                 }
-                ids.iter().for_each(|id| drop(expected.waiting.remove(id)));
+                expected.waiting.retain(|id, _| !ids.contains(id));
                 expected.running.insert(*slot, Running { ids: ids.clone(), began: at });
                 expected.note_classes(at);
             }

@@ -15,6 +15,7 @@ const OVERDUE: Micros = 900_000;
 /// A run is told to stop when nobody waits for it, or when it may give way and something urgent waits; and only then.
 pub(super) fn cancellation(trace: &Trace) -> Result<(), String> {
     let mut last_urgent: Option<Micros> = None;
+    let mut gave_way: HashMap<Id, u32> = HashMap::new();
     Ledger::read(trace, |ledger, at, event| {
         if ledger.is_urgent()
             || matches!(event, Event::Submitted(_, facts, None) if facts.class == Priority::Interactive)
@@ -29,6 +30,14 @@ pub(super) fn cancellation(trace: &Trace) -> Result<(), String> {
         let abandoned = running.ids.iter().all(|id| ledger.is_gone(*id, at));
         let facts = &trace.models[run.model];
         if run.yielding {
+            // What comes back three times stays.
+            for id in &run.left {
+                let times = gave_way.entry(*id).or_insert(0_u32);
+                *times += 1;
+                if *times > 3 {
+                    return Err(format!("request {id} gave way {times} times"));
+                }
+            }
             let bulk = running.ids.iter().all(|id| ledger.facts[id].class == Priority::Bulk);
             if !(facts.yields && bulk && run.told_to_stop) {
                 return Err(format!("the run of {:?} had to give way and may not", running.ids));

@@ -1,0 +1,161 @@
+//! Outlook: whether there is room for a request that comes in, what stands before it, and whether it can be in time.
+
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use unruffled_model::{Footprint, Priority, RequestContext};
+
+use super::forecast::{Place, Prospect};
+use super::{Phase, Pool, State};
+use crate::error::{Error, ErrorKind};
+use crate::queue::{Ahead, Full, Key};
+use crate::recorder::Arrival;
+use crate::reply::Run;
+use crate::sync::Wakers;
+
+impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
+    /// Whether requests are taken in at all.
+    pub(super) fn is_open(&self, state: &State<I, O>) -> Result<(), Error> {
+        match (&state.phase, &state.broken) {
+            (Phase::Draining(error) | Phase::Closed(error), _) | (Phase::Open, Some(error)) => {
+                Err(error.clone())
+            }
+            (Phase::Open, None) => Ok(()),
+        }
+    }
+
+    pub(super) fn has_room(&self, state: &State<I, O>, footprint: &Footprint) -> Result<(), Error> {
+        let limits = self.options.queue;
+        let message = match state.queue.has_room(footprint) {
+            Ok(()) => return Ok(()),
+            Err(Full::Items) => format!("the queue is full: {} requests wait", limits.items),
+            Err(Full::Bytes) => {
+                let (held, most) = (state.queue.bytes(), limits.bytes);
+                format!("the queue is full: it holds {held} of {most} bytes")
+            }
+        };
+        let forecast = self.costs.lock();
+        let wait =
+            self.forecast(&forecast, self.now()).drain_time(state.queue.rows(), self.options.instances);
+        drop(forecast);
+        let message = match wait {
+            Some(wait) => format!("{message}; try again in about {wait:.0?}"),
+            None => format!("{message}; try again later"),
+        };
+        Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(wait))
+    }
+
+    /// Whether there is no room now, but may be later.
+    pub(super) fn is_full(&self, state: &State<I, O>, footprint: &Footprint) -> bool {
+        footprint.bytes <= self.options.queue.bytes && state.queue.has_room(footprint).is_err()
+    }
+
+    /// Ready once there is room in the queue for an input of so many bytes, whoever takes it then, or there never will be.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
+        let mut state = self.state.lock();
+        if self.is_open(&state).is_err() || state.queue.has_room(&Footprint::single(bytes)).is_ok() {
+            return Poll::Ready(());
+        }
+        if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {
+            state.wants_room.push(cx.waker().clone());
+        }
+        Poll::Pending
+    }
+
+    /// Somebody who wanted room has gone. Whose waker that was cannot be told: all others ask again.
+    pub(crate) fn forget_room(&self) {
+        let mut gone = Wakers::default();
+        gone.extend(self.state.lock().wants_room.drain(..));
+    }
+
+    /// What stands before a request that comes in, and what that means for it. Only a deadline makes anybody ask.
+    pub(super) fn look_ahead(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        key: &Key,
+        footprint: &Footprint,
+        context: &RequestContext,
+    ) -> (Arrival, Option<Prospect>) {
+        let mut arrival = Arrival {
+            at: now,
+            ahead_requests: state.queue.len(),
+            ahead_rows: state.queue.rows(),
+            running: 0,
+            predicted_wait: None,
+            predicted_run: None,
+        };
+        let Some(deadline) = context.deadline() else { return (arrival, None) };
+        state.rate.observe(now, footprint.rows);
+        let caller = context.caller();
+        let ahead = if state.queue.is_empty() { Ahead::default() } else { state.queue.ahead_of(key, caller) };
+        (arrival.ahead_requests, arrival.ahead_rows) = (ahead.requests, ahead.rows);
+        // An instance that runs nothing is about to take something.
+        let mut free = vec![Duration::ZERO; state.live.clamp(1, self.environment.arbiter.total())];
+        for running in &self.running {
+            let running = running.lock();
+            let Some(running) = running.as_ref() else { continue };
+            let end = running.expected_end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+            if let Some(free) = free.get_mut(arrival.running) {
+                *free = end;
+            }
+            arrival.running += 1;
+        }
+        let costs = self.costs.lock();
+        let line = state.queue.line_of(key.class(), caller).map(|(rows, deadline)| Place { rows, deadline });
+        let own = Place { rows: footprint.rows, deadline: Some(deadline) };
+        let prospect = self.forecast(&costs, now).prospect(
+            footprint.bucket,
+            line,
+            (ahead.own, own),
+            ahead.others_rows,
+            &mut free,
+            &state.rate,
+        );
+        arrival.predicted_wait = prospect.map(|prospect| prospect.wait);
+        arrival.predicted_run = prospect.map(|prospect| prospect.run);
+        (arrival, prospect)
+    }
+
+    /// Refuses what cannot make its deadline, or would keep others from making theirs, by what runs have cost.
+    pub(super) fn is_feasible(
+        &self,
+        now: Instant,
+        context: &RequestContext,
+        prospect: Option<Prospect>,
+    ) -> Result<(), Error> {
+        let (Some(deadline), Some(prospect)) = (context.deadline(), prospect) else { return Ok(()) };
+        let Prospect { wait, run, at_least: Some(at_least), is_in_time } = prospect else { return Ok(()) };
+        let left = deadline.saturating_duration_since(now);
+        if at_least > left {
+            let message = format!("a run takes about {run:.1?} and {left:.1?} are left");
+            return Err(self.late(&message));
+        }
+        // Whatever is believed, an idle model tries: how else would it learn better?
+        if is_in_time || wait.is_zero() {
+            return Ok(());
+        }
+        let message = format!(
+            "about {wait:.1?} of work is ahead, a run takes about {run:.1?} and {left:.1?} are left; try again in about {wait:.0?}"
+        );
+        Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)))
+    }
+
+    /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.
+    pub(super) fn victim(&self, state: &State<I, O>) -> Option<Arc<Run>> {
+        let (mut yielding, mut latest) = (0, None);
+        for slot in &self.running {
+            let slot = slot.lock();
+            // One that runs nothing is about to take something.
+            let running = slot.as_ref()?;
+            if running.run.is_yielding() {
+                yielding += 1;
+            } else if running.may_yield && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
+            {
+                latest = Some((running.expected_end, Arc::clone(&running.run)));
+            }
+        }
+        (state.queue.waiting(Priority::Interactive) > yielding).then_some(latest?.1)
+    }
+}
