@@ -78,7 +78,7 @@ fn run(plan: &Plan) -> Outcome {
     });
     let works = engine.wrap_model(works).name("works").build()?;
     let waits = engine.wrap_model(waits.with_threads(0)).name("waits").build()?;
-    plan.run(&event_loop()?, async { measure(plan, &[works, waits]).await })
+    plan.run(event_loop()?, async { measure(plan, &[works, waits]).await })
 }
 
 async fn measure(plan: &Plan, models: &[Model]) -> Outcome {

@@ -37,8 +37,7 @@ fn run(plan: &Plan) -> Outcome {
         }
     });
     let model = model.instances(instances).name("endless").build()?;
-    let event_loop = event_loop()?;
-    plan.run(&event_loop, async {
+    plan.run(event_loop()?, async {
         let end = Endless::default();
         let _ended = EndOnDrop(Arc::clone(&end));
         let busy: Vec<_> = (0..instances).map(|_| model.infer(Arc::clone(&end)).submit()).collect();

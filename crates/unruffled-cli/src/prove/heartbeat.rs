@@ -39,7 +39,7 @@ fn run(plan: &Plan) -> Outcome {
     let busy = engine.wrap(|()| work(COST)).instances(cores()).name("busy").build()?;
     let (rounds, length) = plan.pick((6, Duration::from_secs(2)), (3, Duration::from_millis(800)));
     plan.steps(2 * rounds);
-    plan.run(&event_loop()?, async {
+    plan.run(event_loop()?, async {
         let digits = Backends::default().load(&engine, &sample::digits())?.await?;
         let pictures = Tensors::new().with("image", Tensor::filled(&[ROWS, 8, 8], 7_f32)?);
         let load = Load { busy, digits, pictures, answered: Arc::default() };

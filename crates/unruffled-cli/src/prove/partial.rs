@@ -76,7 +76,7 @@ fn predict(rows: &[&Input], _: &RunContext<'_>) -> Result<Vec<u64>, ModelError> 
 fn run(plan: &Plan) -> Outcome {
     let engine = Engine::new();
     let model = engine.wrap_model(Joint::new(predict).weighed(weigh)).name("partial").build()?;
-    plan.run(&event_loop()?, async { measure(plan, &model).await })
+    plan.run(event_loop()?, async { measure(plan, &model).await })
 }
 
 async fn measure(plan: &Plan, model: &Handle<Input, u64>) -> Outcome {

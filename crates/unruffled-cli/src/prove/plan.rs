@@ -89,8 +89,10 @@ impl Plan {
     }
 
     /// Runs the body of a proof on an event loop, and gives it up when it hangs.
-    pub(super) fn run(&self, runtime: &Runtime, body: impl Future<Output = Outcome>) -> Outcome {
+    pub(super) fn run(&self, runtime: Runtime, body: impl Future<Output = Outcome>) -> Outcome {
         let bounded = runtime.block_on(async { tokio::time::timeout(BOUND, body).await });
+        // Whatever blocks in there would keep the event loop's end waiting.
+        runtime.shutdown_background();
         bounded.unwrap_or_else(|_| Err(Broken::new(format!("it hangs: no end within {} s", BOUND.as_secs()))))
     }
 }

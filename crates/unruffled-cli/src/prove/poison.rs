@@ -94,7 +94,7 @@ fn run(plan: &Plan) -> Outcome {
     let model = Joint::new(move |rows: &[&Input], ctx: &RunContext<'_>| predict(&counted, rows, ctx));
     let options = PoolOptions::default().with_max_batch(ROWS as usize);
     let model = engine.wrap_model(model.weighed(weigh)).options(options).name("poison").build()?;
-    plan.run(&runtime()?, async { measure(plan, &model, &runs).await })
+    plan.run(runtime()?, async { measure(plan, &model, &runs).await })
 }
 
 async fn measure(plan: &Plan, model: &Handle<Input, u64>, runs: &AtomicU64) -> Outcome {

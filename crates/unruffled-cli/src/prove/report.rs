@@ -90,10 +90,6 @@ impl Times {
         self.0.extend_from_slice(&others.0);
     }
 
-    pub(super) fn total(&self) -> Duration {
-        self.0.iter().sum()
-    }
-
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }

@@ -56,7 +56,7 @@ fn run(plan: &Plan) -> Outcome {
     });
     let model = model.instances(INSTANCES).name("slots").build()?;
     let requests = plan.pick(500, 150);
-    plan.run(&runtime()?, async { measure(plan, model, &gauge, requests).await })
+    plan.run(runtime()?, async { measure(plan, model, &gauge, requests).await })
 }
 
 async fn measure(plan: &Plan, model: Handle<u64, ()>, gauge: &Gauge, requests: usize) -> Outcome {

@@ -15,7 +15,7 @@ use super::report::{Findings, Times};
 pub(super) const PROOF: Proof = Proof {
     name: "supersede",
     what: "A key every 5 ms, each a request to a model of 30 to 50 ms that takes the place of the one before.",
-    pass_line: "of each burst only the newest is answered, the others end as cancelled, 1 runs at most, nothing is left",
+    pass_line: "of each burst only the newest is answered, the others end as cancelled; one run at a time; nothing is left",
     run,
 };
 
@@ -42,7 +42,7 @@ fn run(plan: &Plan) -> Outcome {
         Ok(Found { number: key.number, at: Instant::now() })
     });
     let model = engine.wrap_model(model).name("search").build()?;
-    plan.run(&event_loop()?, async { measure(plan, &model, &gauge).await })
+    plan.run(event_loop()?, async { measure(plan, &model, &gauge).await })
 }
 
 /// What came of all bursts.
