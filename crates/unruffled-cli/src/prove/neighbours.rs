@@ -43,7 +43,7 @@ enum Fate {
 /// How the requests have ended.
 #[derive(Default)]
 struct Ends {
-    cancelled: u64,
+    left: u64,
     stayed: u64,
     right: u64,
     /// Those who stayed; who left and heard nothing of it counts as wrong.
@@ -53,7 +53,7 @@ struct Ends {
 
 impl AddAssign for Ends {
     fn add_assign(&mut self, other: Self) {
-        self.cancelled += other.cancelled;
+        self.left += other.left;
         self.stayed += other.stayed;
         self.right += other.right;
         self.hung += other.hung;
@@ -155,16 +155,16 @@ async fn pictures(digits: &Handle<Tensors, Tensors>, plan: &Plan) -> Result<Pict
 type Keys = [(&'static str, &'static str); 5];
 
 const NUMBERS: Keys = [
-    ("cancelled", "requests left"),
-    ("cancelled_in_time", "while they waited or ran"),
+    ("cancelled", "cancelled waiting or running"),
+    ("left_late", "left when they were answered"),
     ("right", "stayed and got the right answer"),
     ("lost", "lost or wrong"),
     ("hung", "hung"),
 ];
 
 const DIGITS: Keys = [
-    ("digits_cancelled", "requests to the ONNX model left"),
-    ("digits_cancelled_in_time", "while they waited or ran"),
+    ("digits_cancelled", "the same with an ONNX model"),
+    ("digits_left_late", "left when they were answered"),
     ("digits_right", "stayed and got the right answer"),
     ("digits_lost", "lost or wrong"),
     ("digits_hung", "hung"),
@@ -177,22 +177,24 @@ fn tell<I: Send + 'static, O: Send + 'static>(
     keys: &Keys,
 ) {
     let metrics = model.metrics();
-    let failed: u64 = metrics.failed.iter().map(|(_, count)| count).sum();
+    let failed = cancelled(model);
     let lost = ends.stayed - ends.right - ends.hung;
-    let counts = [ends.cancelled, failed, ends.right, lost, ends.hung];
+    let counts = [failed, ends.left.saturating_sub(failed), ends.right, lost, ends.hung];
     for ((key, label), count) in keys.iter().zip(counts) {
         findings.count(key, label, count);
     }
     findings.require(ends.wrong.is_empty(), || format!("{} wrong: {}", ends.wrong.len(), ends.wrong[0]));
     findings.require(ends.hung == 0, || format!("{} hung", ends.hung));
     findings.require(ends.right == ends.stayed, || format!("{} of {} answered", ends.right, ends.stayed));
-    findings.require(failed > ends.cancelled / 4, || {
-        format!("only {failed} of {} were left before they had an answer", ends.cancelled)
-    });
     let ended = metrics.answered + failed;
     findings.require(metrics.accepted == ended, || {
         format!("of {} requests that were let in {ended} ended", metrics.accepted)
     });
+}
+
+/// Requests that the engine has seen come to no answer: none of them for another reason than its caller.
+fn cancelled<I: Send + 'static, O: Send + 'static>(model: &Handle<I, O>) -> u64 {
+    model.metrics().failed.iter().map(|(_, count)| count).sum()
 }
 
 /// Has several callers leave so many requests, among many that they stay with.
@@ -204,11 +206,11 @@ async fn measure<Q: Questions>(
 ) -> Result<Ends, Broken> {
     let mut ends = Ends::default();
     for part in 0..PARTS {
-        let share = cancels.div_ceil(PARTS * CALLERS as u64);
+        let target = cancels * (part + 1) / PARTS;
         let tasks: Vec<_> = (0..CALLERS as u64)
             .map(|caller| {
                 let random = plan.random(part * CALLERS as u64 + caller + 2);
-                tokio::spawn(call(model.clone(), questions.clone(), random, share))
+                tokio::spawn(call(model.clone(), questions.clone(), random, target))
             })
             .collect();
         for task in tasks {
@@ -219,27 +221,28 @@ async fn measure<Q: Questions>(
     Ok(ends)
 }
 
+/// Asks and leaves until so many were cancelled, by whomever.
 async fn call<Q: Questions>(
     model: Handle<Q::Input, Q::Output>,
     questions: Q,
     mut random: fastrand::Rng,
-    cancels: u64,
+    target: u64,
 ) -> Ends {
     let mut ends = Ends::default();
-    while ends.cancelled < cancels && ends.hung == 0 && ends.wrong.is_empty() {
+    while cancelled(&model) < target && ends.hung == 0 && ends.wrong.is_empty() {
         together(&model, &questions, &mut random, &mut ends).await;
     }
     ends
 }
 
-/// A handful of requests at once, taken up one by one in a random order: each is awaited, or left at that moment.
+/// A handful of requests at once: some are left, one by one and each at a moment of its own; the others are awaited.
 async fn together<Q: Questions>(
     model: &Handle<Q::Input, Q::Output>,
     questions: &Q,
     random: &mut fastrand::Rng,
     ends: &mut Ends,
 ) {
-    let mut requests = Vec::with_capacity(TOGETHER);
+    let (mut leaving, mut staying) = (Vec::new(), Vec::new());
     for _ in 0..TOGETHER {
         let number = random.u64(..);
         let fate = match random.u32(0..8) {
@@ -253,22 +256,30 @@ async fn together<Q: Questions>(
             Fate::TimedOut => request.timeout(Duration::from_micros(random.u64(50..2_000))),
             _ => request,
         };
-        requests.push((number, fate, request.submit()));
-    }
-    random.shuffle(&mut requests);
-    for (number, fate, request) in requests {
-        if fate == Fate::Stays {
-            ends.stayed += 1;
-        } else {
-            ends.cancelled += 1;
-        }
         match fate {
-            Fate::Dropped => {
-                drop(request);
-                continue;
-            }
-            Fate::Cancelled => request.canceller().cancel(),
-            Fate::Stays | Fate::TimedOut => {}
+            Fate::Dropped | Fate::Cancelled => leaving.push((number, fate, request.submit())),
+            Fate::Stays | Fate::TimedOut => staying.push((number, fate, request.submit())),
+        }
+    }
+    random.shuffle(&mut leaving);
+    for (number, fate, request) in leaving {
+        ends.left += 1;
+        match random.u32(0..4) {
+            0 => tokio::task::yield_now().await,
+            _ => work(Duration::from_micros(random.u64(0..20))),
+        }
+        if fate == Fate::Cancelled {
+            request.canceller().cancel();
+            staying.push((number, fate, request));
+        }
+    }
+    random.shuffle(&mut staying);
+    for (number, fate, request) in staying {
+        match fate {
+            Fate::Stays => ends.stayed += 1,
+            Fate::TimedOut => ends.left += 1,
+            // Counted as it left.
+            Fate::Dropped | Fate::Cancelled => {}
         }
         let Ok(outcome) = tokio::time::timeout(HUNG, request).await else {
             match fate {
