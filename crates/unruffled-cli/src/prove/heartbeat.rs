@@ -43,16 +43,16 @@ fn run(plan: &Plan) -> Outcome {
         let digits = Backends::default().load(&engine, &sample::digits())?.await?;
         let pictures = Tensors::new().with("image", Tensor::filled(&[ROWS, 8, 8], 7_f32)?);
         let load = Load { busy, digits, pictures, answered: Arc::default() };
-        let (mut idle, mut loaded) = (Times::default(), Times::default());
+        let (mut idle, mut loaded) = (Beats::default(), Beats::default());
         let mut under_load = Duration::ZERO;
         // By turns, so that what else the machine does hits both.
         for _ in 0..rounds {
-            idle.extend(&beat(length).await);
+            idle.add(&beat(length).await);
             plan.step();
             let begin = Instant::now();
             let callers = call(&load);
             tokio::time::sleep(Duration::from_millis(50)).await;
-            loaded.extend(&beat(length).await);
+            loaded.add(&beat(length).await);
             under_load += begin.elapsed();
             drop(callers);
             settle(&load).await?;
@@ -63,12 +63,20 @@ fn run(plan: &Plan) -> Outcome {
     })
 }
 
-fn findings(idle: &Times, loaded: &Times, per_second: f64) -> Findings {
+fn findings(idle_beats: &Beats, loaded_beats: &Beats, per_second: f64) -> Findings {
     let mut findings = Findings::default();
-    let idle = findings.spread("idle_late_ms", "late when idle", idle);
-    let loaded = findings.spread("loaded_late_ms", "late under load", loaded);
+    let idle = findings.spread("idle_late_ms", "late when idle", &idle_beats.late);
+    let loaded = findings.spread("loaded_late_ms", "late under load", &loaded_beats.late);
     let factor = loaded.p99.as_secs_f64() / idle.p99.as_secs_f64();
     findings.factor("loaded_to_idle_p99", "under load to idle, by p99", factor);
+    for (key, label, beats) in [
+        ("idle_wait_for_core_share", "loop waited for a core, idle", idle_beats),
+        ("loaded_wait_for_core_share", "loop waited for a core, under load", loaded_beats),
+    ] {
+        if let Some(waited) = beats.waited {
+            findings.share(key, label, waited.as_secs_f64() / beats.length.as_secs_f64());
+        }
+    }
     findings.rate("answered_per_second", "answered under load", per_second);
     if let Some(slack) = timer_slack() {
         findings.time("timer_slack_ms", "timer slack of the kernel", slack);
@@ -80,15 +88,39 @@ fn findings(idle: &Times, loaded: &Times, per_second: f64) -> Findings {
     findings
 }
 
-async fn beat(length: Duration) -> Times {
+/// How the event loop has kept time.
+#[derive(Default)]
+struct Beats {
+    late: Times,
+    length: Duration,
+    /// How long its thread could have run and had no core; `None` where the system does not tell.
+    waited: Option<Duration>,
+}
+
+impl Beats {
+    fn add(&mut self, other: &Beats) {
+        self.late.extend(&other.late);
+        self.length += other.length;
+        self.waited = other.waited.map(|waited| self.waited.unwrap_or_default() + waited);
+    }
+}
+
+async fn beat(length: Duration) -> Beats {
     let mut late = Times::default();
-    let begin = Instant::now();
+    let (begin, before) = (Instant::now(), waited_for_core());
     while begin.elapsed() < length {
         let due = Instant::now() + BEAT;
         tokio::time::sleep_until(due.into()).await;
         late.add(due.elapsed());
     }
-    late
+    let waited = before.zip(waited_for_core()).map(|(before, after)| after.saturating_sub(before));
+    Beats { late, length: begin.elapsed(), waited }
+}
+
+/// How long this thread has waited for a core so far; Linux tells.
+fn waited_for_core() -> Option<Duration> {
+    let figures = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    figures.split_whitespace().nth(1)?.parse().ok().map(Duration::from_nanos)
 }
 
 /// Callers on the same loop, who ask again as soon as they are answered, until dropped.

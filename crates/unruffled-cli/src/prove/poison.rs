@@ -79,6 +79,9 @@ fn predict(runs: &AtomicU64, rows: &[&Input], _: &RunContext<'_>) -> Result<Vec<
     rows.iter().map(row).collect()
 }
 
+/// Makes a bad row of a number.
+type Poison = fn(u64) -> Input;
+
 /// What came of all batches of one kind.
 #[derive(Default)]
 struct Sum {
@@ -102,7 +105,7 @@ async fn measure(plan: &Plan, model: &Handle<Input, u64>, runs: &AtomicU64) -> O
     plan.steps(2 * positions);
     let mut random = plan.random(0);
     let (mut failing, mut panicking) = (Sum::default(), Sum::default());
-    let (bad, worse): (fn(u64) -> Input, fn(u64) -> Input) = (Input::Bad, Input::Worse);
+    let (bad, worse): (Poison, Poison) = (Input::Bad, Input::Worse);
     let kinds =
         [(&mut failing, bad, ErrorKind::ModelFailed), (&mut panicking, worse, ErrorKind::ModelCrashed)];
     for (sum, poison, kind) in kinds {
@@ -144,7 +147,7 @@ async fn batch(
     model: &Handle<Input, u64>,
     runs: &AtomicU64,
     at: u64,
-    poison: fn(u64) -> Input,
+    poison: Poison,
     kind: ErrorKind,
     sum: &mut Sum,
 ) -> Result<(), Broken> {

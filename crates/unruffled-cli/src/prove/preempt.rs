@@ -1,7 +1,7 @@
 //! `prove preempt`: somebody who waits goes before bulk work that has every core.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
@@ -43,6 +43,12 @@ struct World {
     bulk: Vec<Handle<u64, u64>>,
     interactive: Handle<(), ()>,
     rows: Arc<AtomicU64>,
+    /// How long bulk runs had been going on that were stopped for nothing to show.
+    thrown_away: Arc<Mutex<Times>>,
+}
+
+fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
+    times.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// How long interactive requests took, and where they were meanwhile.
@@ -74,10 +80,16 @@ struct Sum {
 
 fn run(plan: &Plan) -> Outcome {
     let engine = Engine::new();
+    let thrown_away = Arc::new(Mutex::new(Times::default()));
     let bulk = |name: &'static str| {
-        let model = Joint::new(|rows: &[&u64], ctx: &RunContext<'_>| {
-            work_watching(BULK_ROW * rows.len() as u32, LOOK, ctx)?;
-            Ok(rows.iter().map(|row| **row).collect())
+        let thrown_away = Arc::clone(&thrown_away);
+        let model = Joint::new(move |rows: &[&u64], ctx: &RunContext<'_>| {
+            let begin = Instant::now();
+            let done = work_watching(BULK_ROW * rows.len() as u32, LOOK, ctx);
+            if done.is_err() {
+                lock(&thrown_away).add(begin.elapsed());
+            }
+            done.map(|()| rows.iter().map(|row| **row).collect())
         });
         let options = PoolOptions::default().with_instances(2).with_max_batch(BULK_ROWS);
         engine.wrap_model(model).options(options).name(name).build()
@@ -91,9 +103,10 @@ fn run(plan: &Plan) -> Outcome {
         bulk: vec![bulk("bulk-a")?, bulk("bulk-b")?],
         interactive: engine.wrap_model(interactive).name("interactive").build()?,
         rows: Arc::default(),
+        thrown_away,
     };
     let rounds = plan.pick(4, 2);
-    let lengths = plan.pick([2_500, 1_250, 3_000], [1_200, 700, 1_500]).map(Duration::from_millis);
+    let lengths = plan.pick([2_200, 1_100, 2_700], [1_200, 700, 1_500]).map(Duration::from_millis);
     plan.steps(3 * rounds);
     let mut random = plan.random(0);
     let mut sum = Sum::default();
@@ -147,7 +160,11 @@ fn findings(world: &World, sum: &Sum) -> Findings {
     findings.share("bulk_lost", "lost by bulk", lost);
     let used = INTERACTIVE.as_secs_f64() * sum.beside.times.len() as f64;
     let used = used / (sum.together.as_secs_f64() * cores() as f64);
-    findings.share("interactive_of_cores", "of it used by interactive", used);
+    findings.share("interactive_of_cores", "of all cores, used by interactive", used);
+    let thrown_away = lock(&world.thrown_away);
+    let wasted = thrown_away.total().as_secs_f64() / (sum.together.as_secs_f64() * cores() as f64);
+    findings.share("thrown_away_of_cores", "of all cores, used by runs broken off", wasted);
+    findings.spread("thrown_away_ms", "runs broken off after", &thrown_away);
     let preempted: u64 = world.bulk.iter().map(|bulk| bulk.metrics().preempted).sum();
     findings.count("preempted_runs", "bulk runs pre-empted", preempted);
     findings.require(factor <= FACTOR, || {

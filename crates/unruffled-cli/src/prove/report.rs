@@ -90,6 +90,10 @@ impl Times {
         self.0.extend_from_slice(&others.0);
     }
 
+    pub(super) fn total(&self) -> Duration {
+        self.0.iter().sum()
+    }
+
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -215,7 +219,7 @@ fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at) % 3 == 0 {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

@@ -105,7 +105,7 @@ async fn burst(model: &Handle<Key, Found>, random: &mut fastrand::Rng, sum: &mut
         let outcome = request.await;
         match outcome {
             Ok(found) if found.number != at as u64 => {
-                sum.wrong.push(format!("key {at} got another's answer"))
+                sum.wrong.push(format!("key {at} got another's answer"));
             }
             Ok(_) if at == last => {
                 sum.newest += 1;
