@@ -7,13 +7,14 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use unruffled_model::{
-    CancelToken, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId, RunContext,
-    SharedModel,
+    CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
+    RunContext, SharedModel,
 };
 
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
-use crate::handle::Handle;
+use crate::group::Group;
+use crate::handle::{Handle, Request};
 use crate::instance;
 use crate::load::Loading;
 use crate::metrics::Metrics;
@@ -22,6 +23,7 @@ use crate::recorder::Explanation;
 use crate::registry::{Member, Registry};
 use crate::thread::{self, Intent};
 use crate::timer::{Alarm, Timer};
+use crate::watchdog::{LoopWatch, WatchOptions};
 
 /// How long a run that was cancelled is waited for.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
@@ -96,6 +98,31 @@ impl Engine {
         self.wrap_model(FnModel::interruptible(function))
     }
 
+    /// As [`wrap`](Self::wrap), for a function that gives several outputs for one input, as they come, and stops when
+    /// nobody wants more: ask with [`Request::outputs`](crate::Request::outputs).
+    ///
+    /// ```
+    /// # use unruffled_engine::Engine;
+    /// use unruffled_model::{Emitter, RunContext};
+    ///
+    /// # fn example() -> Result<(), unruffled_engine::Error> {
+    /// let words = Engine::new()
+    ///     .wrap_streaming(|text: &String, out: &mut Emitter<'_, String>, _: &RunContext<'_>| {
+    ///         text.split(' ').try_for_each(|word| out.emit(word.to_owned()))
+    ///     })
+    ///     .build()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wrap_streaming<I, O, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: Fn(&I, &mut Emitter<'_, O>, &RunContext<'_>) -> Result<(), ModelError> + Send + Sync + 'static,
+    {
+        self.wrap_model(FnModel::streaming(function))
+    }
+
     /// As [`wrap`](Self::wrap), for a model of any kind.
     pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
         let name = model.info().backend.clone();
@@ -148,6 +175,34 @@ impl Engine {
         self.0.registry.get(name)
     }
 
+    /// Several requests under one scope, to one model or to several with the same inputs and outputs: all are run, or all that
+    /// still run are stopped at the first failure.
+    ///
+    /// ```
+    /// # use unruffled_engine::Engine;
+    /// # async fn example() -> Result<(), unruffled_engine::Error> {
+    /// let engine = Engine::new();
+    /// let parse = engine.wrap_fallible(|text: &str| text.parse::<u32>()).build()?;
+    /// let report = engine.group(["1", "two", "3"].map(|text| parse.infer(text))).run_all().await;
+    /// for (at, error) in report.failures() {
+    ///     println!("the {at}th could not be read: {error}");
+    /// }
+    /// assert_eq!(report.outcomes()[2].as_ref().map(|response| response.output).ok(), Some(3));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn group<'a, I: Send + 'static, O: Send + 'static>(
+        &self,
+        requests: impl IntoIterator<Item = Request<'a, I, O>>,
+    ) -> Group<O> {
+        self.empty_group().add_all(requests)
+    }
+
+    /// A scope without requests, to which those of any models may be added that give the same type of output.
+    pub fn empty_group<O: Send + 'static>(&self) -> Group<O> {
+        Group::new(self.0.environment.timer.clone())
+    }
+
     /// Whether every named model can answer, none is being loaded, and the engine is not shutting down.
     pub fn is_ready(&self) -> bool {
         self.0.registry.is_ready()
@@ -177,6 +232,31 @@ impl Engine {
     /// Requests that the caller did not name have numbers that are each model's own: ask its [`Handle::explain`].
     pub fn explain(&self, id: &RequestId) -> Option<Explanation> {
         self.0.registry.running().into_iter().find_map(|member| member.explain(id))
+    }
+
+    /// Watches an event loop: how late it is, and who blocks it. The loop may be of any kind; it need not use the engine.
+    ///
+    /// ```
+    /// use unruffled_engine::{Engine, WatchOptions};
+    ///
+    /// # async fn draw() {}
+    /// # fn parse(_: &str) {}
+    /// # async fn example() {
+    /// let engine = Engine::new();
+    /// let watch = engine.watch_loop("window", WatchOptions::default());
+    /// tokio::spawn(watch.heartbeat());
+    /// tokio::spawn(watch.task("draw", draw()));
+    /// {
+    ///     let _section = watch.section("parse the settings");
+    ///     parse("...");
+    /// }
+    /// println!("{}", watch.report());
+    /// # }
+    /// ```
+    ///
+    /// The watch uses the engine's timer thread and outlives the engine.
+    pub fn watch_loop(&self, name: impl Into<Name>, options: WatchOptions) -> LoopWatch {
+        LoopWatch::new(&self.0.environment.timer, name.into(), options)
     }
 
     /// Takes a model out of the engine: new requests are refused at once, those accepted have `grace` to finish, and

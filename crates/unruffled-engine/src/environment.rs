@@ -54,7 +54,7 @@ pub(crate) struct Environment {
 
 impl Environment {
     pub(crate) fn new(timer: Timer, options: EngineOptions) -> Self {
-        let arbiter = Arbiter::new(timer.now(), options.cores, options.ageing);
+        let arbiter = Arbiter::new(timer.clone(), options.cores, options.ageing);
         Self { timer, arbiter, options }
     }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::{Future, IntoFuture};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 
 use unruffled_model::{Caller, ModelInfo, Name, Priority, RequestContext, RequestId, TraceContext};
@@ -53,7 +53,7 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
     /// # }
     /// ```
     pub fn infer(&self, input: I) -> Request<'_, I, O> {
-        Request { pool: self.pool(), input, options: RequestOptions::default() }
+        Request { handle: self, input, options: RequestOptions::default() }
     }
 
     /// The name of the model.
@@ -97,7 +97,7 @@ impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Handle<I, O> {
 /// A request on its way to a model: awaiting it sends it.
 #[must_use = "a request is sent when it is awaited or submitted"]
 pub struct Request<'a, I: Send + 'static, O: Send + 'static> {
-    pool: &'a Arc<Pool<I, O>>,
+    handle: &'a Handle<I, O>,
     input: I,
     options: RequestOptions,
 }
@@ -112,7 +112,7 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
     /// Gives up so long after now.
     pub fn timeout(self, timeout: Duration) -> Self {
         // A timeout beyond what the clock can count is none.
-        match self.pool.now().checked_add(timeout) {
+        match self.handle.pool().now().checked_add(timeout) {
             Some(deadline) => self.deadline(deadline),
             None => self,
         }
@@ -170,16 +170,13 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
     /// Takes microseconds: the check of the input and a place in the queue, or the run itself if it is that cheap
     /// ([`Inline`](crate::Inline)). Needs no runtime.
     pub fn submit(self) -> Infer<I, O> {
-        Infer::send(
-            self.pool,
-            self.pool.now(),
-            Demand { input: self.input, options: self.options, outlet: None },
-        )
+        let pool = self.handle.pool();
+        Infer::send(pool, pool.now(), Demand { input: self.input, options: self.options, outlet: None })
     }
 
     /// What it is made of.
-    pub(crate) fn into_parts(self) -> (Arc<Pool<I, O>>, I, RequestOptions) {
-        (Arc::clone(self.pool), self.input, self.options)
+    pub(crate) fn into_parts(self) -> (Handle<I, O>, I, RequestOptions) {
+        (self.handle.clone(), self.input, self.options)
     }
 }
 
@@ -255,12 +252,18 @@ impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
         }
     }
 
-    /// What there is to wait for until nothing of the request goes on, also after its answer.
-    pub(crate) fn end(&self) -> Stopped {
-        match &self.state {
-            State::Waiting(_, ticket) => Stopped(ticket.run()),
-            State::Refused(_) | State::Done => Stopped(None),
-        }
+    /// As polling, for a caller that also waits until nothing of the request goes on any more.
+    pub(crate) fn poll_with_end(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<(Result<Response<O>, Error>, Stopped)> {
+        // Asked for while the request is still known, but after its answer: before that, it may be in no run yet.
+        let ticket = match &self.state {
+            State::Waiting(_, ticket) => Some(Arc::clone(ticket)),
+            State::Refused(_) | State::Done => None,
+        };
+        let answer = std::task::ready!(Pin::new(self).poll(cx));
+        Poll::Ready((answer, Stopped(ticket.and_then(|ticket| ticket.run()))))
     }
 
     /// As polling, for a caller that takes several outputs.
@@ -286,7 +289,10 @@ impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
             let Response { output, id, timings } = outcome?;
             match output {
                 Some(output) => Ok(Response { output, id, timings }),
-                None => Err(Error::new(ErrorKind::ModelFailed, "ended without an output")),
+                None => Err(Error::new(
+                    ErrorKind::ModelFailed,
+                    "ended without an output; if it gives several, ask with `outputs`",
+                )),
             }
         })
     }
@@ -354,6 +360,14 @@ impl fmt::Debug for Canceller {
 /// Dropping it loses nothing.
 #[must_use = "futures do nothing unless awaited"]
 pub struct Stopped(Option<Arc<Run>>);
+
+impl Stopped {
+    /// Whether nothing of the request goes on any more.
+    pub(crate) fn is_over(&self) -> bool {
+        let mut cx = Context::from_waker(Waker::noop());
+        self.0.as_ref().is_none_or(|run| run.poll_ended(&mut cx).is_ready())
+    }
+}
 
 impl Future for Stopped {
     type Output = ();

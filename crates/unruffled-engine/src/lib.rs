@@ -32,6 +32,8 @@ mod recorder;
 mod thread;
 mod timer;
 
+mod urgency;
+
 mod queue;
 mod reply;
 
@@ -45,20 +47,33 @@ mod instance;
 
 mod handle;
 
+mod group;
+mod outputs;
+mod stream;
+
 mod registry;
 
 mod load;
 
+mod watchdog;
+
 mod engine;
+
+#[cfg(test)]
+mod simulation;
 
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
+pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use outputs::Outputs;
 pub use pool::{Inline, PoolOptions, PoolStatus, Preemption, ThreadPriority};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
+pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use unruffled_model::{Caller, Priority, RequestContext, RequestId, TraceContext};
+pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};

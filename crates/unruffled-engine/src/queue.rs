@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use unruffled_model::{Caller, Footprint, Priority};
 
+use crate::urgency::Rank;
+
 /// A request without a deadline is ordered as if it were due so long after its arrival, so that requests with later
 /// deadlines cannot starve it.
 const PATIENCE: Duration = Duration::from_secs(1);
@@ -126,6 +128,10 @@ pub(crate) struct Taken<T> {
 pub(crate) struct Ahead {
     pub(crate) requests: usize,
     pub(crate) rows: usize,
+    /// Those of the same class and caller among them.
+    pub(crate) own: usize,
+    /// The rows of all others.
+    pub(crate) others_rows: usize,
 }
 
 /// Requests in the order in which they are to run: by class, fairly between the callers of a class, and by due time.
@@ -174,7 +180,8 @@ impl<T> Line<T> {
     /// The entries before this place, and about how many rows they have.
     fn ahead_of(&self, key: &Key) -> Ahead {
         let requests = self.entries.partition_point(|entry| entry.key < *key);
-        Ahead { requests, rows: (self.rows * requests).div_ceil(self.entries.len().max(1)) }
+        let rows = (self.rows * requests).div_ceil(self.entries.len().max(1));
+        Ahead { requests, rows, own: requests, others_rows: 0 }
     }
 }
 
@@ -314,7 +321,7 @@ impl<T> Queue<T> {
         let line = lane.line_of(caller)?;
         let at = lane.lines[line].entries.binary_search_by(|known| known.key.cmp(key)).ok()?;
         let entry = lane.remove(line, at)?;
-        self.count_out(&entry);
+        self.forget(&entry.footprint);
         Some(entry.item)
     }
 
@@ -341,7 +348,20 @@ impl<T> Queue<T> {
             ahead.requests += share.requests;
             ahead.rows += share.rows;
         }
+        ahead.own = mine.requests;
+        ahead.others_rows = ahead.rows - mine.rows;
         ahead
+    }
+
+    /// Deadlines and rows of the requests of one caller and class, in order.
+    pub(crate) fn line_of(
+        &self,
+        class: Priority,
+        caller: Option<&Caller>,
+    ) -> impl Iterator<Item = (usize, Option<Instant>)> {
+        let lane = &self.lanes[class as usize];
+        let entries = lane.line_of(caller).into_iter().flat_map(|at| &lane.lines[at].entries);
+        entries.map(|entry| (entry.footprint.rows, entry.deadline))
     }
 
     /// Which lane gives the next batch, and whether it does because it was passed over for too long.
@@ -357,14 +377,14 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How urgent the next batch is: its class, and when its first request is due. A class that was passed over for too
-    /// long counts as the most urgent.
-    pub(crate) fn urgency(&mut self, now: Instant) -> Option<(Priority, Instant)> {
+    /// How urgent the next batch is, whether because of its class or because that was passed over for too long, and when its
+    /// first request is due.
+    pub(crate) fn urgency(&mut self, now: Instant) -> Option<(Rank, Instant)> {
         let (lane, aged) = self.next_lane(now)?;
         self.lanes[lane].rewind();
         let (line, at) = self.lanes[lane].next(None)?;
         let key = self.lanes[lane].lines[line].entries[at].key;
-        Some((if aged { Priority::Interactive } else { key.class }, key.due))
+        Some((if aged { Rank::Aged } else { Rank::Class(key.class) }, key.due))
     }
 
     /// Takes out the most urgent request, and after it those that may share its run, in order, as far as the rule allows.
@@ -373,40 +393,55 @@ impl<T> Queue<T> {
     /// overtake it for ever.
     pub(crate) fn take(&mut self, now: Instant, rule: &impl Rule) -> Taken<T> {
         let mut taken = Taken { batch: Vec::new(), hopeless: Vec::new() };
-        let Some((first_lane, _)) = self.next_lane(now) else {
+        let Some((first, entry)) = self.take_head(now, rule, &mut taken.hopeless) else {
+            self.count_out(&taken);
             return taken;
         };
-        self.lanes.iter_mut().for_each(Lane::rewind);
-        let (mut draft, mut company): (Option<Draft>, _) = (None, None);
-        let others = (0..self.lanes.len()).filter(|lane| *lane != first_lane);
-        for lane in std::iter::once(first_lane).chain(others) {
+        let company = Some((entry.footprint.bucket, entry.cohort));
+        let mut draft = Draft::with(None, &entry);
+        taken.batch.push(entry);
+        let others = (0..self.lanes.len()).filter(|lane| *lane != first);
+        for lane in std::iter::once(first).chain(others) {
             while let Some((line, at)) = self.lanes[lane].next(company) {
                 let entry = &self.lanes[lane].lines[line].entries[at];
                 if rule.is_hopeless(Draft::with(None, entry)) {
-                    if let Some(entry) = self.lanes[lane].remove(line, at) {
-                        self.count_out(&entry);
-                        taken.hopeless.push(entry);
-                    }
+                    taken.hopeless.extend(self.lanes[lane].remove(line, at));
                     continue;
                 }
-                let grown = Draft::with(draft, entry);
-                if draft.is_some() && !rule.allows(grown) {
+                let grown = Draft::with(Some(draft), entry);
+                if !rule.allows(grown) {
+                    self.count_out(&taken);
                     return taken;
                 }
-                if draft.is_none() {
-                    company = Some((entry.footprint.bucket, entry.cohort));
-                }
-                draft = Some(grown);
-                if let Some(entry) = self.lanes[lane].take(line, at) {
-                    self.count_out(&entry);
-                    taken.batch.push(entry);
-                }
-                if taken.batch.len() == 1 && self.lanes[lane].passed_over_since.is_some() {
-                    self.lanes[lane].passed_over_since = Some(now);
-                }
+                draft = grown;
+                taken.batch.extend(self.lanes[lane].take(line, at));
             }
         }
+        self.count_out(&taken);
         taken
+    }
+
+    /// Takes out the one that goes next, and tells its lane.
+    fn take_head(
+        &mut self,
+        now: Instant,
+        rule: &impl Rule,
+        hopeless: &mut Vec<Entry<T>>,
+    ) -> Option<(usize, Entry<T>)> {
+        self.lanes.iter_mut().for_each(Lane::rewind);
+        // Whose turn it is may depend on those that are given up.
+        loop {
+            let (at, _) = self.next_lane(now)?;
+            let lane = &mut self.lanes[at];
+            let (line, entry) = lane.next(None)?;
+            if rule.is_hopeless(Draft::with(None, &lane.lines[line].entries[entry])) {
+                hopeless.extend(lane.remove(line, entry));
+                continue;
+            }
+            let head = lane.take(line, entry)?;
+            lane.passed_over_since = lane.passed_over_since.map(|_| now);
+            return Some((at, head));
+        }
     }
 
     /// Takes everything out.
@@ -417,10 +452,16 @@ impl<T> Queue<T> {
         lines.flat_map(|line| line.entries).map(|entry| entry.item)
     }
 
-    fn count_out(&mut self, entry: &Entry<T>) {
+    fn count_out(&mut self, taken: &Taken<T>) {
+        for entry in taken.batch.iter().chain(&taken.hopeless) {
+            self.forget(&entry.footprint);
+        }
+    }
+
+    fn forget(&mut self, footprint: &Footprint) {
         self.len -= 1;
-        self.rows -= entry.footprint.rows;
-        self.bytes -= entry.footprint.bytes;
+        self.rows -= footprint.rows;
+        self.bytes -= footprint.bytes;
     }
 }
 
@@ -530,11 +571,15 @@ mod tests {
             scene.push(Priority::Normal, Some(&other), item);
         }
         scene.push(Priority::Interactive, None, 105);
-        let ahead = |class, caller| scene.0.ahead_of(&Key::new(class, None, scene.1, 200), caller);
-        assert_eq!(ahead(Priority::Interactive, None), Ahead { requests: 1, rows: 1 });
-        assert_eq!(ahead(Priority::Normal, Some(&other)), Ahead { requests: 101, rows: 101 });
-        assert_eq!(ahead(Priority::Normal, Some(&own)), Ahead { requests: 9, rows: 9 }, "a fair share of it");
-        assert_eq!(ahead(Priority::Bulk, None), Ahead { requests: 106, rows: 106 });
+        let ahead = |class, caller| {
+            let Ahead { requests, rows, own, others_rows } =
+                scene.0.ahead_of(&Key::new(class, None, scene.1, 200), caller);
+            (requests, rows, own, others_rows)
+        };
+        assert_eq!(ahead(Priority::Interactive, None), (1, 1, 1, 0));
+        assert_eq!(ahead(Priority::Normal, Some(&other)), (101, 101, 100, 1));
+        assert_eq!(ahead(Priority::Normal, Some(&own)), (9, 9, 0, 9), "a fair share of it");
+        assert_eq!(ahead(Priority::Bulk, None), (106, 106, 5, 101));
     }
 
     #[test]

@@ -12,6 +12,8 @@ pub(crate) struct RequestOptions {
     pub(crate) context: Option<RequestContext>,
     pub(crate) named: bool,
     pub(crate) supersede: Option<Name>,
+    /// Whether it comes again when the queue is full, which is no refusal then.
+    pub(crate) patient: bool,
 }
 
 impl RequestOptions {

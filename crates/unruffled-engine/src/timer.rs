@@ -85,23 +85,28 @@ impl Timer {
         Self(Arc::new(Stopper(Arc::new(shared))))
     }
 
+    /// Has time pass until an alarm is due, but not beyond `target`, and fires it. False: none was due, and it is `target`.
+    #[cfg(test)]
+    pub(crate) fn advance(&self, target: Instant) -> bool {
+        let shared = &self.0.0;
+        let manual = shared.manual.as_ref().expect("a manual timer");
+        let mut alarms = shared.alarms.lock();
+        let due = alarms.due.first().map(|(at, _)| *at).filter(|at| *at <= target);
+        let now = {
+            let mut now = manual.lock();
+            *now = due.unwrap_or(target).max(*now);
+            *now
+        };
+        if due.is_some() {
+            Shared::fire_first(&mut alarms, now);
+        }
+        due.is_some()
+    }
+
     /// Has time pass, and fires what is due by then, each alarm at its own time.
     #[cfg(test)]
     pub(crate) fn advance_to(&self, target: Instant) {
-        let shared = &self.0.0;
-        let manual = shared.manual.as_ref().expect("a manual timer");
-        loop {
-            let mut alarms = shared.alarms.lock();
-            let Some(&(at, _)) = alarms.due.first().filter(|(at, _)| *at <= target) else { break };
-            let now = {
-                let mut now = manual.lock();
-                *now = at.max(*now);
-                *now
-            };
-            Shared::fire_first(&mut alarms, now);
-        }
-        let mut now = manual.lock();
-        *now = target.max(*now);
+        while self.advance(target) {}
     }
 
     /// What time it is.

@@ -198,7 +198,7 @@ impl<O> Emitter<'_, O> {
     /// `Cancelled` when nobody wants any more; `InvalidInput` if the caller asked for one answer.
     pub fn emit(&mut self, output: O) -> Result<(), ModelError> {
         let Some(sink) = &mut self.sink else {
-            return Err(ModelError::invalid_input("gives several outputs: ask for them as a stream"));
+            return Err(ModelError::invalid_input("gives several outputs: ask for them with `outputs`"));
         };
         *self.spent = true;
         sink.send(output)

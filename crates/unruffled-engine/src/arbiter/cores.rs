@@ -2,11 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use unruffled_model::Priority;
-
-use super::urgency::Urgency;
 use crate::reply::Run;
 use crate::sync::Arc;
+use crate::urgency::Urgency;
 
 /// A run that takes longer than this, and than several times what it was expected to take, is written off: a model that is
 /// stuck costs its instance, not the engine's cores.
@@ -14,9 +12,6 @@ const OVERDUE: Duration = Duration::from_secs(1);
 
 /// Several times.
 const OVERDUE_FACTOR: u32 = 4;
-
-/// A bulk run that is expected to end so soon is left alone.
-const ALMOST_DONE: Duration = Duration::from_millis(1);
 
 /// One run that holds cores.
 struct Running {
@@ -127,9 +122,8 @@ impl Cores {
     }
 
     /// A bulk run to be stopped, because something interactive waits for a core. To be called until there is none.
-    pub(crate) fn victim(&mut self, now: Instant) -> Option<Arc<Run>> {
-        let urgent =
-            self.waiting.iter().filter(|waiting| waiting.urgency.class() == Some(Priority::Interactive));
+    pub(crate) fn victim(&self) -> Option<Arc<Run>> {
+        let urgent = self.waiting.iter().filter(|waiting| waiting.urgency.is_interactive());
         let yielding = self.running.iter().filter(|running| {
             running.cores > 0 && running.victim.as_ref().is_some_and(|victim| victim.run.is_yielding())
         });
@@ -137,10 +131,7 @@ impl Cores {
             return None;
         }
         let victims = self.running.iter().filter_map(|running| running.victim.as_ref());
-        let stoppable = victims.filter(|victim| {
-            let almost_done = victim.expected_end.is_some_and(|end| end > now && end - now <= ALMOST_DONE);
-            !almost_done && !victim.run.cancel_token().is_cancelled()
-        });
+        let stoppable = victims.filter(|victim| !victim.run.cancel_token().is_cancelled());
         // The one that has the most left to do.
         stoppable.max_by_key(|victim| victim.expected_end).map(|victim| Arc::clone(&victim.run))
     }

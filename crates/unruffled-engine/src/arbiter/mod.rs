@@ -1,8 +1,6 @@
 //! One budget of cores for all models of an engine: ten models with two instances each do not thrash two cores, and
 //! interactive work goes before bulk work of any model.
 
-mod urgency;
-
 mod cores;
 
 use std::time::{Duration, Instant};
@@ -10,16 +8,18 @@ use std::time::{Duration, Instant};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use cores::{Cores, Grant};
-pub(crate) use urgency::Urgency;
 
 use crate::reply::Run;
 use crate::sync::Arc;
+use crate::timer::Timer;
+use crate::urgency::Urgency;
 
 /// Hands out cores to instance threads, which block until they get one.
 ///
 /// A core is asked for before a batch is taken out of its queue, so that the batch goes on growing meanwhile and what is
 /// most urgent by then goes first.
 pub(crate) struct Arbiter {
+    timer: Timer,
     epoch: Instant,
     total: usize,
     state: Mutex<State>,
@@ -40,9 +40,10 @@ pub(crate) struct Permit {
 }
 
 impl Arbiter {
-    pub(crate) fn new(epoch: Instant, cores: usize, ageing: Duration) -> Arc<Self> {
-        let state = State { cores: Cores::new(cores, ageing), granted: Vec::new() };
-        Arc::new(Self { epoch, total: cores, state: Mutex::new(state), changed: Condvar::new() })
+    pub(crate) fn new(timer: Timer, cores: usize, ageing: Duration) -> Arc<Self> {
+        let (epoch, changed) = (timer.now(), Condvar::new());
+        let state = Mutex::new(State { cores: Cores::new(cores, ageing), granted: Vec::new() });
+        Arc::new(Self { timer, epoch, total: cores, state, changed })
     }
 
     /// Since when due times are counted.
@@ -73,7 +74,8 @@ impl Arbiter {
         }
     }
 
-    /// Picks up what was granted under this number.
+    /// Picks up what was granted under this number, for a world without threads.
+    #[cfg(test)]
     pub(crate) fn claim(self: &Arc<Self>, id: u64) -> Option<Permit> {
         self.claim_from(&mut self.state.lock(), id)
     }
@@ -95,7 +97,7 @@ impl Arbiter {
 
     /// Blocks until there are cores, or until there is nothing to use them for.
     pub(crate) fn acquire(self: &Arc<Self>, urgency: &Arc<Urgency>, wants: usize) -> Option<Permit> {
-        let id = match self.ask(Instant::now(), urgency, wants) {
+        let id = match self.ask(self.timer.now(), urgency, wants) {
             Ok(permit) => return Some(permit),
             Err(id) => id,
         };
@@ -109,7 +111,7 @@ impl Arbiter {
                 self.leave(id);
                 return None;
             }
-            let now = Instant::now();
+            let now = self.timer.now();
             match state.cores.write_off(now) {
                 // What was written off is granted to whoever is next, who may be another.
                 next if state.cores.has_free() => {
@@ -150,7 +152,7 @@ impl Arbiter {
         if anybody {
             self.changed.notify_all();
         }
-        while let Some(run) = state.cores.victim(now) {
+        while let Some(run) = state.cores.victim() {
             // The model's hooks run without the lock.
             MutexGuard::unlocked(&mut state, || run.preempt());
         }
@@ -177,24 +179,14 @@ impl Permit {
             self.arbiter.settle(state, now);
         }
     }
-
-    /// Gives them back at this time, rather than when dropped.
-    pub(crate) fn release(self, now: Instant) {
-        self.give_back(now);
-        std::mem::forget(self);
-    }
-
-    fn give_back(&self, now: Instant) {
-        let mut state = self.arbiter.state.lock();
-        state.cores.release(self.grant.id);
-        if state.cores.is_contended() {
-            self.arbiter.settle(state, now);
-        }
-    }
 }
 
 impl Drop for Permit {
     fn drop(&mut self) {
-        self.give_back(Instant::now());
+        let mut state = self.arbiter.state.lock();
+        state.cores.release(self.grant.id);
+        if state.cores.is_contended() {
+            self.arbiter.settle(state, self.arbiter.timer.now());
+        }
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tracing::Span;
 use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
-use super::forecast::Prospect;
+use super::forecast::{Place as LinePlace, Prospect};
 use super::{Phase, Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::queue::{Ahead, Entry, Full, Key};
@@ -34,9 +34,17 @@ pub(crate) struct Outlet<O> {
 /// A request that was not taken in, and what it brought.
 pub(crate) struct Refusal<I> {
     pub(crate) error: Error,
-    /// Given back when the queue is full, for another try.
+    /// Given back when the queue is full and another try makes sense once there is room.
     pub(crate) input: Option<I>,
+    /// How much room that takes.
+    pub(crate) bytes: usize,
 }
+
+/// What a refused request brought and nobody gets back: dropping it runs the callers' code.
+type Unwanted<I, O> = (Option<I>, Option<Outlet<O>>);
+
+/// How a request came in, or did not.
+type Entered<I, O> = Result<Arc<Ticket<O>>, (Refusal<I>, Unwanted<I, O>)>;
 
 /// A request that has been checked and weighed.
 pub(super) struct Candidate<I, O> {
@@ -114,7 +122,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             .into_iter()
             .map(|candidate| match candidate {
                 Ok(candidate) => self.enter(&mut state, now, candidate, &mut aftermath),
-                Err(refusal) => Err((refusal, None)),
+                Err(refusal) => Err((refusal, (None, None))),
             })
             .collect();
         drop(state);
@@ -126,13 +134,18 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
         let refuse = |error| {
             self.meter.refused(Error::kind(&error));
-            Refusal { error, input: None }
+            Refusal { error, input: None, bytes: 0 }
         };
         let admitted = self.model.admit(&demand.input);
         let mut footprint =
             admitted.map_err(|error| refuse(Error::from_model(error).of_model(&self.name)))?;
         // So that sums over the queue cannot overflow.
         footprint.rows = footprint.rows.min(u32::MAX as usize);
+        let (bytes, most) = (footprint.bytes, self.options.queue.bytes);
+        if bytes > most {
+            let message = format!("the input has {bytes} bytes; the queue takes {most} at most");
+            return Err(refuse(self.error(ErrorKind::InvalidInput, message)));
+        }
         let arrival = self.arrivals.fetch_add(1, Ordering::Relaxed);
         let context = match &demand.options {
             RequestOptions { context: Some(context), named: true, .. } => context.clone(),
@@ -156,12 +169,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
         candidate: Candidate<I, O>,
         aftermath: &mut Aftermath<I, O>,
-    ) -> Result<Arc<Ticket<O>>, (Refusal<I>, Option<Outlet<O>>)> {
+    ) -> Entered<I, O> {
         let Candidate { key, footprint, context, demand } = candidate;
         let Demand { input, options, outlet } = demand;
         if let Err(error) = self.is_open(state) {
             self.meter.refused(error.kind());
-            return Err((Refusal { error, input: Some(input) }, outlet));
+            return Err((Refusal { error, input: None, bytes: 0 }, (Some(input), outlet)));
+        }
+        if options.patient && self.is_full(state, &footprint) {
+            let error = self.error(ErrorKind::Overloaded, "the queue is full");
+            return Err((Refusal { error, input: Some(input), bytes: footprint.bytes }, (None, outlet)));
         }
         if let Some(older) = options.supersede.as_ref().and_then(|key| state.newest.remove(key)) {
             self.meter.superseded();
@@ -169,9 +186,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.end_early(state, now, &older, &error, aftermath);
         }
         let (arrival, prospect) = self.look_ahead(state, now, &key, &footprint, &context);
-        let allowed =
-            self.has_room(state, &footprint).and_then(|()| self.is_feasible(now, &context, prospect));
-        if let Err(error) = allowed {
+        let room = self.has_room(state, &footprint);
+        if let Err(error) = room.and_then(|()| self.is_feasible(now, &context, prospect)) {
             self.meter.refused(error.kind());
             if self.recorder.is_on() {
                 aftermath.endings.push(Ending {
@@ -184,7 +200,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                     outcome: Err(error.clone()),
                 });
             }
-            return Err((Refusal { error, input: Some(input) }, outlet));
+            let (again, unwanted) =
+                if self.is_full(state, &footprint) { (Some(input), None) } else { (None, Some(input)) };
+            return Err((Refusal { error, input: again, bytes: footprint.bytes }, (unwanted, outlet)));
         }
         self.meter.accepted();
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
@@ -211,7 +229,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             Some(slot) => aftermath.calls.push(slot),
             None if key.class() == Priority::Interactive => {
                 aftermath.look_again = true;
-                aftermath.victim = self.victim(state, now);
+                aftermath.victim = self.victim(state);
             }
             None => {}
         }
@@ -299,18 +317,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
     }
 
+    /// Whether there is no room now, but may be later.
+    fn is_full(&self, state: &State<I, O>, footprint: &Footprint) -> bool {
+        footprint.bytes <= self.options.queue.bytes && state.queue.has_room(footprint).is_err()
+    }
+
     fn has_room(&self, state: &State<I, O>, footprint: &Footprint) -> Result<(), Error> {
         let limits = self.options.queue;
         let message = match state.queue.has_room(footprint) {
             Ok(()) => return Ok(()),
             Err(Full::Items) => format!("the queue is full: {} requests wait", limits.items),
-            Err(Full::Bytes) if footprint.bytes > limits.bytes => {
-                let message = format!(
-                    "the input has {} bytes; the queue takes {} at most",
-                    footprint.bytes, limits.bytes
-                );
-                return Err(self.error(ErrorKind::InvalidInput, message));
-            }
             Err(Full::Bytes) => {
                 let (held, most) = (state.queue.bytes(), limits.bytes);
                 format!("the queue is full: it holds {held} of {most} bytes")
@@ -330,78 +346,86 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// What stands before a request that comes in, and what that means for it. Only a deadline makes anybody ask.
     fn look_ahead(
         &self,
-        state: &State<I, O>,
+        state: &mut State<I, O>,
         now: Instant,
         key: &Key,
         footprint: &Footprint,
         context: &RequestContext,
-    ) -> (Arrival, Prospect) {
-        let ahead = match (state.queue.is_empty(), context.deadline()) {
-            (false, Some(_)) => state.queue.ahead_of(key, context.caller()),
-            (_, None) => Ahead { requests: state.queue.len(), rows: state.queue.rows() },
-            (true, Some(_)) => Ahead::default(),
-        };
+    ) -> (Arrival, Option<Prospect>) {
         let mut arrival = Arrival {
             at: now,
-            ahead_requests: ahead.requests,
-            ahead_rows: ahead.rows,
+            ahead_requests: state.queue.len(),
+            ahead_rows: state.queue.rows(),
             running: 0,
             predicted_wait: None,
             predicted_run: None,
         };
-        if context.deadline().is_none() {
-            return (arrival, Prospect::default());
-        }
-        let ends = self.running.iter().filter_map(|slot| {
-            let running = slot.lock();
-            running.as_ref().map(|running| running.expected_end)
-        });
-        let (mut count, mut first) = (0, None::<Duration>);
-        for end in ends {
-            count += 1;
-            let left = end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
-            first = Some(first.map_or(left, |known| known.min(left)));
-        }
+        let Some(deadline) = context.deadline() else { return (arrival, None) };
+        state.rate.observe(now, footprint.rows);
+        let caller = context.caller();
+        let ahead = if state.queue.is_empty() { Ahead::default() } else { state.queue.ahead_of(key, caller) };
+        (arrival.ahead_requests, arrival.ahead_rows) = (ahead.requests, ahead.rows);
         // An instance that runs nothing is about to take something.
-        let free_in = first.filter(|_| count >= state.live).unwrap_or_default();
+        let mut free = vec![Duration::ZERO; state.live.clamp(1, self.environment.arbiter.total())];
+        for running in &self.running {
+            let running = running.lock();
+            let Some(running) = running.as_ref() else { continue };
+            let end = running.expected_end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+            if let Some(free) = free.get_mut(arrival.running) {
+                *free = end;
+            }
+            arrival.running += 1;
+        }
         let costs = self.costs.lock();
-        let instances = self.options.instances.min(self.environment.arbiter.total());
-        let prospect =
-            self.forecast(&costs, now).prospect(footprint.bucket, footprint.rows, ahead, instances, free_in);
-        arrival.running = count;
-        (arrival.predicted_wait, arrival.predicted_run) = (prospect.wait, prospect.run);
+        let line =
+            state.queue.line_of(key.class(), caller).map(|(rows, deadline)| LinePlace { rows, deadline });
+        let own = LinePlace { rows: footprint.rows, deadline: Some(deadline) };
+        let prospect = self.forecast(&costs, now).prospect(
+            footprint.bucket,
+            line,
+            (ahead.own, own),
+            ahead.others_rows,
+            &mut free,
+            &state.rate,
+        );
+        arrival.predicted_wait = prospect.map(|prospect| prospect.wait);
+        arrival.predicted_run = prospect.map(|prospect| prospect.run);
         (arrival, prospect)
     }
 
-    /// Refuses what cannot make its deadline, by what is ahead of it and what runs have cost.
-    fn is_feasible(&self, now: Instant, context: &RequestContext, prospect: Prospect) -> Result<(), Error> {
-        let (Some(deadline), Some(run)) = (context.deadline(), prospect.at_least) else { return Ok(()) };
+    /// Refuses what cannot make its deadline, or would keep others from making theirs, by what runs have cost.
+    fn is_feasible(
+        &self,
+        now: Instant,
+        context: &RequestContext,
+        prospect: Option<Prospect>,
+    ) -> Result<(), Error> {
+        let (Some(deadline), Some(prospect)) = (context.deadline(), prospect) else { return Ok(()) };
+        let Prospect { wait, run, at_least: Some(at_least), is_in_time } = prospect else { return Ok(()) };
         let left = deadline.saturating_duration_since(now);
-        if run > left {
+        if at_least > left {
             let message = format!("a run takes about {run:.1?} and {left:.1?} are left");
             return Err(self.late(&message));
         }
-        let wait = prospect.wait.unwrap_or_default();
-        if !wait.is_zero() && wait + prospect.shared_run.unwrap_or(run) > left {
-            let message = format!(
-                "about {wait:.1?} of work is ahead, a run takes about {run:.1?} and {left:.1?} are left; try again in about {wait:.0?}"
-            );
-            return Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)));
+        // Whatever is believed, an idle model tries: how else would it learn better?
+        if is_in_time || wait.is_zero() {
+            return Ok(());
         }
-        Ok(())
+        let message = format!(
+            "about {wait:.1?} of work is ahead, a run takes about {run:.1?} and {left:.1?} are left; try again in about {wait:.0?}"
+        );
+        Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)))
     }
 
     /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.
-    fn victim(&self, state: &State<I, O>, now: Instant) -> Option<Arc<Run>> {
+    fn victim(&self, state: &State<I, O>) -> Option<Arc<Run>> {
         let (mut yielding, mut latest) = (0, None);
         for slot in &self.running {
             let slot = slot.lock();
             let Some(running) = slot.as_ref() else { return None };
             if running.run.is_yielding() {
                 yielding += 1;
-            } else if running.may_yield
-                && running.expected_end.is_none_or(|end| end <= now || end - now > Duration::from_millis(1))
-                && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
+            } else if running.may_yield && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
             {
                 latest = Some((running.expected_end, Arc::clone(&running.run)));
             }
@@ -450,18 +474,22 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         next
     }
 
-    /// Ready once there is room in the queue, whoever takes it then.
-    pub(crate) fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready once there is room in the queue for an input of so many bytes, whoever takes it then, or there never will be.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         let mut state = self.state.lock();
-        let limits = self.options.queue;
-        let open = matches!(state.phase, Phase::Open) && state.broken.is_none();
-        if !open || (state.queue.len() < limits.items && state.queue.bytes() < limits.bytes) {
+        if self.is_open(&state).is_err() || state.queue.has_room(&Footprint::single(bytes)).is_ok() {
             return Poll::Ready(());
         }
         if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {
             state.wants_room.push(cx.waker().clone());
         }
         Poll::Pending
+    }
+
+    /// Somebody who wanted room has gone. Whose waker that was cannot be told: all others ask again.
+    pub(crate) fn forget_room(&self) {
+        let mut gone = Wakers::default();
+        gone.extend(self.state.lock().wants_room.drain(..));
     }
 
     pub(super) fn late(&self, message: &str) -> Error {

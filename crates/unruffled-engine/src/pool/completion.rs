@@ -50,7 +50,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(span);
         let took = now.saturating_duration_since(taken);
         let gave_way = run.is_yielding();
-        if failure.is_none() && !gave_way {
+        // How long outputs are taken one by one is their caller's doing, and says nothing of the model.
+        let is_paced = tickets[0].submission.stop.is_some();
+        if failure.is_none() && !gave_way && !is_paced {
             let bucket = tickets[0].footprint().bucket;
             let mut costs = self.costs.lock();
             costs.observe(bucket, rows, took, now);
@@ -169,9 +171,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.recorder.end(endings);
         }
         *self.running[slot].lock() = None;
-        if let Some(permit) = permit {
-            permit.release(now);
-        }
+        drop(permit);
         run.end(&mut aftermath.wakers);
         self.follow_up(now, aftermath);
         drop(unused);
@@ -203,12 +203,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             Verdict::Split(first) => *first,
             _ => left.len(),
         };
-        match verdict {
-            Verdict::GaveWay if !left.is_empty() => self.meter.preempted(),
-            Verdict::Innocent if !left.is_empty() => self.meter.extra_run(),
-            Verdict::Split(_) if !left.is_empty() => (0..2).for_each(|_| self.meter.extra_run()),
-            _ => {}
+        if matches!(verdict, Verdict::GaveWay) && !left.is_empty() {
+            self.meter.preempted();
         }
+        let mut extra_runs = [false; 2];
         let mut survivors = Vec::new();
         for (at, Leftover { ticket, input, sink }) in left.into_iter().enumerate() {
             if self.recorder.is_on() {
@@ -226,17 +224,21 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             if matches!(verdict, Verdict::GaveWay) {
                 waiting.ticket.count_preemption();
             }
+            let part = usize::from(at >= first);
+            extra_runs[part] = !matches!(verdict, Verdict::GaveWay);
             let ticket = &waiting.ticket;
             let entry = Entry {
                 key: *ticket.key(),
                 deadline: ticket.deadline(),
                 footprint: ticket.footprint(),
-                cohort: cohorts[usize::from(at >= first)],
+                cohort: cohorts[part],
                 caller: ticket.context().caller().cloned(),
                 item: waiting,
             };
             state.queue.push(now, entry);
         }
+        // A part of which all have gone meanwhile needs no run.
+        extra_runs.iter().filter(|needed| **needed).for_each(|_| self.meter.extra_run());
         if !state.queue.is_empty() {
             aftermath.calls.extend(state.seats.call());
         }

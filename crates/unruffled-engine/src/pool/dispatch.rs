@@ -52,6 +52,12 @@ impl<I, O> Work<I, O> {
         &self.span
     }
 
+    /// Whether it was told to let something more urgent go first.
+    #[cfg(test)]
+    pub(crate) fn is_yielding(&self) -> bool {
+        self.run.is_yielding()
+    }
+
     /// How many rows the batch has.
     pub(crate) fn rows(&self) -> u32 {
         u32::try_from(self.rows).unwrap_or(u32::MAX)
@@ -112,7 +118,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// Looks for work for a while, in the hope that it need not sleep.
     fn spin(&self) {
-        if self.options.spin.is_zero() || *SINGLE_CORE {
+        // Where requests run inline, an instance that looks for work keeps the slot that they would use.
+        if self.options.spin.is_zero() || *SINGLE_CORE || self.runs_inline() {
             return;
         }
         let begin = Instant::now();
@@ -120,6 +127,24 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             // Whoever has something to do goes first.
             std::thread::yield_now();
         }
+    }
+
+    /// An instance without a thread sits down: it is called when there is work.
+    #[cfg(test)]
+    pub(crate) fn sit(&self, slot: usize) {
+        self.state.lock().seats.sit(slot);
+    }
+
+    /// Whether an instance that sat down has been called, and is up again.
+    #[cfg(test)]
+    pub(crate) fn get_up(&self, slot: usize) -> bool {
+        self.state.lock().seats.get_up(slot)
+    }
+
+    /// How urgent the next batch is.
+    #[cfg(test)]
+    pub(crate) fn urgency(&self) -> &Arc<crate::urgency::Urgency> {
+        &self.urgency
     }
 
     /// Takes the next batch, if there is one.

@@ -22,7 +22,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
         candidate: Candidate<I, O>,
     ) -> Result<Arc<Ticket<O>>, Candidate<I, O>> {
-        if !self.is_cheap.load(Ordering::Relaxed) || self.options.inline == Inline::Never {
+        if !self.runs_inline() {
             return Err(candidate);
         }
         let demand = &candidate.demand;
@@ -42,6 +42,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
         };
         Ok(self.run_on_loan(slot, now, model, candidate))
+    }
+
+    /// Whether requests run on their callers' threads, when an instance is free.
+    pub(super) fn runs_inline(&self) -> bool {
+        self.is_cheap.load(Ordering::Relaxed)
+            && self.options.inline == Inline::WhenCheap
+            && self.model.stateless().is_some()
     }
 
     fn run_on_loan(
@@ -87,19 +94,34 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             Ok(Err(error)) => Some(Failure::Error(error)),
             Err(payload) => Some(Failure::Panic(panic_text(&*payload).to_owned())),
         };
+        let loan = Loan { pool: self, slot };
         let _cost = self.complete(slot, work, failure.as_ref(), self.now());
+        drop(loan);
+        ticket
+    }
+}
 
-        let mut state = self.state.lock();
+/// A slot that its instance has lent; given back however the run ends, a panic of the caller's own code included.
+struct Loan<'a, I: Send + 'static, O: Send + 'static> {
+    pool: &'a Pool<I, O>,
+    slot: usize,
+}
+
+impl<I: Send + 'static, O: Send + 'static> Drop for Loan<'_, I, O> {
+    fn drop(&mut self) {
+        let Self { pool, slot } = *self;
+        // Nothing is left to tell unless that panicked.
+        pool.abandon(slot);
+        let mut state = pool.state.lock();
         state.seats.give_back(slot);
         let over = !matches!(state.phase, Phase::Open);
-        let call = if state.queue.is_empty() { None } else { state.seats.call() };
+        let called = if state.queue.is_empty() { None } else { state.seats.call() };
         drop(state);
-        if let Some(slot) = call {
-            self.calls[slot].notify_one();
+        if let Some(called) = called {
+            pool.calls[called].notify_one();
         }
         if over {
-            self.calls[slot].notify_all();
+            pool.calls[slot].notify_one();
         }
-        ticket
     }
 }

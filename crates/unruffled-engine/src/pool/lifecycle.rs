@@ -127,7 +127,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if matches!(state.phase, Phase::Open) {
             state.phase = Phase::Draining(error.of_model(&self.name));
         }
+        // Nobody need wait for room where nobody is let in.
+        let mut room = Wakers::default();
+        room.extend(state.wants_room.drain(..));
         drop(state);
+        drop(room);
         self.tell_all();
     }
 

@@ -22,11 +22,10 @@ use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
 use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
 
-pub(crate) use admission::{Demand, Refusal};
+pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
 pub use options::{Inline, PoolOptions, Preemption, ThreadPriority};
 
-use crate::arbiter::Urgency;
 use crate::cost::CostModel;
 use crate::environment::Environment;
 use crate::error::Error;
@@ -35,7 +34,8 @@ use crate::queue::Queue;
 use crate::recorder::{Explanation, Recorder};
 use crate::reply::{Run, Ticket};
 use crate::timer::AlarmHandle;
-use forecast::Forecast;
+use crate::urgency::Urgency;
+use forecast::{ArrivalRate, Forecast};
 use seats::Seats;
 
 /// One model's queue and instances.
@@ -73,6 +73,8 @@ struct State<I, O> {
     /// The newest request of each key, as long as it is not answered.
     newest: HashMap<Name, Arc<Ticket<O>>>,
     seats: Seats,
+    /// How fast requests with deadlines come.
+    rate: ArrivalRate,
     /// Who wants to be told when the queue gets shorter.
     wants_room: Vec<Waker>,
     /// The last group of suspects that was set apart.
@@ -166,6 +168,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             deadlines: BTreeMap::new(),
             newest: HashMap::new(),
             seats: Seats::new(options.instances),
+            rate: ArrivalRate::default(),
             wants_room: Vec::new(),
             cohorts: 0,
             live: 0,
@@ -236,6 +239,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     pub(crate) fn explain(&self, id: &unruffled_model::RequestId) -> Option<Explanation> {
         self.recorder.explain(id, &self.name)
+    }
+
+    /// As if a hundred runs had cost next to nothing.
+    #[cfg(test)]
+    pub(crate) fn pretend_cheap(&self) {
+        let now = self.now();
+        (0..100).for_each(|_| self.costs.lock().observe(0, 1, std::time::Duration::from_micros(1), now));
+        self.is_cheap.store(true, std::sync::atomic::Ordering::Relaxed);
     }
 
     /// How many deadlines and keys are remembered.

@@ -6,7 +6,9 @@ use unruffled_engine::{Engine, ErrorKind};
 use unruffled_model::{Batching, RunContext};
 use unruffled_testing::scripted::Gate;
 
-use crate::support::{adding, check_error, ids};
+use std::pin::pin;
+
+use crate::support::{adding, check_error, engine_of, failed, ids, poll_once, wait_until};
 
 const SOON: Duration = Duration::from_millis(20);
 
@@ -131,4 +133,58 @@ async fn a_hook_that_panics_does_not_stop_the_timer() {
     let _running = handle.infer(0).submit();
     gate.entered();
     check_error(handle.infer(1).timeout(SOON).await, ErrorKind::DeadlineExceeded, "the deadline passed");
+}
+
+#[tokio::test]
+async fn a_request_is_cancelled_from_elsewhere() {
+    let gate = Gate::closed();
+    let model = adding().gated(&gate);
+    let script = model.script();
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    let running = handle.infer(0).submit();
+    gate.entered();
+    let queued = handle.infer(1).submit();
+    queued.canceller().cancel();
+    assert_eq!(handle.status().queued, 0);
+    check_error(queued.await, ErrorKind::Cancelled, "cancelled");
+    let canceller = running.canceller();
+    std::thread::scope(|scope| {
+        scope.spawn(|| canceller.clone().cancel());
+    });
+    check_error(running.await, ErrorKind::Cancelled, "cancelled");
+    // The gate is still closed: only cancellation lets the run end.
+    wait_until(|| handle.status().running == 0);
+    assert!(script.batches()[0].cancelled);
+    gate.open();
+    // What has ended stays as it is, told or not.
+    let mut told = handle.infer(2).submit();
+    let after = told.canceller();
+    assert_eq!((&mut told).await.unwrap().output, 3);
+    after.cancel();
+    told.canceller().cancel();
+    canceller.cancel();
+    let untold = handle.infer(3).submit();
+    wait_until(|| handle.metrics().answered == 2 && handle.status().running == 0);
+    untold.canceller().cancel();
+    assert_eq!(untold.await.unwrap().output, 4);
+    assert_eq!(failed(&handle, ErrorKind::Cancelled), 2);
+}
+
+#[tokio::test]
+async fn a_stop_awaits_the_end_of_what_cannot_be_stopped() {
+    let gate = Gate::closed();
+    let engine = engine_of(8);
+    let handle = engine.wrap_model(adding().gated(&gate).uninterruptible()).build().unwrap();
+    let running = handle.infer(0).submit();
+    gate.entered();
+    let queued = handle.infer(1).submit();
+    assert!(poll_once(pin!(queued.stop())).is_ready(), "nothing of it went on");
+    let mut stop = pin!(running.stop());
+    assert_eq!(failed(&handle, ErrorKind::Cancelled), 2, "cancelled at once");
+    assert!(poll_once(stop.as_mut()).is_pending());
+    gate.open();
+    stop.await;
+    assert_eq!(handle.status().running, 0, "its slot is free");
+    handle.infer(2).submit().stop().await;
+    assert_eq!(handle.status().queued, 0);
 }

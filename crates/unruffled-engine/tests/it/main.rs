@@ -1,11 +1,24 @@
 //! What a caller of the engine can see, with real threads and scripted models.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod arbiter;
 mod batches;
 mod cancellation;
+mod context;
 mod crashes;
+mod deadlines;
+mod fair;
+mod groups;
+mod inline;
 mod lifecycle;
 mod limits;
+mod monitoring;
+mod outputs;
+mod poison;
+mod preempt;
 mod storm;
+mod streams;
+mod supersede;
 mod support;
 mod threads;
+mod watchdog;

@@ -1,6 +1,11 @@
 //! What the tests share: small models, and errors by kind.
 
-use unruffled_engine::{Error, ErrorKind, Handle, Response};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
+
+use unruffled_engine::{Engine, EngineOptions, Error, ErrorKind, Handle, Response};
 use unruffled_model::{RequestId, RunContext};
 use unruffled_testing::scripted::ScriptedModel;
 
@@ -35,4 +40,42 @@ pub(crate) fn ids(names: &[&str]) -> Vec<RequestId> {
 
 pub(crate) fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap()
+}
+
+/// How long a test waits for what other threads do before it fails: longer than any test should take.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Lets other threads work until `what` has come about.
+#[track_caller]
+pub(crate) fn wait_until(mut what: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !what() {
+        assert!(begin.elapsed() < PATIENCE, "it has not come about within {PATIENCE:?}");
+        std::thread::yield_now();
+    }
+}
+
+/// Polls once, for nobody.
+pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
+    future.poll(&mut Context::from_waker(Waker::noop()))
+}
+
+/// Polls a future that is not to complete before `what` has come about.
+#[track_caller]
+pub(crate) fn pending_until<F: Future>(mut future: Pin<&mut F>, mut what: impl FnMut() -> bool) {
+    wait_until(|| {
+        assert!(poll_once(future.as_mut()).is_pending(), "it must not complete yet");
+        what()
+    });
+}
+
+/// An engine with so many cores, whatever the machine has.
+pub(crate) fn engine_of(cores: usize) -> Engine {
+    Engine::with_options(EngineOptions::default().with_cores(cores))
+}
+
+/// How many requests to a model were let in and ended with an error of this kind.
+pub(crate) fn failed<I: Send + 'static, O: Send + 'static>(model: &Handle<I, O>, kind: ErrorKind) -> u64 {
+    let failed = model.metrics().failed;
+    failed.iter().find(|(known, _)| *known == kind).map_or(0, |(_, count)| *count)
 }

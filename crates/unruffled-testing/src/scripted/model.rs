@@ -1,7 +1,7 @@
 //! [`ScriptedModel`]: a function as a model, under a script.
 
 use unruffled_model::{
-    Batch, Batching, DType, Dim, Footprint, Interrupt, LoadedModel, Model, ModelError, ModelInfo, Rerun,
+    Batch, Batching, DType, Dim, Footprint, Interrupt, LoadedModel, Model, ModelError, ModelInfo, Rerun, Row,
     RunContext, Serve, Signature, Tensor, TensorSpec, Tensors, admit_tensors,
 };
 
@@ -15,12 +15,14 @@ use super::script::Script;
 pub struct ScriptedModel<I, O> {
     answer: Box<Answer<I, O>>,
     admit: Box<Admit<I>>,
+    poison: Box<Poison<I>>,
     info: ModelInfo,
     gate: Gate,
     script: Script,
 }
 
 type Answer<I, O> = dyn Fn(&I, &RunContext<'_>) -> Result<O, ModelError> + Send + Sync;
+type Poison<I> = dyn Fn(&I) -> Result<(), ModelError> + Send + Sync;
 type Admit<I> = dyn Fn(&ModelInfo, &I) -> Result<Footprint, ModelError> + Send + Sync;
 
 impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
@@ -32,6 +34,7 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
         Self {
             answer: Box::new(answer),
             admit: Box::new(|_, _| Ok(Footprint::single(size_of::<I>()))),
+            poison: Box::new(|_| Ok(())),
             info: ModelInfo::new("scripted", "rust")
                 .with_batching(Batching::Joint)
                 .with_interrupt(Interrupt::Cooperative)
@@ -79,6 +82,17 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
         self
     }
 
+    /// Has a run fail as a whole, before any row is answered, if `check` fails for the input of one of its rows; or panic if
+    /// that panics.
+    #[must_use]
+    pub fn poisoned_by(
+        mut self,
+        check: impl Fn(&I) -> Result<(), ModelError> + Send + Sync + 'static,
+    ) -> Self {
+        self.poison = Box::new(check);
+        self
+    }
+
     /// Changes what is told of the model.
     #[must_use]
     pub fn with_info(mut self, change: impl FnOnce(&mut ModelInfo)) -> Self {
@@ -100,6 +114,9 @@ impl<I: Send + 'static, O: Send + 'static> ScriptedModel<I, O> {
             return Err(ModelError::cancelled());
         }
         self.script.act()?;
+        for input in batch.rows().iter().filter_map(Row::input) {
+            (self.poison)(input)?;
+        }
         for row in batch.rows_mut() {
             if self.stops() && ctx.is_cancelled() {
                 return Err(ModelError::cancelled());

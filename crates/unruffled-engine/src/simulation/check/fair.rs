@@ -1,0 +1,96 @@
+//! Fairness: between the callers of a class, and between the models of an engine.
+
+use std::collections::HashMap;
+
+use unruffled_model::{Batching, Priority};
+
+use super::ledger::{Expected, Ledger};
+use crate::simulation::trace::{At, Event, Micros, Trace};
+
+/// Rows, by its weight, that a caller may be ahead of another.
+const LEAD: f64 = 8.0;
+
+type Line = (At, Priority, Option<u32>);
+
+/// No caller is served much more than another that waits all the while, in proportion to their weights.
+pub(super) fn callers(trace: &Trace) -> Result<(), String> {
+    // For two callers of a class that both wait: how much more the first was given since then, by weight.
+    let mut ahead: HashMap<(Line, Line), f64> = HashMap::new();
+    Ledger::read(trace, |ledger, _, event| {
+        let Event::Taken { model, ids, .. } = event else { return Ok(()) };
+        let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
+        if facts.scoped {
+            return Ok(());
+        }
+        let line = |class: Priority, caller: Option<u32>| (*model, class, caller);
+        let waits = |line: &Line| {
+            expected
+                .waiting
+                .values()
+                .any(|waiting| (waiting.facts.class, waiting.facts.caller) == (line.1, line.2))
+        };
+        ahead.retain(|(first, second), _| first.0 != *model || (waits(first) && waits(second)));
+        let lines: Vec<Line> = [None, Some(1), Some(2), Some(3)]
+            .into_iter()
+            .flat_map(|caller| Priority::ALL.map(|class| line(class, caller)))
+            .filter(waits)
+            .collect();
+        let weight = |line: &Line| f64::from(line.2.unwrap_or(1));
+        // What fills up a batch goes by shape before it goes by caller.
+        let most = match facts.batching {
+            Batching::Single => 3,
+            Batching::Sequential => 48,
+            Batching::Joint => facts.max_batch.max(3),
+        } as f64;
+        for id in ids {
+            let Some(waiting) = expected.waiting.get(id) else { continue };
+            let own = line(waiting.facts.class, waiting.facts.caller);
+            let rows = waiting.facts.footprint.rows as f64 / weight(&own);
+            for other in lines.iter().filter(|other| other.1 == own.1 && **other != own) {
+                *ahead.entry((own, *other)).or_default() += rows;
+                *ahead.entry((*other, own)).or_default() -= rows;
+                // Each may have been ahead as far when both began to wait.
+                if ahead[&(own, *other)] > 2.0 * (LEAD + 3.0) + 2.0 * most {
+                    return Err(format!("{own:?} was given {} more than {other:?}", ahead[&(own, *other)]));
+                }
+            }
+        }
+        Ok(())
+    })
+}
+
+/// A core goes to a model with interactive work before one without, unless that has waited for too long.
+pub(super) fn models(trace: &Trace) -> Result<(), String> {
+    let mut asking: HashMap<(At, usize), Micros> = HashMap::new();
+    Ledger::read(trace, |ledger, at, event| {
+        match event {
+            Event::Asks { model, slot } => {
+                asking.insert((*model, *slot), at);
+            }
+            Event::Granted { model, slot } => {
+                let since = asking.remove(&(*model, *slot)).unwrap_or(at);
+                let aged = |expected: &Expected| {
+                    expected.passed_over.values().any(|since| at - since >= trace.ageing)
+                };
+                let urgent = |model: At| {
+                    let waiting = ledger.models[model].waiting.values();
+                    waiting.into_iter().any(|waiting| waiting.facts.class == Priority::Interactive)
+                };
+                let own = &ledger.models[*model];
+                let excused = at - since >= trace.ageing || aged(own) || trace.models[*model].scoped;
+                let passed_over = asking.keys().find(|(other, _)| other != model && urgent(*other));
+                match passed_over {
+                    Some((other, _)) if !excused && !urgent(*model) => {
+                        return Err(format!("model {model} was given a core that model {other} needed more"));
+                    }
+                    _ => {}
+                }
+            }
+            Event::Leaves { model, slot } => {
+                asking.remove(&(*model, *slot));
+            }
+            _ => {}
+        }
+        Ok(())
+    })
+}

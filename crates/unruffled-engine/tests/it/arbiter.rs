@@ -1,0 +1,98 @@
+//! Models share the cores of their engine.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use unruffled_engine::{Handle, Priority};
+use unruffled_model::{Batching, FnModel, RunContext};
+use unruffled_testing::scripted::{Gate, ScriptedModel};
+
+use crate::support::{adding, engine_of};
+
+#[tokio::test]
+async fn one_core_runs_one_batch_at_a_time_whatever_the_models() {
+    let engine = engine_of(1);
+    let (active, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let models: Vec<Handle<u32, u32>> = (0..3)
+        .map(|_| {
+            let (active, most) = (Arc::clone(&active), Arc::clone(&most));
+            let model = ScriptedModel::new(move |x: &u32, _: &RunContext<'_>| {
+                let now = active.fetch_add(1, Ordering::SeqCst) + 1;
+                most.fetch_max(now, Ordering::SeqCst);
+                (0..5).for_each(|_| std::thread::yield_now());
+                active.fetch_sub(1, Ordering::SeqCst);
+                Ok(x + 1)
+            });
+            engine.wrap_model(model.batching(Batching::Single)).instances(2).build().unwrap()
+        })
+        .collect();
+    let answers: Vec<_> = (0..90).map(|x| models[x as usize % 3].infer(x).submit()).collect();
+    for (answer, x) in answers.into_iter().zip(0..) {
+        assert_eq!(answer.await.unwrap().output, x + 1);
+    }
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+}
+
+#[tokio::test]
+async fn interactive_work_of_any_model_goes_first() {
+    const ROUNDS: usize = 9;
+    let mut clicks_first = 0;
+    for _ in 0..ROUNDS {
+        let engine = engine_of(1);
+        let gate = Gate::closed();
+        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let noting = |name: &'static str| {
+            let order = Arc::clone(&order);
+            let model = ScriptedModel::new(move |(): &(), _: &RunContext<'_>| {
+                order.lock().unwrap().push(name);
+                Ok(())
+            });
+            engine.wrap_model(model).build().unwrap()
+        };
+        let (normal, clicked) = (noting("normal"), noting("click"));
+        let held = engine.wrap_model(adding().gated(&gate)).build().unwrap();
+        let holding = held.infer(0).submit();
+        gate.entered();
+        let answers = [normal.infer(()).submit(), clicked.infer(()).priority(Priority::Interactive).submit()];
+        // Time for both instances to ask for the core; what has not asked cannot be preferred.
+        (0..50).for_each(|_| std::thread::yield_now());
+        gate.open();
+        holding.await.unwrap();
+        for answer in answers {
+            answer.await.unwrap();
+        }
+        clicks_first += usize::from(order.lock().unwrap()[0] == "click");
+    }
+    assert!(clicks_first > ROUNDS / 2, "{clicks_first} of {ROUNDS}");
+}
+
+#[tokio::test]
+async fn a_model_that_needs_no_core_waits_for_none() {
+    let engine = engine_of(1);
+    let gate = Gate::closed();
+    let held = engine.wrap_model(adding().gated(&gate).uninterruptible()).build().unwrap();
+    let holding = held.infer(0).submit();
+    gate.entered();
+    let remote = engine.wrap_model(FnModel::new(|x: u32| x + 1).with_threads(0)).build().unwrap();
+    assert_eq!(remote.infer(1).await.unwrap().output, 2);
+    assert_eq!(gate.waiting(), 1, "the core was taken all the time");
+    gate.open();
+    holding.await.unwrap();
+}
+
+/// Takes about a second: so long a run of unknown cost keeps its core.
+#[tokio::test]
+async fn a_run_that_is_stuck_keeps_no_core_for_ever() {
+    let engine = engine_of(1);
+    let gate = Gate::closed();
+    let stuck = engine.wrap_model(adding().gated(&gate).uninterruptible()).build().unwrap();
+    let holding = stuck.infer(0).submit();
+    gate.entered();
+    let other = engine.wrap_model(adding()).build().unwrap();
+    assert_eq!(other.infer(1).await.unwrap().output, 2);
+    assert_eq!(gate.waiting(), 1);
+    gate.open();
+    assert_eq!(holding.await.unwrap().output, 1);
+    // Its core is back, and there is still one.
+    assert_eq!(stuck.infer(1).await.unwrap().output, 2);
+}
