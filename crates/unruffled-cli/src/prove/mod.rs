@@ -13,6 +13,7 @@ mod partial;
 mod poison;
 mod preempt;
 mod slots;
+mod stream;
 mod supersede;
 
 use std::fmt::Write as _;
@@ -45,6 +46,7 @@ const PROOFS: &[Proof] = &[
     poison::PROOF,
     neighbours::PROOF,
     partial::PROOF,
+    stream::PROOF,
     expiry::PROOF,
     supersede::PROOF,
     preempt::PROOF,

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use unruffled::Engine;
-use unruffled::engine::{Error, ErrorKind, Handle, Response};
+use unruffled::engine::{ErrorKind, Handle};
 use unruffled::model::{Footprint, ModelError, RunContext};
 
 use super::Proof;
@@ -45,16 +45,6 @@ impl Kind {
 
 type Input = (Kind, u64);
 
-/// Every item's own outcome, in the order given.
-async fn run_all(model: &Handle<Input, u64>, inputs: &[Input]) -> Vec<Result<Response<u64>, Error>> {
-    let requests: Vec<_> = inputs.iter().map(|input| model.infer(*input).submit()).collect();
-    let mut outcomes = Vec::with_capacity(requests.len());
-    for request in requests {
-        outcomes.push(request.await);
-    }
-    outcomes
-}
-
 fn weigh((kind, _): &Input) -> Result<Footprint, ModelError> {
     match kind {
         Kind::Invalid => Err(ModelError::invalid_input("is not one of ours")),
@@ -76,10 +66,10 @@ fn predict(rows: &[&Input], _: &RunContext<'_>) -> Result<Vec<u64>, ModelError> 
 fn run(plan: &Plan) -> Outcome {
     let engine = Engine::new();
     let model = engine.wrap_model(Joint::new(predict).weighed(weigh)).name("partial").build()?;
-    plan.run(event_loop()?, async { measure(plan, &model).await })
+    plan.run(event_loop()?, async { measure(plan, &engine, &model).await })
 }
 
-async fn measure(plan: &Plan, model: &Handle<Input, u64>) -> Outcome {
+async fn measure(plan: &Plan, engine: &Engine, model: &Handle<Input, u64>) -> Outcome {
     let rounds = plan.pick(10, 3);
     plan.steps(rounds);
     let mut random = plan.random(0);
@@ -91,7 +81,8 @@ async fn measure(plan: &Plan, model: &Handle<Input, u64>) -> Outcome {
         random.shuffle(&mut kinds);
         let first = (round * ROWS) as u64;
         let inputs: Vec<_> = kinds.into_iter().zip(first..).collect();
-        let outcomes = run_all(model, &inputs).await;
+        let requests = inputs.iter().map(|input| model.infer(*input));
+        let outcomes = engine.group(requests).run_all().await.into_outcomes();
         if outcomes.len() != ROWS {
             wrong.push(format!("{} outcomes for {ROWS} rows", outcomes.len()));
         }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 9] =
+const NAMES: [&str; 10] =
     ["cancel", "slots", "poison", "neighbours", "partial", "expiry", "supersede", "preempt", "heartbeat"];
 
 #[test]
