@@ -4,8 +4,18 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 10] =
-    ["cancel", "slots", "poison", "neighbours", "partial", "expiry", "supersede", "preempt", "heartbeat"];
+const NAMES: [&str; 10] = [
+    "cancel",
+    "slots",
+    "poison",
+    "neighbours",
+    "partial",
+    "stream",
+    "expiry",
+    "supersede",
+    "preempt",
+    "heartbeat",
+];
 
 #[test]
 fn without_a_name_the_proofs_are_listed() {
