@@ -23,6 +23,7 @@ Begin with:
   unruffled infer           recognise a digit, with a model that is built in
   unruffled serve           the same behind HTTP
   unruffled infer --help    pictures, sounds, files and numbers as inputs
+  unruffled prove           what is promised, and whether it is kept here
 
 Exit codes:
 {CODES}"))]
@@ -31,9 +32,9 @@ pub(crate) struct Args {
     pub(crate) command: Command,
 
     /// What to log on standard error: error, warn, info, debug, trace, off, or a filter such as
-    /// `warn,unruffled_engine=debug`
-    #[arg(long, global = true, value_name = "LEVEL", default_value = "warn", help_heading = "Logging")]
-    pub(crate) log: String,
+    /// `warn,unruffled_engine=debug`; without it, warn, and off for `prove`, whose models break on purpose
+    #[arg(long, global = true, value_name = "LEVEL", help_heading = "Logging")]
+    pub(crate) log: Option<String>,
 
     /// How to write it
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "Logging")]
@@ -45,6 +46,18 @@ pub(crate) enum Command {
     Serve(Serve),
     Infer(Infer),
     Inspect(Inspect),
+    Prove(Prove),
+}
+
+impl Args {
+    /// What to log.
+    pub(crate) fn log(&self) -> &str {
+        match (&self.log, &self.command) {
+            (Some(log), _) => log,
+            (None, Command::Prove(_)) => "off",
+            (None, _) => "warn",
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -169,6 +182,41 @@ pub(crate) struct Inspect {
     /// The folder of models; without it, `models` if there is one
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Try on this machine what is promised, and say whether it is kept
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Each proof runs models of its own on the real engine, with real threads, and
+prints its figures, what was promised, and PASS or FAIL. Without a name the
+proofs are listed. Times hold whatever else the machine does meanwhile: for
+figures to keep, run them when it is quiet.
+
+Examples:
+  unruffled prove                      what there is to prove
+  unruffled prove cancel               is a running model really stopped?
+  unruffled prove preempt heartbeat    two of them
+  unruffled prove all                  all of them, in less than three minutes
+  unruffled prove all --quick          the same in short, in half a minute
+  unruffled prove neighbours --seed 7 --json
+
+It ends with exit code 7 if a promise is not kept.")]
+pub(crate) struct Prove {
+    /// Which proofs to run; `all` runs all of them
+    #[arg(value_name = "NAME")]
+    pub(crate) names: Vec<String>,
+
+    /// Try less often: for a first look, not for figures
+    #[arg(long)]
+    pub(crate) quick: bool,
+
+    /// Where random numbers begin: the same seed gives the same requests
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub(crate) seed: u64,
 
     /// Print one JSON document
     #[arg(long)]

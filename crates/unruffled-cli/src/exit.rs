@@ -15,6 +15,7 @@ pub(crate) const CODES: &str = "    0  it worked
     4  an input was not one that the model takes
     5  no answer in time, or too much to do: try again
     6  the server could not be reached, or the address not be had
+    7  a promise was not kept: `unruffled prove`
   130  interrupted";
 
 /// The exit codes.
@@ -26,6 +27,7 @@ pub(crate) enum Exit {
     Input = 4,
     Busy = 5,
     Network = 6,
+    Unproven = 7,
     Interrupted = 130,
 }
 

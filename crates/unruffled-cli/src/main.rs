@@ -17,6 +17,7 @@ mod notes;
 
 mod infer;
 mod inspect;
+mod prove;
 mod serve;
 
 use std::process::ExitCode;
@@ -27,10 +28,11 @@ use args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
-    let outcome = logging::start(&args.log, args.log_format).and_then(|()| match &args.command {
+    let outcome = logging::start(args.log(), args.log_format).and_then(|()| match &args.command {
         Command::Serve(serve) => serve::run(serve),
         Command::Infer(infer) => infer::run(infer),
         Command::Inspect(inspect) => inspect::run(inspect),
+        Command::Prove(prove) => prove::run(prove),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -6,4 +6,5 @@ mod program;
 mod gathered;
 mod infer;
 mod inspect;
+mod prove;
 mod serve;
