@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use unruffled_engine::{Engine, Handle, PoolOptions, QueueLimits};
 use unruffled_model::{
-    Batch, Batching, Footprint, LoadedModel, Model, ModelError, ModelInfo, RunContext, Serve, Signature,
+    Batch, Batching, Footprint, LoadedModel, Model, ModelError, ModelInfo, RunContext, Serve,
 };
 
 use crate::cost::Device;

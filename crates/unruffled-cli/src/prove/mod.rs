@@ -1,7 +1,8 @@
 //! `unruffled prove`: each promise, tried on this machine with real threads and real models.
 
-mod plan;
 mod report;
+
+mod plan;
 
 mod models;
 

@@ -1,3 +1,5 @@
+//! What is counted, summed up and shown.
+
 use std::sync::Arc;
 use std::time::Duration;
 

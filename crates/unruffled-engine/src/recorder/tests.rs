@@ -1,3 +1,5 @@
+//! What is remembered, and how it is told.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use rten::{Model, NodeId, RunErrorKind, RunOptions, ThreadPool};
 use unruffled_model::{
-    Batching, DType, Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, Name, RunContext,
-    Serve, Signature, TensorRun, Tensors, admit_tensors,
+    DType, Footprint, JointModel, LoadedModel, ModelError, ModelInfo, Name, RunContext, Serve, Signature,
+    TensorRun, Tensors, admit_tensors,
 };
 
 use super::convert::{from_rten, to_rten};
