@@ -75,6 +75,7 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
     // Whatever has happened since the thread was asked for: an instance is built only for somebody.
     while pool.pause(pause(setbacks)) {
         let mut end = End::NotBuilt;
+        pool.instance_begun();
         let built = catch_unwind(AssertUnwindSafe(|| {
             pool.model().with_instance(&mut |model| {
                 // A backend may serve on a thread that it made.

@@ -1,11 +1,11 @@
 //! The queue of one model, as plain data: who goes next, what may go along, and how much may wait.
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use unruffled_model::{Caller, Footprint, Priority};
+use unruffled_model::{Caller, Footprint, Name, Priority};
 
-use crate::urgency::Rank;
+use crate::urgency::Next;
 
 /// A request without a deadline is ordered as if it were due so long after its arrival, so that requests with later
 /// deadlines cannot starve it.
@@ -16,6 +16,9 @@ const FAR: Duration = Duration::from_secs(10);
 
 /// How many rows, by its weight, a caller may be ahead of the others before they go first.
 const LEAD: f64 = 8.0;
+
+/// How many callers of a class that have nothing to wait for just now are remembered for having been ahead.
+const DEBTORS: usize = 1024;
 
 /// The place of a request in the queue: class, then due time, then arrival.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,6 +45,10 @@ impl Key {
 
     pub(crate) fn class(&self) -> Priority {
         self.class
+    }
+
+    pub(crate) fn due(&self) -> Instant {
+        self.due
     }
 }
 
@@ -92,6 +99,10 @@ pub(crate) struct Draft {
     pub(crate) bucket: u64,
     pub(crate) requests: usize,
     pub(crate) rows: usize,
+    /// The rows among them of the class that the first has.
+    pub(crate) own_rows: usize,
+    /// The class that the first has.
+    pub(crate) class: Priority,
     /// The earliest deadline in it.
     pub(crate) deadline: Option<Instant>,
 }
@@ -99,10 +110,14 @@ pub(crate) struct Draft {
 impl Draft {
     fn with<T>(draft: Option<Draft>, entry: &Entry<T>) -> Self {
         let Footprint { rows, bucket, .. } = entry.footprint;
-        let none = Draft { bucket, requests: 0, rows: 0, deadline: None };
-        let Draft { requests, rows: before, deadline, .. } = draft.unwrap_or(none);
-        let deadline = [deadline, entry.deadline].into_iter().flatten().min();
-        Draft { bucket, requests: requests + 1, rows: before + rows, deadline }
+        let class = entry.key.class;
+        let none = Draft { bucket, requests: 0, rows: 0, own_rows: 0, class, deadline: None };
+        let mut draft = draft.unwrap_or(none);
+        draft.requests += 1;
+        draft.rows += rows;
+        draft.own_rows += if draft.class == class { rows } else { 0 };
+        draft.deadline = [draft.deadline, entry.deadline].into_iter().flatten().min();
+        draft
     }
 }
 
@@ -153,6 +168,8 @@ struct Lane<T> {
     lines: Vec<Line<T>>,
     /// What a caller that comes in is taken to have had already: no more than the one that was served last.
     clock: f64,
+    /// Callers who had more than their share and have nothing to wait for just now.
+    debtors: HashMap<Option<Name>, f64>,
     /// Since when it has had work and given no batch.
     passed_over_since: Option<Instant>,
 }
@@ -187,7 +204,7 @@ impl<T> Line<T> {
 
 impl<T> Default for Lane<T> {
     fn default() -> Self {
-        Self { lines: Vec::new(), clock: 0.0, passed_over_since: None }
+        Self { lines: Vec::new(), clock: 0.0, debtors: HashMap::new(), passed_over_since: None }
     }
 }
 
@@ -206,13 +223,12 @@ impl<T> Lane<T> {
         self.passed_over_since.get_or_insert(now);
         let at = self.line_of(entry.caller.as_ref()).unwrap_or_else(|| {
             let caller = entry.caller.clone();
-            self.lines.push(Line {
-                caller,
-                served: self.clock,
-                rows: 0,
-                entries: VecDeque::new(),
-                cursor: 0,
-            });
+            let debt = match self.debtors.is_empty() {
+                true => None,
+                false => self.debtors.remove(&caller.as_ref().map(|caller| caller.key.clone())),
+            };
+            let served = debt.map_or(self.clock, |debt| debt.max(self.clock));
+            self.lines.push(Line { caller, served, rows: 0, entries: VecDeque::new(), cursor: 0 });
             self.lines.len() - 1
         });
         let line = &mut self.lines[at];
@@ -231,12 +247,28 @@ impl<T> Lane<T> {
         let entry = own.entries.remove(at)?;
         own.rows -= entry.footprint.rows;
         if own.entries.is_empty() {
-            self.lines.swap_remove(line);
+            let gone = self.lines.swap_remove(line);
+            self.remember(gone);
         }
         if self.lines.is_empty() {
             self.passed_over_since = None;
         }
         Some(entry)
+    }
+
+    /// Who leaves with more than his share is not owed as much when he comes back at once.
+    fn remember(&mut self, gone: Line<T>) {
+        let is_alone = self.lines.is_empty() && self.debtors.is_empty();
+        if is_alone || gone.served <= self.clock {
+            return;
+        }
+        if self.debtors.len() >= DEBTORS {
+            let clock = self.clock;
+            self.debtors.retain(|_, served| *served > clock);
+        }
+        if self.debtors.len() < DEBTORS {
+            self.debtors.insert(gone.caller.map(|caller| caller.key), gone.served);
+        }
     }
 
     /// Who goes next among those that may join: the earliest due of the callers that are not too far ahead of the others.
@@ -261,7 +293,7 @@ impl<T> Lane<T> {
     fn take(&mut self, line: usize, at: usize) -> Option<Entry<T>> {
         let own = &mut self.lines[line];
         self.clock = self.clock.max(own.served);
-        own.served += own.entries.get(at)?.footprint.rows as f64 / own.weight();
+        own.served += own.entries.get(at)?.footprint.rows.max(1) as f64 / own.weight();
         self.remove(line, at)
     }
 
@@ -296,11 +328,13 @@ impl<T> Queue<T> {
         self.lanes[class as usize].lines.iter().map(|line| line.entries.len()).sum()
     }
 
-    pub(crate) fn has_room(&self, footprint: &Footprint) -> Result<(), Full> {
-        if self.len >= self.limits.items {
+    /// Whether there is room for one more, once another has left.
+    pub(crate) fn has_room(&self, footprint: &Footprint, leaving: Option<&Footprint>) -> Result<(), Full> {
+        if self.len - usize::from(leaving.is_some()) >= self.limits.items {
             return Err(Full::Items);
         }
-        match self.bytes.checked_add(footprint.bytes) {
+        let bytes = self.bytes - leaving.map_or(0, |leaving| leaving.bytes);
+        match bytes.checked_add(footprint.bytes) {
             Some(bytes) if bytes <= self.limits.bytes => Ok(()),
             _ => Err(Full::Bytes),
         }
@@ -313,6 +347,13 @@ impl<T> Queue<T> {
         self.rows += entry.footprint.rows;
         self.bytes += entry.footprint.bytes;
         self.lanes[entry.key.class as usize].insert(now, entry);
+    }
+
+    /// Whether a request is in it.
+    pub(crate) fn contains(&self, key: &Key, caller: Option<&Caller>) -> bool {
+        let lane = &self.lanes[key.class as usize];
+        let line = lane.line_of(caller).map(|at| &lane.lines[at].entries);
+        line.is_some_and(|entries| entries.binary_search_by(|known| known.key.cmp(key)).is_ok())
     }
 
     /// Takes one request out, wherever it stands.
@@ -353,15 +394,16 @@ impl<T> Queue<T> {
         ahead
     }
 
-    /// Deadlines and rows of the requests of one caller and class, in order.
-    pub(crate) fn line_of(
+    /// The requests of one caller and class from a place on, in order.
+    pub(crate) fn line_from(
         &self,
         class: Priority,
         caller: Option<&Caller>,
-    ) -> impl Iterator<Item = (usize, Option<Instant>)> {
+        place: usize,
+    ) -> impl Iterator<Item = &Entry<T>> {
         let lane = &self.lanes[class as usize];
-        let entries = lane.line_of(caller).into_iter().flat_map(|at| &lane.lines[at].entries);
-        entries.map(|entry| (entry.footprint.rows, entry.deadline))
+        let line = lane.line_of(caller).map(|at| &lane.lines[at].entries);
+        line.into_iter().flat_map(move |entries| entries.range(place.min(entries.len())..))
     }
 
     /// Which lane gives the next batch, and whether it does because it was passed over for too long.
@@ -377,14 +419,20 @@ impl<T> Queue<T> {
         }
     }
 
-    /// How urgent the next batch is, whether because of its class or because that was passed over for too long, and when its
-    /// first request is due.
-    pub(crate) fn urgency(&mut self, now: Instant) -> Option<(Rank, Instant)> {
-        let (lane, aged) = self.next_lane(now)?;
-        self.lanes[lane].rewind();
-        let (line, at) = self.lanes[lane].next(None)?;
-        let key = self.lanes[lane].lines[line].entries[at].key;
-        Some((if aged { Rank::Aged } else { Rank::Class(key.class) }, key.due))
+    /// How urgent the next batch is.
+    pub(crate) fn urgency(&mut self, now: Instant) -> Option<Next> {
+        let aged = self.next_lane(now)?.1;
+        let lane = self.lanes.iter_mut().find(|lane| !lane.is_empty())?;
+        lane.rewind();
+        let (line, at) = lane.next(None)?;
+        let key = lane.lines[line].entries[at].key;
+        Some(Next { class: key.class, due: key.due, aged })
+    }
+
+    /// A run of this class has ended: as long as it went on, the class was not passed over.
+    pub(crate) fn served(&mut self, class: Priority, now: Instant) {
+        let since = &mut self.lanes[class as usize].passed_over_since;
+        *since = since.map(|_| now);
     }
 
     /// Takes out the most urgent request, and after it those that may share its run, in order, as far as the rule allows.

@@ -2,15 +2,19 @@
 
 use std::collections::{BTreeSet, HashMap};
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
-use crate::sync::wake;
+use crate::sync::{panic_text, wake};
 use crate::thread::{self, Intent};
+
+/// How long an alarm that panicked is left alone.
+const AFTER_PANIC: Duration = Duration::from_millis(1);
 
 /// Something that wants to be called when a time has come.
 pub(crate) trait Alarm: Send + Sync {
@@ -169,10 +173,20 @@ impl Shared {
         let alarm = entry.alarm.upgrade();
         // Called without the lock: an alarm may itself ask to be called, or end another.
         let next = MutexGuard::unlocked(alarms, || {
-            let next = alarm.as_ref().and_then(|alarm| alarm.fire(now));
-            // The last owner may have gone meanwhile: its destructor needs the lock too.
-            drop(alarm);
-            next
+            let fired = catch_unwind(AssertUnwindSafe(|| {
+                let next = alarm.as_ref().and_then(|alarm| alarm.fire(now));
+                // The last owner may have gone meanwhile: its destructor needs the lock too.
+                drop(alarm);
+                next
+            }));
+            fired.unwrap_or_else(|payload| {
+                // The end of a caller's input, say: nobody else's deadline may suffer for it.
+                tracing::error!(
+                    panic = panic_text(&*payload),
+                    "what was due has panicked; it is called again"
+                );
+                Some(now + AFTER_PANIC)
+            })
         });
         if let Some(next) = next {
             alarms.bring_forward(id, next);

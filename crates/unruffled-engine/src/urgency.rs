@@ -1,52 +1,60 @@
 //! How urgent a model's next batch is, for those who look at it from outside.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use unruffled_model::Priority;
 
 const EMPTY: u64 = u64::MAX;
-const RANK_SHIFT: u32 = 62;
-const DUE_MAX: u64 = (1 << RANK_SHIFT) - 2;
+const CLASS_SHIFT: u32 = 62;
+const DUE_MAX: u64 = (1 << CLASS_SHIFT) - 2;
 
 /// What goes next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Rank {
-    /// What was passed over for too long.
-    Aged,
-    /// Requests of this class.
-    Class(Priority),
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Next {
+    /// The most urgent class that waits.
+    pub(crate) class: Priority,
+    /// When its first request is due.
+    pub(crate) due: Instant,
+    /// Whether another class was passed over for too long, and would go first.
+    pub(crate) aged: bool,
 }
 
-impl Rank {
-    fn code(self) -> u64 {
-        match self {
-            Rank::Aged => 0,
-            Rank::Class(class) => 1 + class as u64,
-        }
-    }
-}
-
-/// The rank and due time of what goes next, or that there is nothing: readable without the queue's lock.
+/// How urgent the next batch is, or that there is none: readable without the queue's lock.
 pub(crate) struct Urgency {
     epoch: Instant,
-    /// The rank in the upper two bits, microseconds since the epoch in the others: smaller goes first.
+    /// The class in the upper two bits, microseconds since the epoch in the others: smaller goes first.
     packed: AtomicU64,
+    aged: AtomicBool,
 }
 
 impl Urgency {
     /// Nothing is waiting; due times are counted from `epoch`, the same for all that are compared.
     pub(crate) fn new(epoch: Instant) -> Self {
-        Self { epoch, packed: AtomicU64::new(EMPTY) }
+        Self { epoch, packed: AtomicU64::new(EMPTY), aged: AtomicBool::new(false) }
     }
 
-    /// Written only when it changes: whoever looks has it in its cache until then.
-    pub(crate) fn set(&self, next: Option<(Rank, Instant)>) {
-        let packed = next.map_or(EMPTY, |(rank, due)| {
-            let micros = due.saturating_duration_since(self.epoch).as_micros() as u64;
-            rank.code() << RANK_SHIFT | micros.min(DUE_MAX)
-        });
+    fn pack(&self, class: Priority, due: Instant) -> u64 {
+        let micros = due.saturating_duration_since(self.epoch).as_micros() as u64;
+        (class as u64) << CLASS_SHIFT | micros.min(DUE_MAX)
+    }
+
+    /// Written only when it changes: whoever looks has it in its cache until then. Under the queue's lock.
+    pub(crate) fn set(&self, next: Option<Next>) {
+        let packed = next.map_or(EMPTY, |next| self.pack(next.class, next.due));
+        let aged = next.is_some_and(|next| next.aged);
+        if self.aged.load(Ordering::Relaxed) != aged {
+            self.aged.store(aged, Ordering::Relaxed);
+        }
         if self.packed.load(Ordering::Relaxed) != packed {
+            self.packed.store(packed, Ordering::Release);
+        }
+    }
+
+    /// Something more has come. Under the queue's lock.
+    pub(crate) fn add(&self, class: Priority, due: Instant) {
+        let packed = self.pack(class, due);
+        if packed < self.packed.load(Ordering::Relaxed) {
             self.packed.store(packed, Ordering::Release);
         }
     }
@@ -62,7 +70,12 @@ impl Urgency {
 
     /// Whether somebody looks at the screen and waits.
     pub(crate) fn is_interactive(&self) -> bool {
-        self.get() >> RANK_SHIFT == Rank::Class(Priority::Interactive).code()
+        self.get() >> CLASS_SHIFT == Priority::Interactive as u64
+    }
+
+    /// Whether something was passed over for too long.
+    pub(crate) fn is_aged(&self) -> bool {
+        self.aged.load(Ordering::Relaxed)
     }
 }
 
@@ -72,27 +85,35 @@ mod tests {
 
     use unruffled_model::Priority::{Bulk, Interactive, Normal};
 
-    use super::{Rank, Urgency};
+    use super::{Next, Urgency};
 
     #[test]
     fn smaller_goes_first_and_nothing_goes_last() {
         let epoch = Instant::now();
-        let packed = |next: Option<(Rank, u64)>| {
+        let told = |next: Option<(_, u64)>| {
             let urgency = Urgency::new(epoch);
-            urgency.set(next.map(|(rank, secs)| (rank, epoch + Duration::from_secs(secs))));
+            let due = |secs| epoch + Duration::from_secs(secs);
+            urgency.set(next.map(|(class, secs)| Next { class, due: due(secs), aged: false }));
             (urgency.get(), urgency.is_interactive(), urgency.is_empty())
         };
-        let order = [
-            (Some((Rank::Aged, 9)), false),
-            (Some((Rank::Class(Interactive), 1)), true),
-            (Some((Rank::Class(Interactive), 2)), true),
-            (Some((Rank::Class(Normal), 0)), false),
-            (Some((Rank::Class(Bulk), 1 << 40)), false),
-            (None, false),
-        ];
-        let all: Vec<_> = order.iter().map(|(next, _)| packed(*next)).collect();
+        let order =
+            [Some((Interactive, 1)), Some((Interactive, 2)), Some((Normal, 0)), Some((Bulk, 1 << 40)), None];
+        let all: Vec<_> = order.map(told).to_vec();
         assert!(all.is_sorted_by(|a, b| a.0 < b.0), "{all:?}");
-        assert!(all.iter().zip(&order).all(|((_, interactive, _), (_, expected))| interactive == expected));
-        assert!(all.iter().rev().map(|(.., empty)| *empty).eq([true, false, false, false, false, false]));
+        assert!(all.iter().map(|told| told.1).eq([true, true, false, false, false]));
+        assert!(all.iter().map(|told| told.2).eq([false, false, false, false, true]));
+    }
+
+    #[test]
+    fn what_comes_makes_it_more_urgent_and_never_less() {
+        let epoch = Instant::now();
+        let urgency = Urgency::new(epoch);
+        urgency.add(Bulk, epoch);
+        assert!(!urgency.is_empty() && !urgency.is_interactive());
+        urgency.add(Interactive, epoch + Duration::from_secs(9));
+        urgency.add(Normal, epoch);
+        assert!(urgency.is_interactive());
+        urgency.set(None);
+        assert!(urgency.is_empty());
     }
 }

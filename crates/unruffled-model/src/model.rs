@@ -52,7 +52,7 @@ impl<I, O> Batch<I, O> {
         self.rows.is_empty()
     }
 
-    /// The rows, in the order of [`RunContext::requests`].
+    /// The rows, in the order of [`RunContext::requests`] unless the model has moved them.
     pub fn rows(&self) -> &[Row<I, O>] {
         &self.rows
     }
@@ -70,7 +70,8 @@ impl<I, O> Batch<I, O> {
 
 impl<I, O> FromIterator<Row<I, O>> for Batch<I, O> {
     fn from_iter<T: IntoIterator<Item = Row<I, O>>>(rows: T) -> Self {
-        Self { rows: rows.into_iter().collect() }
+        let numbered = rows.into_iter().enumerate().map(|(index, row)| Row { index, ..row });
+        Self { rows: numbered.collect() }
     }
 }
 
@@ -86,6 +87,7 @@ pub trait OutputSink<O>: Send {
 
 /// One request's place in a batch: its input, and the answer once there is one.
 pub struct Row<I, O> {
+    index: usize,
     input: Option<I>,
     answer: Option<Result<Option<O>, ModelError>>,
     sink: Option<Box<dyn OutputSink<O>>>,
@@ -96,12 +98,17 @@ pub struct Row<I, O> {
 impl<I, O> Row<I, O> {
     /// A row for one answer.
     pub fn new(input: I) -> Self {
-        Self { input: Some(input), answer: None, sink: None, spent: false }
+        Self { index: 0, input: Some(input), answer: None, sink: None, spent: false }
     }
 
     /// A row whose caller takes outputs as they come.
     pub fn with_sink(input: I, sink: Box<dyn OutputSink<O>>) -> Self {
         Self { sink: Some(sink), ..Self::new(input) }
+    }
+
+    /// Its place in [`RunContext::requests`], wherever in the batch it has been moved to.
+    pub fn index(&self) -> usize {
+        self.index
     }
 
     /// The input, unless it has been taken.
@@ -151,19 +158,21 @@ impl<I, O> Row<I, O> {
 
     /// Takes the row apart.
     pub fn into_parts(self) -> RowParts<I, O> {
-        RowParts { input: self.input.filter(|_| !self.spent), answer: self.answer, sink: self.sink }
+        RowParts { input: self.input, answer: self.answer, sink: self.sink, spent: self.spent }
     }
 }
 
 /// What a row was made of, and what became of it.
 #[non_exhaustive]
 pub struct RowParts<I, O> {
-    /// The input, if the row may be run with it again.
+    /// The input, unless it was taken.
     pub input: Option<I>,
     /// The answer, if there is one: the last output, or none after those emitted.
     pub answer: Option<Result<Option<O>, ModelError>>,
     /// Where outputs go that come before the last.
     pub sink: Option<Box<dyn OutputSink<O>>>,
+    /// Whether running the row again would repeat what it has done.
+    pub spent: bool,
 }
 
 impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for RowParts<I, O> {

@@ -39,6 +39,8 @@ struct Waiting {
 pub(crate) struct Cores {
     free: usize,
     ageing: Duration,
+    /// When somebody last went first for having waited too long.
+    last_aged: Option<Instant>,
     next_id: u64,
     running: Vec<Running>,
     waiting: Vec<Waiting>,
@@ -53,7 +55,7 @@ pub(crate) struct Grant {
 
 impl Cores {
     pub(crate) fn new(cores: usize, ageing: Duration) -> Self {
-        Self { free: cores, ageing, next_id: 0, running: Vec::new(), waiting: Vec::new() }
+        Self { free: cores, ageing, last_aged: None, next_id: 0, running: Vec::new(), waiting: Vec::new() }
     }
 
     /// Asks for up to so many cores. They are granted at once if there are any and nobody waits; otherwise the request
@@ -80,15 +82,22 @@ impl Cores {
         if self.free == 0 {
             return None;
         }
-        let aged = |waiting: &Waiting| {
-            (now.saturating_duration_since(waiting.since) >= self.ageing).then_some(waiting.since)
+        // What was passed over for too long goes first, but not all of it at once: one grant each time.
+        let is_due = self.last_aged.is_none_or(|last| now.saturating_duration_since(last) >= self.ageing);
+        let is_aged = |waiting: &Waiting| {
+            let waited = now.saturating_duration_since(waiting.since);
+            is_due && (waited >= self.ageing || waiting.urgency.is_aged())
         };
         // Those that have waited for too long, the longest first; then the most urgent.
         let order = |waiting: &Waiting| {
-            let since = aged(waiting);
-            (since.is_none(), since, waiting.urgency.get(), waiting.id)
+            let aged = is_aged(waiting);
+            (!aged, aged.then_some(waiting.since), waiting.urgency.get(), waiting.id)
         };
-        let (at, _) = self.waiting.iter().enumerate().min_by_key(|(_, waiting)| order(waiting))?;
+        let (at, (not_aged, ..)) =
+            self.waiting.iter().map(order).enumerate().min_by_key(|(_, order)| *order)?;
+        if !not_aged {
+            self.last_aged = Some(now);
+        }
         let Waiting { id, wants, .. } = self.waiting.remove(at);
         Some(self.grant(now, id, wants))
     }
@@ -123,15 +132,20 @@ impl Cores {
 
     /// A bulk run to be stopped, because something interactive waits for a core. To be called until there is none.
     pub(crate) fn victim(&self) -> Option<Arc<Run>> {
-        let urgent = self.waiting.iter().filter(|waiting| waiting.urgency.is_interactive());
-        let yielding = self.running.iter().filter(|running| {
-            running.cores > 0 && running.victim.as_ref().is_some_and(|victim| victim.run.is_yielding())
+        // Several instances of one model may have come for the same request.
+        let urgent = self.waiting.iter().enumerate().filter(|(at, waiting)| {
+            let same = |other: &Waiting| Arc::ptr_eq(&other.urgency, &waiting.urgency);
+            waiting.urgency.is_interactive() && !self.waiting[..*at].iter().any(same)
         });
-        if urgent.count() <= yielding.count() + self.free {
+        let victims = self.running.iter().filter(|running| running.cores > 0);
+        let victims = victims.filter_map(|running| Some((running.cores, running.victim.as_ref()?)));
+        let soon_free: usize =
+            victims.clone().filter(|(_, victim)| victim.run.is_yielding()).map(|(cores, _)| cores).sum();
+        if urgent.count() <= soon_free + self.free {
             return None;
         }
-        let victims = self.running.iter().filter_map(|running| running.victim.as_ref());
-        let stoppable = victims.filter(|victim| !victim.run.cancel_token().is_cancelled());
+        let stoppable =
+            victims.map(|(_, victim)| victim).filter(|victim| !victim.run.cancel_token().is_cancelled());
         // The one that has the most left to do.
         stoppable.max_by_key(|victim| victim.expected_end).map(|victim| Arc::clone(&victim.run))
     }

@@ -125,7 +125,15 @@ impl Arbiter {
         }
     }
 
-    /// Something more urgent than before waits, or nothing does any more: those who wait look again.
+    /// Something interactive waits that did not before: something may have to give way to it.
+    pub(crate) fn make_way(&self, now: Instant) {
+        let state = self.state.lock();
+        if state.cores.is_contended() {
+            self.settle(state, now);
+        }
+    }
+
+    /// Nothing waits any more where something did: those who came for it look again.
     pub(crate) fn look_again(&self, now: Instant) {
         let state = self.state.lock();
         if state.cores.is_contended() {

@@ -106,6 +106,14 @@ impl<I: Send + 'static, O: Send + 'static> Entry<I, O> {
     }
 }
 
+impl<I: Send + 'static, O: Send + 'static> Drop for Entry<I, O> {
+    fn drop(&mut self) {
+        if matches!(self.stage, Stage::WaitsForRoom(..)) {
+            self.handle.pool().forget_room();
+        }
+    }
+}
+
 impl<I: Send + 'static, O: Send + 'static> Item<O> for Entry<I, O> {
     fn enter(&mut self, terms: &Terms) {
         terms.apply(&mut self.options);

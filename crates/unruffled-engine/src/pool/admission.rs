@@ -50,6 +50,7 @@ pub(super) struct Candidate<I, O> {
     pub(super) footprint: Footprint,
     pub(super) context: RequestContext,
     pub(super) demand: Demand<I, O>,
+    pub(super) span: Span,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -117,11 +118,12 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return Err(refuse(self.late("the deadline had passed on arrival")));
         }
         let key = Key::new(context.priority(), context.deadline(), now, arrival);
-        Ok(Candidate { key, footprint, context, demand })
+        // Before the lock is taken: it is a subscriber's code that runs.
+        let span = self.request_span(&context);
+        Ok(Candidate { key, footprint, context, demand, span })
     }
 
-    /// Puts a request into the queue, if it may.
-    /// What must not be dropped under the lock goes out with the refusal.
+    /// Puts a request into the queue, if it may. What must not be dropped under the lock goes out with the refusal.
     fn enter(
         &self,
         state: &mut State<I, O>,
@@ -129,7 +131,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         candidate: Candidate<I, O>,
         aftermath: &mut Aftermath<I, O>,
     ) -> Entered<I, O> {
-        let Candidate { key, footprint, context, demand } = candidate;
+        let Candidate { key, footprint, context, demand, span } = candidate;
         let Demand { input, options, outlet } = demand;
         if let Err(error) = self.is_open(state) {
             self.meter.refused(error.kind());
@@ -139,13 +141,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             let error = self.error(ErrorKind::Overloaded, "the queue is full");
             return Err((Refusal { error, input: Some(input), bytes: footprint.bytes }, (None, outlet)));
         }
-        if let Some(older) = options.supersede.as_ref().and_then(|key| state.newest.remove(key)) {
-            self.meter.superseded();
-            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
-            self.end_early(state, now, &older, &error, aftermath);
-        }
+        let older = options.supersede.as_ref().and_then(|key| state.newest.get(key)).cloned();
+        let is_queued = |older: &&Arc<Ticket<O>>| state.queue.contains(older.key(), older.context().caller());
+        let leaving = older.as_ref().filter(is_queued).map(|older| older.footprint());
         let (arrival, prospect) = self.look_ahead(state, now, &key, &footprint, &context);
-        let room = self.has_room(state, &footprint);
+        // The work of the older one is ahead as yet, and will not be: what is ahead says nothing then.
+        let prospect = prospect.filter(|_| older.is_none());
+        let room = self.has_room(state, &footprint, leaving.as_ref());
         if let Err(error) = room.and_then(|()| self.is_feasible(now, &context, prospect)) {
             self.meter.refused(error.kind());
             if self.recorder.is_on() {
@@ -164,11 +166,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return Err((Refusal { error, input: again, bytes: footprint.bytes }, (unwanted, outlet)));
         }
         self.meter.accepted();
+        if let Some(older) = older {
+            self.meter.superseded();
+            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
+            self.end_early(state, now, &older, &error, aftermath);
+        }
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
         let cohort = if outlet.is_some() { state.new_cohort() } else { 0 };
         let (sink, stop) = outlet.map(|Outlet { sink, stop }| (sink, stop)).unzip();
         let caller = context.caller().cloned();
-        let span = self.request_span(&context);
         let (deadline, supersede) = (context.deadline(), options.supersede);
         let ticket = Ticket::new(Submission { key, footprint, context, supersede, arrival, span, stop });
         if let Some(key) = &ticket.submission.supersede {
@@ -183,11 +189,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         let item = Waiting { ticket: Arc::clone(&ticket), input, sink };
         state.queue.push(now, Entry { key, deadline, footprint, cohort, caller, item });
-        self.publish(state, now);
+        self.urgency.add(key.class(), key.due());
         match state.seats.call() {
             Some(slot) => aftermath.calls.push(slot),
             None if key.class() == Priority::Interactive => {
-                aftermath.look_again = true;
+                aftermath.make_way = true;
                 aftermath.victim = self.victim(state);
             }
             None => {}
@@ -195,7 +201,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         Ok(ticket)
     }
 
-    pub(super) fn request_span(&self, context: &RequestContext) -> Span {
+    fn request_span(&self, context: &RequestContext) -> Span {
         let trace = context.trace().map(tracing::field::display);
         tracing::debug_span!("request", model = &*self.name, id = %context.id(), trace)
     }

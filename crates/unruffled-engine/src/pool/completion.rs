@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use unruffled_model::{Batch, Batching, ModelError, ModelErrorKind, OutputSink, RequestId, Rerun, RowParts};
+use unruffled_model::{
+    Batch, Batching, ModelError, ModelErrorKind, OutputSink, RequestId, Rerun, Row, RowParts,
+};
 
 use super::dispatch::{Failure, Work};
 use super::withdrawal::{Aftermath, ending};
@@ -111,8 +113,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut aftermath = Aftermath::default();
         let is_remembered =
             |ticket: &Ticket<O>| ticket.deadline().is_some() || ticket.submission.supersede.is_some();
-        if !left.is_empty() || done.iter().any(|done| is_remembered(&done.ticket)) {
+        let first = tickets[0].context().priority();
+        if !left.is_empty() || !self.urgency.is_empty() || done.iter().any(|done| is_remembered(&done.ticket))
+        {
             let mut state = self.state.lock();
+            state.queue.served(first, now);
             done.iter().for_each(|done| state.forget(&done.ticket));
             let back = self.put_back(&mut state, now, left, verdict, cohort, &mut aftermath);
             drop(state);
@@ -123,9 +128,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
         let unwanted = self.answer(done, failure, &ran, note.as_ref(), &mut aftermath);
         *self.running[slot].lock() = None;
-        drop(permit);
         run.end(&mut aftermath.wakers);
         self.follow_up(now, aftermath);
+        // After the callers: whoever gets the core may have to be woken, and others' hooks be run.
+        drop(permit);
         drop(unwanted);
         ran.took() / row_count
     }
@@ -157,16 +163,31 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let reruns = (failure.is_some() || gave_way) && self.may_rerun();
         let (mut done, mut left) = (Vec::with_capacity(tickets.len()), Vec::new());
         let mut culprit_is_known = false;
-        for (ticket, row) in tickets.iter().zip(batch.into_rows()) {
+        let mut rows = batch.into_rows();
+        // The model may have moved them, or kept some.
+        if !rows.is_sorted_by_key(Row::index) {
+            rows.sort_by_key(Row::index);
+        }
+        let mut rows = rows.into_iter().peekable();
+        for (at, ticket) in tickets.iter().enumerate() {
             let ticket = Arc::clone(ticket);
-            let RowParts { input, answer, sink, .. } = row.into_parts();
+            while rows.next_if(|row| row.index() < at).is_some() {}
+            let Some(row) = rows.next_if(|row| row.index() == at) else {
+                culprit_is_known = true;
+                done.push(Done { ticket, answer: None, unused: (None, None) });
+                continue;
+            };
+            let RowParts { input, answer, sink, spent, .. } = row.into_parts();
             let was_broken_off = |answer: &Result<_, ModelError>| {
                 gave_way && answer.as_ref().is_err_and(|error| error.kind() == ModelErrorKind::Cancelled)
             };
             match (answer.filter(|answer| !was_broken_off(answer)), input) {
-                (None, Some(input)) if reruns => left.push(Leftover { ticket, input, sink }),
+                (None, Some(input)) if reruns && !spent => left.push(Leftover { ticket, input, sink }),
                 (answer, input) => {
-                    culprit_is_known |= answer.is_none();
+                    let crashed = |error: &ModelError| error.kind() == ModelErrorKind::Crashed;
+                    let is_culprit =
+                        |answer: &Result<_, ModelError>| answer.as_ref().err().is_some_and(crashed);
+                    culprit_is_known |= answer.as_ref().is_none_or(is_culprit);
                     done.push(Done { ticket, answer, unused: (input, sink) });
                 }
             }
@@ -213,7 +234,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 instance: ran.slot,
                 attempts: ticket.attempts(),
             };
-            let outcome = self.outcome(answer, failure, &ticket, timings);
+            let outcome = self.outcome(answer, failure, &ticket, timings, ran.inline);
             let told = outcome.as_ref().map(|_| ()).map_err(Error::clone);
             match ticket.answer(outcome) {
                 Ok(waker) => {
@@ -318,6 +339,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         failure: Option<&Failure>,
         ticket: &Ticket<O>,
         timings: Timings,
+        inline: bool,
     ) -> Outcome<O> {
         let error = match (answer, failure) {
             (Some(Ok(output)), _) => {
@@ -325,6 +347,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
             (Some(Err(error)), _) => Error::from_model(error),
             (None, Some(Failure::Error(error))) => Error::from_model(error.clone()),
+            (None, Some(Failure::Panic(text))) if inline => {
+                Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}"))
+            }
             (None, Some(Failure::Panic(text))) => {
                 Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}; its instance is replaced"))
             }

@@ -169,12 +169,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         room.extend(state.wants_room.drain(..));
         // Somebody else may have been called for the rest and found nothing: one who is called too often sits down again.
         let called = if state.queue.is_empty() { None } else { state.seats.call() };
+        let is_over = state.queue.is_empty() && !matches!(state.phase, Phase::Open);
         drop(state);
         if let Some(slot) = called {
             self.calls[slot].notify_one();
         }
+        if is_over {
+            self.environment.arbiter.look_again(now);
+        }
         drop(room);
-        self.give_up_hopeless(now, hopeless);
 
         // The rest needs no lock that a caller might wait for.
         let run = Run::new(now);
@@ -204,15 +207,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             });
             tickets.push(ticket);
         }
+        let tickets: Company<O> = tickets.into();
         let Some(first) = tickets.first() else {
             // Given back before anybody's code runs.
             drop(permit);
+            self.give_up_hopeless(now, &hopeless);
             return None;
         };
         let bucket = first.footprint().bucket;
         let predicted = self.costs.lock().estimate(bucket, rows).map(|cost| cost.p50);
-        let span = self.batch_span(slot, rows, &tickets);
-        let tickets: Company<O> = tickets.into();
+        // First of all: whatever breaks from here on, `abandon` finds those who wait.
         let running = Running {
             company: Arc::clone(&tickets),
             run: Arc::clone(&run),
@@ -228,7 +232,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if let Some(permit) = permit.as_ref().filter(|_| may_yield || predicted.is_some_and(is_long)) {
             permit.began(now, predicted, may_yield.then_some(&run));
         }
-        drop(unwanted);
+        self.give_up_hopeless(now, &hopeless);
+        drop((hopeless, unwanted));
+        let span = self.batch_span(slot, rows, &tickets);
         let batch = batch.into_iter().collect();
         let (taken, inline) = (now, false);
         Some(Work {
@@ -275,7 +281,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Ends what cannot make its deadline any more: running it would only keep others from making theirs.
-    fn give_up_hopeless(&self, now: Instant, hopeless: Vec<Entry<Waiting<I, O>>>) {
+    fn give_up_hopeless(&self, now: Instant, hopeless: &[Entry<Waiting<I, O>>]) {
         for Entry { item: Waiting { ticket, .. }, .. } in hopeless {
             let left =
                 ticket.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(now));
@@ -285,7 +291,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                     format!("the deadline cannot be met any more: {left:.1?} are left and a run takes longer")
                 }
             };
-            self.end_taken(now, &ticket, &self.late(&message));
+            self.end_taken(now, ticket, &self.late(&message));
         }
     }
 

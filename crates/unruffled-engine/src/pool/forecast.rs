@@ -2,9 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use unruffled_model::Batching;
+use unruffled_model::{Batching, Priority};
 
-use crate::cost::CostModel;
+use crate::cost::{CostModel, Estimate};
 use crate::queue::{Draft, Rule};
 
 /// Sequential rows that share a hand-over at most, however cheap they are.
@@ -47,11 +47,39 @@ pub(crate) struct Forecast<'a> {
     pub(crate) now: Instant,
 }
 
+/// A shape that no request has: what is known of all shapes together is believed of it.
+const ANY: u64 = u64::MAX;
+
+/// So many requests behind a newcomer are looked at, whether they would still be in time.
+const VICTIMS_MAX: usize = 128;
+
+/// By so much at most a run that somebody waits for may take longer for taking others along.
+const RIDERS: f64 = 1.25;
+
 /// One request in a line, as far as time goes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
+    pub(crate) bucket: u64,
     pub(crate) rows: usize,
     pub(crate) deadline: Option<Instant>,
+}
+
+/// Where a request would come in.
+pub(crate) struct Newcomer {
+    pub(crate) own: Place,
+    /// How many of its line are before it, counted from where the line is looked at.
+    pub(crate) at: usize,
+    /// Rows that run before those.
+    pub(crate) rows_before: usize,
+}
+
+/// A batch as it would be if the line stood still.
+struct Chunk {
+    bucket: u64,
+    rows: usize,
+    /// The earliest deadline in it, the newcomer's apart.
+    deadline: Option<Instant>,
+    holds_newcomer: bool,
 }
 
 /// What awaits a request that comes in.
@@ -81,79 +109,89 @@ impl Forecast<'_> {
         }
     }
 
-    /// What to expect of a request that joins a line in this place; nothing before the first run.
+    /// From where a line is looked at for a newcomer in this place: the batch that it would be in.
+    pub(crate) fn look_from(&self, place: usize) -> usize {
+        match self.batching {
+            Batching::Joint => place - place % self.max_batch,
+            Batching::Single | Batching::Sequential => place,
+        }
+    }
+
+    /// What to expect of a request that joins a line; nothing before the first run.
     ///
     /// The line is cut into batches as if it stood still, and each must be over before the first deadline in it. Only the
     /// newcomer's own batch is taken to grow, as fast as requests arrive just now, so that it is not promised what those
-    /// who come after it would have to break. `free` is when each instance will be, and is used up; `before` are the rows
-    /// that run before the line.
+    /// who come after it would have to break. `free` is when each instance will be, and is used up.
     pub(crate) fn prospect(
         &self,
-        bucket: u64,
         line: impl Iterator<Item = Place>,
-        newcomer: (usize, Place),
-        before: usize,
+        newcomer: &Newcomer,
         free: &mut [Duration],
         rate: &ArrivalRate,
     ) -> Option<Prospect> {
+        let Newcomer { own, at, rows_before } = newcomer;
         let most = if self.batching == Batching::Joint { self.max_batch } else { 1 };
-        let cost = |rows: usize| self.costs.estimate(bucket, rows);
-        let (at, own) = newcomer;
-        let run = cost(own.rows)?.p50;
-        let mut is_in_time = true;
-        // Begins a run on the instance that is free first, and says when.
-        let mut begin = |rows: usize| {
+        let run = self.costs.estimate(own.bucket, own.rows)?.p50;
+        // What runs before is spread over all instances.
+        let (before, left) = (rows_before / most, rows_before % most);
+        let each = self.costs.estimate(ANY, most)?.p50;
+        let share = each.saturating_mul(u32::try_from(before / free.len().max(1)).unwrap_or(u32::MAX));
+        free.iter_mut().for_each(|free| *free = free.saturating_add(share));
+        for _ in 0..before % free.len().max(1) {
+            *free.iter_mut().min()? += each;
+        }
+
+        let (mut wait, mut is_in_time) = (None, true);
+        let mut close = |chunk: &Chunk| {
+            let cost = |rows: usize| self.costs.estimate(chunk.bucket, rows);
             let first = free.iter_mut().min()?;
             let begins = *first;
-            *first += cost(rows)?.p50;
-            Some(begins)
-        };
-        for _ in 0..before / most {
-            begin(most)?;
-        }
-        let mut wait = None;
-        let mut batch = Place { rows: before % most, deadline: None };
-        let mut holds_newcomer = false;
-        let mut close = |batch: Place, holds_newcomer: bool| {
-            let begins = begin(batch.rows)?;
-            let mut rows = batch.rows;
-            if holds_newcomer {
-                wait = Some(begins);
-                rows = (rows + rate.in_(begins)).min(most.max(rows));
-            }
-            let ends = |rows| Some(self.now + begins + cost(rows)?.p95);
-            let late = |deadline: Instant, rows| ends(rows).is_some_and(|end| end > deadline);
+            *first = first.saturating_add(cost(chunk.rows)?.p50);
+            let is_late = |deadline: Instant, rows: usize| {
+                cost(rows).is_some_and(|cost| self.now + begins + cost.p95 > deadline)
+            };
             // Who is late whatever happens is not the newcomer's victim.
-            let lost = |deadline: Instant| ends(1).is_some_and(|end| end > deadline);
-            is_in_time &= batch.deadline.is_none_or(|deadline| !late(deadline, batch.rows) || lost(deadline));
-            is_in_time &= !holds_newcomer || own.deadline.is_none_or(|deadline| !late(deadline, rows));
+            let is_victim = |deadline| is_late(deadline, chunk.rows) && !is_late(deadline, 1);
+            is_in_time &= !chunk.deadline.is_some_and(is_victim);
+            if chunk.holds_newcomer {
+                wait = Some(begins);
+                let grown = (chunk.rows + rate.in_(begins)).min(most.max(chunk.rows));
+                is_in_time &= !own.deadline.is_some_and(|deadline| is_late(deadline, grown));
+            }
             Some(())
         };
-        let mut line = line.enumerate().peekable();
-        let mut placed = 0;
-        loop {
-            let is_own = placed == at;
-            let next = if is_own { Some(own) } else { line.next().map(|(_, place)| place) };
-            let Some(next) = next else { break };
-            placed += 1;
-            if batch.rows > 0 && batch.rows + next.rows > most {
-                close(batch, holds_newcomer)?;
-                (batch, holds_newcomer) = (Place { rows: 0, deadline: None }, false);
+        // One batch of each shape is open at a time.
+        let fresh = |bucket, rows| Chunk { bucket, rows, deadline: None, holds_newcomer: false };
+        let mut open = vec![fresh(own.bucket, left)];
+        let mut line = line.take(at + VICTIMS_MAX);
+        for place in 0.. {
+            let is_own = place == *at;
+            let Some(next) = (if is_own { Some(*own) } else { line.next() }) else { break };
+            let known = open.iter().position(|chunk| chunk.bucket == next.bucket);
+            let at = known.unwrap_or(open.len());
+            if known.is_none() {
+                open.push(fresh(next.bucket, 0));
+            } else if open[at].rows > 0 && open[at].rows + next.rows > most {
+                close(&std::mem::replace(&mut open[at], fresh(next.bucket, 0)))?;
             }
-            batch.rows += next.rows;
-            let deadlines = [batch.deadline, next.deadline.filter(|_| !is_own)];
-            batch.deadline = deadlines.into_iter().flatten().min();
-            holds_newcomer |= is_own;
+            let chunk = &mut open[at];
+            chunk.rows += next.rows;
+            chunk.holds_newcomer |= is_own;
+            if !is_own {
+                chunk.deadline = [chunk.deadline, next.deadline].into_iter().flatten().min();
+            }
         }
-        close(batch, holds_newcomer)?;
-        let at_least = self.costs.at_least(bucket, own.rows, self.now);
+        for chunk in open.iter().filter(|chunk| chunk.rows > 0) {
+            close(chunk)?;
+        }
+        let at_least = self.costs.at_least(own.bucket, own.rows, self.now);
         Some(Prospect { wait: wait.unwrap_or_default(), run, at_least, is_in_time })
     }
 
     /// How long so many rows take to run off on so many instances.
     pub(crate) fn drain_time(&self, rows: usize, instances: usize) -> Option<Duration> {
         let most = if self.batching == Batching::Joint { self.max_batch } else { 1 };
-        let row = self.costs.per_row(0, most)?;
+        let row = self.costs.per_row(ANY, most)?;
         Duration::try_from_secs_f64(row.as_secs_f64() * rows as f64 / instances.max(1) as f64).ok()
     }
 }
@@ -174,8 +212,16 @@ impl Rule for Forecast<'_> {
         if draft.requests > most || draft.rows > rows {
             return false;
         }
-        let Some(deadline) = draft.deadline else { return true };
         let cost = self.costs.estimate(draft.bucket, draft.rows);
+        // Somebody looks at the screen and waits: others ride along only if that is hardly felt.
+        if draft.class == Priority::Interactive && draft.rows > draft.own_rows {
+            let own = self.costs.estimate(draft.bucket, draft.own_rows);
+            let is_felt = |(cost, own): (Estimate, Estimate)| cost.p50 > own.p50.mul_f64(RIDERS);
+            if cost.zip(own).is_none_or(is_felt) {
+                return false;
+            }
+        }
+        let Some(deadline) = draft.deadline else { return true };
         draft.rows <= self.costs.rows_trusted(draft.bucket)
             && cost.is_none_or(|cost| self.now + cost.p95 <= deadline)
     }

@@ -42,7 +42,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 None => return Err(candidate),
             }
         };
-        Ok(self.run_on_loan(slot, now, model, candidate))
+        Ok(self.run_on_loan(&Loan { pool: self, slot }, now, model, candidate))
     }
 
     /// Whether requests run on their callers' threads, when an instance is free.
@@ -54,13 +54,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     fn run_on_loan(
         &self,
-        slot: usize,
+        loan: &Loan<'_, I, O>,
         now: Instant,
         model: &dyn Stateless<I, O>,
         candidate: Candidate<I, O>,
     ) -> Arc<Ticket<O>> {
-        let Candidate { key, footprint, context, demand } = candidate;
-        let span = self.request_span(&context);
+        let slot = loan.slot;
+        let Candidate { key, footprint, context, demand, span } = candidate;
         let arrival = Arrival {
             at: now,
             ahead_requests: 0,
@@ -95,9 +95,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             Ok(Err(error)) => Some(Failure::Error(error)),
             Err(payload) => Some(Failure::Panic(panic_text(&*payload).to_owned())),
         };
-        let loan = Loan { pool: self, slot };
         let _cost = self.complete(slot, work, failure.as_ref(), self.now());
-        drop(loan);
         ticket
     }
 }

@@ -46,9 +46,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.threads.subscribe()
     }
 
+    /// An instance is being built: it comes up or fails.
+    pub(crate) fn instance_begun(&self) {
+        self.state.lock().building += 1;
+    }
+
     /// An instance is built and whole.
     pub(crate) fn instance_up(&self) {
         let mut state = self.state.lock();
+        state.building = state.building.saturating_sub(1);
         state.live += 1;
         state.first.get_or_insert(Ok(()));
         state.broken = None;
@@ -72,10 +78,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         running.run.end(&mut Wakers::default());
     }
 
-    /// An instance could not be built. While there is no other, nobody waits in vain.
+    /// An instance could not be built. While there is no other, nor one on its way, nobody waits in vain.
     pub(crate) fn instance_failed(&self, error: &Error) {
         let mut state = self.state.lock();
-        if state.live > 0 {
+        state.building = state.building.saturating_sub(1);
+        if state.live > 0 || state.building > 0 {
             return;
         }
         let message = format!("no instance could be built: {}; it is tried again", error.message());

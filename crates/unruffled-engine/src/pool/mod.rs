@@ -87,6 +87,8 @@ struct State<I, O> {
     cohorts: u64,
     /// Instances that are built and whole.
     live: usize,
+    /// Instances on their way.
+    building: usize,
     /// How the first instance turned out, for whoever loads the model.
     first: Option<Result<(), Error>>,
     /// Why no instance could be built, while there is none.
@@ -178,6 +180,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             wants_room: Vec::new(),
             cohorts: 0,
             live: 0,
+            building: 0,
             first: None,
             broken: None,
         };

@@ -21,7 +21,8 @@ pub enum Inline {
     Never,
     /// On the caller's thread, if the model needs no instance ([`LoadedModel::stateless`](unruffled_model::LoadedModel::stateless)),
     /// each of its recent runs took less than 20 microseconds, and one of its instances is idle: a hand-over between
-    /// threads would take longer.
+    /// threads would take longer. Only for functions that never wait for anything: on the thread of an event loop, one that
+    /// waits for that loop waits for ever.
     WhenCheap,
 }
 
@@ -51,7 +52,7 @@ pub struct PoolOptions {
 
 impl Default for PoolOptions {
     /// One instance, batches of up to 32 rows, the default [`QueueLimits`], 20 microseconds of looking for work; bulk gives
-    /// way, cheap models run inline, and threads of others give way.
+    /// way, nothing runs inline, and threads of models that are not cheap give way.
     fn default() -> Self {
         Self {
             instances: 1,
@@ -59,7 +60,7 @@ impl Default for PoolOptions {
             queue: QueueLimits::default(),
             spin: Duration::from_micros(20),
             preemption: Preemption::Bulk,
-            inline: Inline::WhenCheap,
+            inline: Inline::Never,
             thread_priority: ThreadPriority::Adaptive,
         }
     }
@@ -86,9 +87,9 @@ impl PoolOptions {
         self
     }
 
-    /// How much may wait.
+    /// How much may wait: one request at least.
     pub fn with_queue(mut self, limits: QueueLimits) -> Self {
-        self.queue = limits;
+        self.queue = QueueLimits { items: limits.items.max(1), ..limits };
         self
     }
 

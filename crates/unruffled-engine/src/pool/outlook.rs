@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 
 use unruffled_model::{Footprint, Priority, RequestContext};
 
-use super::forecast::{Place, Prospect};
+use super::forecast::{Newcomer, Place, Prospect};
 use super::{Phase, Pool, State};
 use crate::error::{Error, ErrorKind};
-use crate::queue::{Ahead, Full, Key};
+use crate::queue::{Ahead, Entry, Full, Key};
 use crate::recorder::Arrival;
 use crate::reply::Run;
 use crate::sync::Wakers;
@@ -25,9 +25,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
     }
 
-    pub(super) fn has_room(&self, state: &State<I, O>, footprint: &Footprint) -> Result<(), Error> {
+    /// Whether there is room for a request, once the one has left whose place it takes.
+    pub(super) fn has_room(
+        &self,
+        state: &State<I, O>,
+        footprint: &Footprint,
+        leaving: Option<&Footprint>,
+    ) -> Result<(), Error> {
         let limits = self.options.queue;
-        let message = match state.queue.has_room(footprint) {
+        let message = match state.queue.has_room(footprint, leaving) {
             Ok(()) => return Ok(()),
             Err(Full::Items) => format!("the queue is full: {} requests wait", limits.items),
             Err(Full::Bytes) => {
@@ -37,7 +43,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         };
         let forecast = self.costs.lock();
         let wait =
-            self.forecast(&forecast, self.now()).drain_time(state.queue.rows(), self.options.instances);
+            self.forecast(&forecast, self.now()).drain_time(state.queue.rows(), self.side_by_side(state));
         drop(forecast);
         let message = match wait {
             Some(wait) => format!("{message}; try again in about {wait:.0?}"),
@@ -48,13 +54,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// Whether there is no room now, but may be later.
     pub(super) fn is_full(&self, state: &State<I, O>, footprint: &Footprint) -> bool {
-        footprint.bytes <= self.options.queue.bytes && state.queue.has_room(footprint).is_err()
+        footprint.bytes <= self.options.queue.bytes && state.queue.has_room(footprint, None).is_err()
     }
 
     /// Ready once there is room in the queue for an input of so many bytes, whoever takes it then, or there never will be.
     pub(crate) fn poll_room(&self, cx: &mut Context<'_>, bytes: usize) -> Poll<()> {
         let mut state = self.state.lock();
-        if self.is_open(&state).is_err() || state.queue.has_room(&Footprint::single(bytes)).is_ok() {
+        if self.is_open(&state).is_err() || state.queue.has_room(&Footprint::single(bytes), None).is_ok() {
             return Poll::Ready(());
         }
         if !state.wants_room.iter().any(|known| known.will_wake(cx.waker())) {
@@ -91,8 +97,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let caller = context.caller();
         let ahead = if state.queue.is_empty() { Ahead::default() } else { state.queue.ahead_of(key, caller) };
         (arrival.ahead_requests, arrival.ahead_rows) = (ahead.requests, ahead.rows);
-        // An instance that runs nothing is about to take something.
-        let mut free = vec![Duration::ZERO; state.live.clamp(1, self.environment.arbiter.total())];
+        // Those that run nothing are about to take something.
+        let mut free = vec![Duration::ZERO; self.side_by_side(state)];
         for running in &self.running {
             let running = running.lock();
             let Some(running) = running.as_ref() else { continue };
@@ -103,16 +109,18 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             arrival.running += 1;
         }
         let costs = self.costs.lock();
-        let line = state.queue.line_of(key.class(), caller).map(|(rows, deadline)| Place { rows, deadline });
-        let own = Place { rows: footprint.rows, deadline: Some(deadline) };
-        let prospect = self.forecast(&costs, now).prospect(
-            footprint.bucket,
-            line,
-            (ahead.own, own),
-            ahead.others_rows,
-            &mut free,
-            &state.rate,
-        );
+        let forecast = self.forecast(&costs, now);
+        let from = forecast.look_from(ahead.own);
+        let place = |entry: &Entry<_>| Place {
+            bucket: entry.footprint.bucket,
+            rows: entry.footprint.rows,
+            deadline: entry.deadline,
+        };
+        let line = state.queue.line_from(key.class(), caller, from).map(place);
+        let own = Place { bucket: footprint.bucket, rows: footprint.rows, deadline: Some(deadline) };
+        let own_before = ((ahead.rows - ahead.others_rows) * from).checked_div(ahead.own).unwrap_or(0);
+        let newcomer = Newcomer { own, at: ahead.own - from, rows_before: ahead.others_rows + own_before };
+        let prospect = forecast.prospect(line, &newcomer, &mut free, &state.rate);
         arrival.predicted_wait = prospect.map(|prospect| prospect.wait);
         arrival.predicted_run = prospect.map(|prospect| prospect.run);
         (arrival, prospect)
@@ -142,20 +150,31 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)))
     }
 
+    /// How many runs may go on at the same time.
+    fn side_by_side(&self, state: &State<I, O>) -> usize {
+        let cores = match self.model.info().threads {
+            0 => usize::MAX,
+            threads => self.environment.arbiter.total() / threads,
+        };
+        state.live.min(cores).max(1)
+    }
+
     /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.
     pub(super) fn victim(&self, state: &State<I, O>) -> Option<Arc<Run>> {
-        let (mut yielding, mut latest) = (0, None);
+        let (mut running, mut yielding, mut latest) = (0, 0, None);
         for slot in &self.running {
             let slot = slot.lock();
-            // One that runs nothing is about to take something.
-            let running = slot.as_ref()?;
-            if running.run.is_yielding() {
+            let Some(one) = slot.as_ref() else { continue };
+            running += 1;
+            if one.run.is_yielding() {
                 yielding += 1;
-            } else if running.may_yield && latest.as_ref().is_none_or(|(end, _)| *end < running.expected_end)
-            {
-                latest = Some((running.expected_end, Arc::clone(&running.run)));
+            } else if one.may_yield && latest.as_ref().is_none_or(|(end, _)| *end < one.expected_end) {
+                latest = Some((one.expected_end, Arc::clone(&one.run)));
             }
         }
-        (state.queue.waiting(Priority::Interactive) > yielding).then_some(latest?.1)
+        // One that runs nothing is about to take something.
+        let all_run = running >= state.live;
+        let wanted = state.queue.waiting(Priority::Interactive) > yielding;
+        latest.filter(|_| all_run && wanted).map(|(_, run)| run)
     }
 }

@@ -15,7 +15,9 @@ pub(super) struct Aftermath<I, O> {
     pub(super) calls: Vec<usize>,
     pub(super) wake_timer_by: Option<Instant>,
     /// Something urgent waits.
-    pub(super) look_again: bool,
+    pub(super) make_way: bool,
+    /// Nothing waits any more where something did.
+    emptied: bool,
     /// Runs in which one fewer waits.
     left: Vec<Arc<Run>>,
     /// A run that is to let something more urgent go first.
@@ -31,7 +33,8 @@ impl<I, O> Default for Aftermath<I, O> {
         Self {
             calls: Vec::new(),
             wake_timer_by: None,
-            look_again: false,
+            make_way: false,
+            emptied: false,
             left: Vec::new(),
             victim: None,
             wakers: Wakers::default(),
@@ -63,8 +66,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if let Some(victim) = aftermath.victim {
             victim.preempt();
         }
-        if aftermath.look_again {
+        if aftermath.make_way {
+            self.environment.arbiter.make_way(now);
+        }
+        if aftermath.emptied {
+            // Those who came for what has gone may have nothing left to live for.
             self.environment.arbiter.look_again(now);
+            self.changed.notify_all();
         }
         self.recorder.end(aftermath.endings);
         drop(aftermath.removed);
@@ -101,7 +109,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 let context = ticket.context();
                 aftermath.removed.extend(state.queue.remove(ticket.key(), context.caller()));
                 aftermath.wakers.extend(state.wants_room.drain(..));
-                self.publish(state, now);
+                aftermath.emptied |= state.queue.is_empty();
                 Place::Queue
             }
             Left::Run(run) => {
@@ -128,6 +136,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.forget(ticket);
         let error = self.error(ErrorKind::Cancelled, "its caller has gone");
         self.leave(&mut state, now, ticket, left, &error, &mut aftermath);
+        self.publish(&mut state, now);
         drop(state);
         self.follow_up(now, aftermath);
     }
@@ -139,6 +148,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut state = self.state.lock();
         let error = self.error(ErrorKind::Cancelled, message);
         self.end_early(&mut state, now, ticket, &error, &mut aftermath);
+        self.publish(&mut state, now);
         drop(state);
         self.follow_up(now, aftermath);
     }
@@ -152,6 +162,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.end_early(&mut state, now, &ticket, &self.late("the deadline passed"), &mut aftermath);
         }
         let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
+        self.publish(&mut state, now);
         drop(state);
         self.follow_up(now, aftermath);
         next

@@ -21,7 +21,7 @@ enum Input {
 
 /// An instance that looks for more work after a run is not idle: these sleep at once, so that they are when asked again.
 fn sleepy() -> PoolOptions {
-    PoolOptions::default().with_spin(Duration::ZERO)
+    PoolOptions::default().with_spin(Duration::ZERO).with_inline(Inline::WhenCheap)
 }
 
 /// A model that tells on which thread it ran, and where it last panicked.

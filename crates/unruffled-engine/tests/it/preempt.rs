@@ -59,7 +59,8 @@ async fn a_bulk_run_gives_way_to_an_interactive_one_of_its_own_model() {
     let bulk = scene.submit_bulk("bulk", 0);
     scene.gate.entered();
     let click = scene.bulk.infer(1).id("click").priority(Priority::Interactive).submit();
-    assert_eq!(scene.gate.entered(), ids(&["click", "bulk"]));
+    // Nobody knows yet whether company would be felt: none comes along.
+    assert_eq!(scene.gate.entered(), ids(&["click"]));
     scene.gate.open();
     assert_eq!((bulk.await.unwrap().output, click.await.unwrap().output), (1, 2));
 }

@@ -109,16 +109,13 @@ impl<'a> Ledger<'a> {
         }
     }
 
-    /// Whoever comes with a key takes the older one's place, unless it could never have been run at all.
+    /// Whoever is let in with a key takes the older one's place.
     fn supersede(&mut self, at: Micros, facts: &Facts, refused: Option<ErrorKind>) {
-        let counts = match refused {
-            None | Some(ErrorKind::Overloaded) => true,
-            Some(ErrorKind::DeadlineExceeded) => facts.deadline.is_some_and(|deadline| deadline > at),
-            Some(_) => false,
-        };
         let older = |waiting: &Waiting| facts.key.is_some() && waiting.facts.key == facts.key;
         let waiting = self.models[facts.model].waiting.iter();
-        if counts && let Some((id, _)) = waiting.into_iter().find(|(_, waiting)| older(waiting)) {
+        if refused.is_none()
+            && let Some((id, _)) = waiting.into_iter().find(|(_, waiting)| older(waiting))
+        {
             let id = *id;
             self.leave(at, id);
         }
@@ -182,6 +179,12 @@ impl<'a> Ledger<'a> {
         let expected = &mut self.models[run.model];
         let Some(running) = expected.running.remove(&run.slot) else { return };
         debug_assert!(facts.instances > run.slot);
+        // As long as a run of its class goes on, a class is not passed over.
+        if let Some(class) = running.ids.first().and_then(|id| self.facts.get(id)).map(|facts| facts.class)
+            && expected.passed_over.contains_key(&class)
+        {
+            expected.passed_over.insert(class, at);
+        }
         expected.longest = expected.longest.max(at - running.began);
         expected.runs += 1;
         // Who waits for a scoped model, nobody sees.

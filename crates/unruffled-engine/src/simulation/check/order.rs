@@ -96,7 +96,8 @@ fn fullness(facts: &ModelFacts, expected: &Expected, batch: &[(Id, &Waiting)]) -
     // Any that waits and is out of the ordinary may have ended the batch.
     let bucket = batch[0].1.facts.footprint.bucket;
     let mut candidates = expected.waiting.iter().filter(|(id, waiting)| {
-        waiting.facts.footprint.bucket == bucket && !batch.iter().any(|(own, _)| own == *id)
+        let same = waiting.facts.footprint.bucket == bucket && waiting.facts.class == batch[0].1.facts.class;
+        same && !batch.iter().any(|(own, _)| own == *id)
     });
     if !batch.iter().all(|(_, waiting)| simple(waiting))
         || !candidates.clone().all(|(_, waiting)| simple(waiting))
