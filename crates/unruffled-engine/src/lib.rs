@@ -62,6 +62,9 @@ mod engine;
 #[cfg(test)]
 mod simulation;
 
+#[cfg(doctest)]
+mod guide;
+
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};

@@ -75,6 +75,7 @@ impl Arbiter {
     }
 
     /// Picks up what was granted under this number.
+    #[cfg(test)]
     pub(crate) fn claim(self: &Arc<Self>, id: u64) -> Option<Permit> {
         self.claim_from(&mut self.state.lock(), id)
     }
