@@ -1,3 +1,5 @@
+//! What is counted, how it is spread, and the table that is made of it.
+
 use std::sync::Arc;
 use std::time::Duration;
 

@@ -7,8 +7,10 @@ mod forecast;
 mod seats;
 
 mod admission;
-mod completion;
 mod dispatch;
+
+mod completion;
+
 mod inline;
 mod lifecycle;
 

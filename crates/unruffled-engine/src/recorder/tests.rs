@@ -1,3 +1,5 @@
+//! The stories that are told of requests, whatever became of them.
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
