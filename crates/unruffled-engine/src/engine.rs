@@ -260,7 +260,7 @@ impl Engine {
     }
 
     /// Takes a model out of the engine: new requests are refused at once, those accepted have `grace` to finish, and
-    /// what is left is then cancelled.
+    /// what is left is then cancelled. Needs no runtime: the engine times the grace.
     ///
     /// # Errors
     ///
@@ -275,7 +275,7 @@ impl Engine {
     }
 
     /// Ends everything: new requests are refused at once with `ShuttingDown`, those accepted have `grace` to finish,
-    /// and what is left is then cancelled.
+    /// and what is left is then cancelled. Needs no runtime: the engine times the grace.
     ///
     /// # Cancel safety
     ///

@@ -94,7 +94,10 @@ impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Handle<I, O> {
     }
 }
 
-/// A request on its way to a model: awaiting it sends it.
+/// A request on its way to a model: awaiting it sends it, and gives an [`Infer`].
+///
+/// Needs no runtime. Before it is awaited or [submitted](Self::submit), dropping it does nothing; afterwards, dropping the
+/// future cancels it.
 #[must_use = "a request is sent when it is awaited or submitted"]
 pub struct Request<'a, I: Send + 'static, O: Send + 'static> {
     handle: &'a Handle<I, O>,
@@ -237,7 +240,7 @@ impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
     }
 
     /// Cancels the request, and completes when nothing of it goes on any more: when the run that it was part of, if any,
-    /// has come to its end and its slot is free.
+    /// has come to its end and its slot is free. Needs no runtime.
     ///
     /// # Cancel safety
     ///

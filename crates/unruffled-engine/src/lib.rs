@@ -1,24 +1,42 @@
 //! The asynchronous engine of Unruffled: any synchronous [`Model`](unruffled_model::Model) behind a future.
 //!
-//! A request travels one way: admission, queue, batch, instance, response. Whoever awaits is never blocked; the queue is
-//! bounded; deadlines and dropped futures reach the running model; a panic costs one instance; every request is answered
-//! exactly once.
+//! Whoever awaits is never blocked, and whatever is asked ends exactly once: with its result, or with one typed error. Queues
+//! are bounded. What waits becomes one batch when an instance is free; who goes first follows priorities, deadlines and
+//! shares. Giving up reaches the running model. A bad row costs itself, a panic costs one instance.
 //!
 //! ```
-//! use unruffled_engine::Engine;
+//! use std::time::Duration;
+//! use unruffled_engine::{Engine, Priority};
 //!
-//! # async fn example() -> Result<(), unruffled_engine::Error> {
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), unruffled_engine::Error> {
 //! let engine = Engine::new();
 //! let shout = engine.wrap(|text: String| text.to_uppercase()).instances(2).build()?;
-//! let loud = shout.infer("hello".to_owned()).await?;
+//! let request = shout.infer("hello".to_owned()).timeout(Duration::from_secs(1)).priority(Priority::Interactive);
+//! let loud = request.await?;
 //! assert_eq!(*loud, "HELLO");
 //! println!("waited {:?}, ran {:?}", loud.timings.queue, loud.timings.run);
 //! # Ok(())
 //! # }
 //! ```
 //!
-//! The engine knows no HTTP, no ONNX, no Python, no files and no processes, and needs no particular runtime. Panics are
-//! contained by unwinding: a program built with `panic = "abort"` gives that up.
+//! Where to look:
+//!
+//! - Models: [`Engine::wrap`] and its sisters for functions, [`Engine::wrap_model`] for types of your own,
+//!   [`Engine::load_with`] for what takes long to load ([`Loading`]). What can be set: [`PoolOptions`], [`EngineOptions`].
+//! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
+//! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
+//!   live source: [`Handle::stream`], [`StreamOptions`].
+//! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
+//! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
+//! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
+//!
+//! The guide in `docs/guide` has a page on each, with what is guaranteed and what is not.
+//!
+//! No particular runtime is needed: models run on threads of their own, deadlines fire from one more, and every future and
+//! stream here may be polled by any executor. What it does not do: it knows no HTTP, no ONNX, no Python, no files and no
+//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results, and tries nothing
+//! again that failed by itself. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
 
 mod sync;
 
@@ -61,6 +79,9 @@ mod engine;
 
 #[cfg(test)]
 mod simulation;
+
+#[cfg(doctest)]
+mod guide;
 
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;

@@ -82,7 +82,7 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
         *self.progress.borrow()
     }
 
-    /// Completes at the next step forward, with how far it has come then.
+    /// Completes at the next step forward, with how far it has come then. Needs no runtime.
     ///
     /// # Cancel safety
     ///

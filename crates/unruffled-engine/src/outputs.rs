@@ -102,7 +102,7 @@ impl<I: Send + 'static, O: Send + 'static> Outputs<I, O> {
         self.infer.canceller()
     }
 
-    /// Cancels the request, and completes when nothing of it goes on any more; see [`Infer::stop`].
+    /// Cancels the request, and completes when nothing of it goes on any more; see [`Infer::stop`]. Needs no runtime.
     ///
     /// # Cancel safety
     ///

@@ -166,7 +166,7 @@ impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> Stateless<I, O> for F
             if self.info.rerun == Rerun::Never {
                 row.spend();
             }
-            (self.function)(row, ctx);
+            (self.function)(row, &ctx.of_row(row.index()));
             let crashed = row.error().filter(|error| error.kind() == ModelErrorKind::Crashed);
             if let Some(error) = crashed {
                 return Err(error.clone());

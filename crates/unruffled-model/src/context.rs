@@ -174,19 +174,28 @@ pub struct RunContext<'a> {
     cancel: &'a CancelToken,
     deadline: Option<Instant>,
     requests: &'a [RequestContext],
+    /// The one that is being run, where that is known.
+    row: Option<usize>,
     threads: usize,
 }
 
 impl<'a> RunContext<'a> {
     /// The context of a run over these requests, one per row of the batch, on one thread.
     pub fn new(cancel: &'a CancelToken, deadline: Option<Instant>, requests: &'a [RequestContext]) -> Self {
-        Self { cancel, deadline, requests, threads: 1 }
+        Self { cancel, deadline, requests, row: None, threads: 1 }
     }
 
     /// With so many threads to use.
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads.max(1);
+        self
+    }
+
+    /// For the row with this [index](crate::Row::index) alone.
+    #[must_use]
+    pub fn of_row(mut self, index: usize) -> Self {
+        self.row = Some(index);
         self
     }
 
@@ -212,6 +221,16 @@ impl<'a> RunContext<'a> {
     /// The requests of this run; the index is that of the row in the batch.
     pub fn requests(&self) -> &'a [RequestContext] {
         self.requests
+    }
+
+    /// The request that is being run: what a function that is called row by row asks. `None` where a run has several rows at
+    /// once, and in a batch that nobody made requests of.
+    pub fn request(&self) -> Option<&'a RequestContext> {
+        match (self.row, self.requests) {
+            (Some(row), requests) => requests.get(row),
+            (None, [only]) => Some(only),
+            (None, _) => None,
+        }
     }
 
     /// How many threads the run may keep busy, this one included: its share of the cores just now, at least 1.

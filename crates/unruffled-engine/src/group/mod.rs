@@ -125,7 +125,7 @@ impl<O: Send + 'static> Group<O> {
     }
 
     /// Runs all of them, whatever becomes of the others, and tells each one's outcome, in the order in which they were
-    /// added.
+    /// added. Needs no runtime.
     ///
     /// # Cancel safety
     ///
@@ -142,7 +142,8 @@ impl<O: Send + 'static> Group<O> {
         Report::new(outcomes.map(|outcome| outcome.expect("a scope ends when all are answered")).collect())
     }
 
-    /// Runs all of them as long as none fails. At the first failure all others are cancelled, and their ends awaited.
+    /// Runs all of them as long as none fails. At the first failure all others are cancelled, and their ends awaited. Needs
+    /// no runtime.
     ///
     /// # Errors
     ///

@@ -95,7 +95,8 @@ pub struct StreamItem<O> {
 ///
 /// Holds at most [`in_flight`](StreamOptions::in_flight) items, whose inputs weigh at most
 /// [`in_flight_bytes`](StreamOptions::in_flight_bytes) and one more: inputs that are collected, queued or running, and
-/// answers that have not been taken. Ends when the source has ended and every item of it has been given.
+/// answers that have not been taken. Ends when the source has ended and every item of it has been given. Needs no runtime,
+/// but for what the source needs.
 ///
 /// # Cancel safety
 ///

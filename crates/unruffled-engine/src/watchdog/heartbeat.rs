@@ -15,7 +15,7 @@ use crate::sync::wake;
 use crate::timer::{Alarm, AlarmHandle, Timer};
 
 /// Measures the loop that polls it, for as long as it is polled and its watch lives. Spawn it there, as
-/// a task of its own.
+/// a task of its own; any executor will do, and no timer of a runtime is needed.
 ///
 /// At each beat the engine's timer thread wakes it, and the beat is as late as the poll that follows. That holds the time in
 /// the loop's own queue, which is what is looked for, and two things beside it: the lateness of the timer thread, which is

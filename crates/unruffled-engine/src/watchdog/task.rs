@@ -16,7 +16,7 @@ use super::stall::Site;
 use super::watch::Watch;
 
 pin_project! {
-    /// A future that the watch knows by name while it is polled.
+    /// A future that the watch knows by name while it is polled. Needs what the future inside needs, and nothing else.
     ///
     /// # Cancel safety
     ///

@@ -70,7 +70,7 @@ fn mirror() -> (Mirror, mpsc::Sender<()>) {
 fn context(x: u32, begin: Instant) -> RequestContext {
     let caller = Caller::new(format!("caller {x}"));
     RequestContext::new(RequestId::Text(format!("request {x}").into()))
-        .with_priority(Priority::ALL[x as usize % 3])
+        .with_priority([Priority::Normal, Priority::Bulk][x as usize % 2])
         .with_trace(TraceContext::new(u128::from(x) + 1, u64::from(x) + 1, x.is_multiple_of(2)).unwrap())
         .with_caller(caller)
         .with_deadline(Some(begin + Duration::from_secs(1000 + u64::from(x))))

@@ -21,4 +21,5 @@ mod streams;
 mod supersede;
 mod support;
 mod threads;
+mod traps;
 mod watchdog;
