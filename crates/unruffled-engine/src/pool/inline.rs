@@ -61,14 +61,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     ) -> Arc<Ticket<O>> {
         let slot = loan.slot;
         let Candidate { key, footprint, context, demand, span } = candidate;
-        let arrival = Arrival {
-            at: now,
-            ahead_requests: 0,
-            ahead_rows: 0,
-            running: 0,
-            predicted_wait: None,
-            predicted_run: None,
-        };
+        let arrival = Arrival::at(now);
         let ticket =
             Ticket::new(Submission { key, footprint, context, supersede: None, arrival, span, stop: None });
         self.meter.accepted();

@@ -84,14 +84,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         footprint: &Footprint,
         context: &RequestContext,
     ) -> (Arrival, Option<Prospect>) {
-        let mut arrival = Arrival {
-            at: now,
-            ahead_requests: state.queue.len(),
-            ahead_rows: state.queue.rows(),
-            running: 0,
-            predicted_wait: None,
-            predicted_run: None,
-        };
+        let mut arrival =
+            Arrival { ahead_requests: state.queue.len(), ahead_rows: state.queue.rows(), ..Arrival::at(now) };
         let Some(deadline) = context.deadline() else { return (arrival, None) };
         state.rate.observe(now, footprint.rows);
         let caller = context.caller();

@@ -36,6 +36,20 @@ pub(crate) struct Arrival {
     pub(crate) predicted_run: Option<Duration>,
 }
 
+impl Arrival {
+    /// It came now, and found nothing that would be worth telling.
+    pub(crate) fn at(now: Instant) -> Self {
+        Self {
+            at: now,
+            ahead_requests: 0,
+            ahead_rows: 0,
+            running: 0,
+            predicted_wait: None,
+            predicted_run: None,
+        }
+    }
+}
+
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
