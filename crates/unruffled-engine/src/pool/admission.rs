@@ -166,6 +166,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return Err((Refusal { error, input: again, bytes: footprint.bytes }, (unwanted, outlet)));
         }
         self.meter.accepted();
+        let had_older = older.is_some();
         if let Some(older) = older {
             self.meter.superseded();
             let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
@@ -189,7 +190,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         let item = Waiting { ticket: Arc::clone(&ticket), input, sink };
         state.queue.push(now, Entry { key, deadline, footprint, cohort, caller, item });
-        self.urgency.add(key.class(), key.due());
+        // Nothing less urgent than before waits, unless somebody has left.
+        match had_older {
+            true => self.publish(state, now),
+            false => self.urgency.add(key.class(), key.due()),
+        }
         match state.seats.call() {
             Some(slot) => aftermath.calls.push(slot),
             None if key.class() == Priority::Interactive => {

@@ -125,6 +125,7 @@ impl World {
             yields: stops && reruns && rng.u32(..4) > 0,
             moody: rng.u32(..4) == 0,
             scoped: at > 0 && rng.u32(..3) == 0,
+            greedy: rng.u32(..3) == 0,
         };
         let cheap = rng.u32(..5) == 0 && !facts.scoped;
         let options = PoolOptions::default()
@@ -235,7 +236,10 @@ impl World {
             class,
             deadline,
             footprint,
-            caller: Some(rng.u32(..4)).filter(|caller| *caller > 0),
+            caller: match rng.u32(..10) {
+                0..8 if self.models[model].facts.greedy => Some(1),
+                _ => Some(rng.u32(..4)).filter(|caller| *caller > 0),
+            },
             key: Some(rng.u32(..20)).filter(|key| *key < 2 && !scoped),
             poison: rng.u32(..25) == 0,
             poor: rng.u32(..30) == 0,

@@ -19,7 +19,8 @@ pub(super) fn callers(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, _, event| {
         let Event::Taken { model, ids, .. } = event else { return Ok(()) };
         let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
-        if facts.scoped {
+        // What fills up a batch goes by shape before it goes by caller.
+        if facts.scoped || facts.batching != Batching::Single {
             return Ok(());
         }
         let line = |class: Priority, caller: Option<u32>| (*model, class, caller);
@@ -36,12 +37,6 @@ pub(super) fn callers(trace: &Trace) -> Result<(), String> {
             .filter(waits)
             .collect();
         let weight = |line: &Line| f64::from(line.2.unwrap_or(1));
-        // What fills up a batch goes by shape before it goes by caller.
-        let most = match facts.batching {
-            Batching::Single => 3,
-            Batching::Sequential => 48,
-            Batching::Joint => facts.max_batch.max(3),
-        } as f64;
         for id in ids {
             let Some(waiting) = expected.waiting.get(id) else { continue };
             let own = line(waiting.facts.class, waiting.facts.caller);
@@ -50,7 +45,7 @@ pub(super) fn callers(trace: &Trace) -> Result<(), String> {
                 *ahead.entry((own, *other)).or_default() += rows;
                 *ahead.entry((*other, own)).or_default() -= rows;
                 // Each may have been ahead as far when both began to wait.
-                if ahead[&(own, *other)] > 2.0 * (LEAD + 3.0) + 2.0 * most {
+                if ahead[&(own, *other)] > 2.0 * (LEAD + 3.0) {
                     return Err(format!("{own:?} was given {} more than {other:?}", ahead[&(own, *other)]));
                 }
             }
