@@ -42,6 +42,8 @@ pub(super) struct ModelFacts {
     pub(super) yields: bool,
     /// Whether runs fail for no reason.
     pub(super) moody: bool,
+    /// Its runs cost next to nothing, which is known from the start.
+    pub(super) cheap: bool,
     /// Most of its requests come from one caller.
     pub(super) greedy: bool,
     /// Asked by scopes and streams only, whose single requests nobody sees coming.

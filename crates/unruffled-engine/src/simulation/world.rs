@@ -30,7 +30,6 @@ const REACTION: Micros = 20;
 pub(super) struct Model {
     pub(super) handle: Handle<Input, u64>,
     facts: ModelFacts,
-    cheap: bool,
     slots: Vec<Slot>,
 }
 
@@ -126,8 +125,10 @@ impl World {
             moody: rng.u32(..4) == 0,
             scoped: at > 0 && rng.u32(..3) == 0,
             greedy: rng.u32(..3) == 0,
+            cheap: false,
         };
         let cheap = rng.u32(..5) == 0 && !facts.scoped;
+        let facts = ModelFacts { cheap, ..facts };
         let options = PoolOptions::default()
             .with_instances(facts.instances)
             .with_max_batch(facts.max_batch)
@@ -142,7 +143,7 @@ impl World {
             pool.pretend_cheap();
         }
         let slots = (0..facts.instances).map(|_| Slot::Down { until: 0 }).collect();
-        Model { handle: Handle::new(pool), facts, cheap, slots }
+        Model { handle: Handle::new(pool), facts, slots }
     }
 
     /// Plays one history to its end.
@@ -439,7 +440,7 @@ impl World {
         let ids = work.batch.rows().iter().map(|row| row.input().expect("untouched").id).collect();
         self.diary.note(Event::Taken { model, slot, ids });
         let rows = work.rows() as usize;
-        if self.models[model].cheap {
+        if self.models[model].facts.cheap {
             return self.end_run(model, slot, work);
         }
         let facts = self.models[model].facts.clone();

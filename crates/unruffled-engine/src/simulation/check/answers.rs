@@ -127,7 +127,9 @@ pub(super) fn refusals(trace: &Trace) -> Result<(), String> {
         match kind {
             ErrorKind::Overloaded if no_room => Ok(()),
             // By what is ahead of it: then there must be something, and it must have run before.
-            ErrorKind::Overloaded if left.is_some() && !is_idle && expected.runs > 0 => Ok(()),
+            ErrorKind::Overloaded if left.is_some() && !is_idle && (expected.runs > 0 || model.cheap) => {
+                Ok(())
+            }
             ErrorKind::DeadlineExceeded if left == Some(0) => Ok(()),
             ErrorKind::DeadlineExceeded if left.is_some_and(|left| left < expected.longest) => Ok(()),
             ErrorKind::Overloaded | ErrorKind::DeadlineExceeded => {

@@ -10,6 +10,9 @@ use crate::simulation::trace::{At, Event, Micros, Trace};
 /// Rows, by its weight, that a caller may be ahead of another.
 const LEAD: f64 = 8.0;
 
+/// Rows that one request brings at most.
+const MOST: f64 = 3.0;
+
 type Line = (At, Priority, Option<u32>);
 
 /// No caller is served much more than another that waits all the while, in proportion to their weights.
@@ -44,8 +47,8 @@ pub(super) fn callers(trace: &Trace) -> Result<(), String> {
             for other in lines.iter().filter(|other| other.1 == own.1 && **other != own) {
                 *ahead.entry((own, *other)).or_default() += rows;
                 *ahead.entry((*other, own)).or_default() -= rows;
-                // Each may have been ahead as far when both began to wait.
-                if ahead[&(own, *other)] > 2.0 * (LEAD + 3.0) {
+                // Either may have been ahead as far when both began to wait, and have owed one more from before.
+                if ahead[&(own, *other)] > 2.0 * (LEAD + MOST) + MOST {
                     return Err(format!("{own:?} was given {} more than {other:?}", ahead[&(own, *other)]));
                 }
             }
