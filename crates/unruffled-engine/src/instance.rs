@@ -17,6 +17,8 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// Starts the threads of all instances.
 pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>) -> Result<(), Error> {
+    // All of them from the start: the first must not fail before it is known that others are on their way.
+    pool.instances_begun(pool.options().instances);
     for slot in 0..pool.options().instances {
         // Counted before it runs, so that nobody finds the pool empty in between.
         let presence = Presence::new(pool);
@@ -71,11 +73,13 @@ enum End {
 
 /// Builds, serves and replaces instances until there is no more work.
 fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
-    let mut setbacks = 0;
+    let (mut setbacks, mut is_begun) = (0, true);
     // Whatever has happened since the thread was asked for: an instance is built only for somebody.
     while pool.pause(pause(setbacks)) {
         let mut end = End::NotBuilt;
-        pool.instance_begun();
+        if !std::mem::take(&mut is_begun) {
+            pool.instances_begun(1);
+        }
         let built = catch_unwind(AssertUnwindSafe(|| {
             pool.model().with_instance(&mut |model| {
                 // A backend may serve on a thread that it made.

@@ -17,6 +17,15 @@ pub(crate) fn wake(waker: Waker) {
     }
 }
 
+/// Drops what is the callers'. Its end is their code: one that panics is its owner's fault, and nobody else may suffer for it.
+pub(crate) fn discard<T>(things: impl IntoIterator<Item = T>) {
+    let mut things = things.into_iter();
+    // Each apart: a second panic while the first unwinds would abort the process.
+    while let Err(payload) = catch_unwind(AssertUnwindSafe(|| things.by_ref().for_each(drop))) {
+        tracing::error!(panic = panic_text(&*payload), "the end of an input or of an output panicked");
+    }
+}
+
 /// Those who are to be woken once all of them have been answered: when this is dropped, whatever happens meanwhile.
 #[derive(Default)]
 pub(crate) struct Wakers(Vec<Waker>);

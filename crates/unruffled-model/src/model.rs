@@ -68,9 +68,11 @@ impl<I, O> Batch<I, O> {
     }
 }
 
+/// Rows that were part of a batch before keep their [`index`](Row::index): a model may take a batch apart and give it back.
 impl<I, O> FromIterator<Row<I, O>> for Batch<I, O> {
     fn from_iter<T: IntoIterator<Item = Row<I, O>>>(rows: T) -> Self {
-        let numbered = rows.into_iter().enumerate().map(|(index, row)| Row { index, ..row });
+        let numbered =
+            rows.into_iter().enumerate().map(|(at, row)| Row { index: row.index.or(Some(at)), ..row });
         Self { rows: numbered.collect() }
     }
 }
@@ -87,7 +89,8 @@ pub trait OutputSink<O>: Send {
 
 /// One request's place in a batch: its input, and the answer once there is one.
 pub struct Row<I, O> {
-    index: usize,
+    /// `None` until it is part of a batch.
+    index: Option<usize>,
     input: Option<I>,
     answer: Option<Result<Option<O>, ModelError>>,
     sink: Option<Box<dyn OutputSink<O>>>,
@@ -98,7 +101,7 @@ pub struct Row<I, O> {
 impl<I, O> Row<I, O> {
     /// A row for one answer.
     pub fn new(input: I) -> Self {
-        Self { index: 0, input: Some(input), answer: None, sink: None, spent: false }
+        Self { index: None, input: Some(input), answer: None, sink: None, spent: false }
     }
 
     /// A row whose caller takes outputs as they come.
@@ -108,7 +111,7 @@ impl<I, O> Row<I, O> {
 
     /// Its place in [`RunContext::requests`], wherever in the batch it has been moved to.
     pub fn index(&self) -> usize {
-        self.index
+        self.index.unwrap_or(0)
     }
 
     /// The input, unless it has been taken.

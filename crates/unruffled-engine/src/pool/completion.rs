@@ -17,6 +17,7 @@ use crate::queue::Entry;
 use crate::recorder::{Place, RunEnd, RunNote, listed};
 use crate::reply::{Outcome, Ticket};
 use crate::request::{Response, Timings};
+use crate::sync::discard;
 
 /// A run that costs less than this is cheaper than a hand-over between threads.
 const CHEAP: Duration = Duration::from_micros(20);
@@ -126,13 +127,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
         }
         // The slot is free once all are answered: what a panic leaves open, `abandon` finds there.
-        let unwanted = self.answer(done, failure, &ran, note.as_ref(), &mut aftermath);
+        let discard_unwanted = self.answer(done, failure, &ran, note.as_ref(), &mut aftermath);
         *self.running[slot].lock() = None;
         run.end(&mut aftermath.wakers);
         self.follow_up(now, aftermath);
         // After the callers: whoever gets the core may have to be woken, and others' hooks be run.
         drop(permit);
-        drop(unwanted);
+        discard_unwanted();
         ran.took() / row_count
     }
 
@@ -212,7 +213,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Gives all answers, then counts and records them. Nobody is woken yet: woken callers take the core from this thread.
-    /// Returns what is the callers' and must be dropped when nothing can be lost any more.
+    /// Returns what drops what is the callers', to be called when nothing can be lost any more.
     fn answer(
         &self,
         done: Vec<Done<I, O>>,
@@ -220,7 +221,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         ran: &Ran,
         note: Option<&Arc<RunNote>>,
         aftermath: &mut Aftermath<I, O>,
-    ) -> impl Sized + use<I, O> {
+    ) -> impl FnOnce() + use<I, O> {
         let (mut unused, mut unwanted) = (Vec::with_capacity(done.len()), Vec::new());
         let (mut figures, mut endings, mut gone) = (Vec::with_capacity(done.len()), Vec::new(), Vec::new());
         for Done { ticket, answer, unused: own } in done {
@@ -262,7 +263,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.recorder.run(&gone, note);
             self.recorder.end(endings);
         }
-        (unused, unwanted)
+        move || {
+            discard(unused);
+            discard(unwanted);
+        }
     }
 
     /// Whether a row that has its input still may be run with it again.

@@ -11,7 +11,7 @@ use super::{Company, Phase, Pool, Running, State, Waiting};
 use crate::arbiter::Permit;
 use crate::queue::{Entry, Taken};
 use crate::reply::{Run, Ticket};
-use crate::sync::Wakers;
+use crate::sync::{Wakers, discard};
 
 /// With one core, looking for work keeps away whoever would bring it.
 static SINGLE_CORE: LazyLock<bool> =
@@ -185,7 +185,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut tickets = Vec::with_capacity(size);
         let mut batch = Vec::with_capacity(size);
         let mut requests = Vec::with_capacity(size);
-        // Dropped when nothing can be lost any more: an input's end is its owner's code, and may panic.
+        // Dropped when nothing can be lost any more: an input's end is its owner's code.
         let mut unwanted = Vec::new();
         let (mut rows, mut deadline, mut cohort) = (0, Some(now), 0);
         let mut may_yield = true;
@@ -212,6 +212,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             // Given back before anybody's code runs.
             drop(permit);
             self.give_up_hopeless(now, &hopeless);
+            discard(hopeless);
+            discard(unwanted);
             return None;
         };
         let bucket = first.footprint().bucket;
@@ -233,7 +235,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             permit.began(now, predicted, may_yield.then_some(&run));
         }
         self.give_up_hopeless(now, &hopeless);
-        drop((hopeless, unwanted));
+        discard(hopeless);
+        discard(unwanted);
         let span = self.batch_span(slot, rows, &tickets);
         let batch = batch.into_iter().collect();
         let (taken, inline) = (now, false);

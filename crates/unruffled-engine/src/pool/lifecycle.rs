@@ -11,7 +11,7 @@ use super::{Phase, Pool, Running};
 use crate::error::{Error, ErrorKind};
 use crate::recorder::Place;
 use crate::reply::{Left, Ticket};
-use crate::sync::Wakers;
+use crate::sync::{Wakers, discard};
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// An instance thread has begun.
@@ -46,9 +46,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.threads.subscribe()
     }
 
-    /// An instance is being built: it comes up or fails.
-    pub(crate) fn instance_begun(&self) {
-        self.state.lock().building += 1;
+    /// So many instances are about to be built: each comes up or fails.
+    pub(crate) fn instances_begun(&self, instances: usize) {
+        self.state.lock().building += instances;
     }
 
     /// An instance is built and whole.
@@ -97,6 +97,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(state);
         self.tell_all();
         self.give_up(queued.iter().map(|waiting| &waiting.ticket), &error);
+        discard(queued);
     }
 
     /// Blocks until the first instance is up, or could not be built, or there will be none.
@@ -163,6 +164,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let tickets =
             queued.iter().map(|waiting| &waiting.ticket).chain(running.iter().flat_map(|run| run.iter()));
         self.give_up(tickets, error);
+        discard(queued);
     }
 
     /// Ends requests with `error`, and stops the runs in which nobody waits any more.

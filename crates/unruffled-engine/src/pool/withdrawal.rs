@@ -7,7 +7,7 @@ use super::{Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::recorder::{Ending, Place};
 use crate::reply::{Left, Run, Ticket};
-use crate::sync::Wakers;
+use crate::sync::{Wakers, discard};
 
 /// What is to be done once the lock is let go.
 pub(super) struct Aftermath<I, O> {
@@ -75,7 +75,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.changed.notify_all();
         }
         self.recorder.end(aftermath.endings);
-        drop(aftermath.removed);
+        discard(aftermath.removed);
     }
 
     /// Ends a request, queued or running, with an error.

@@ -2,12 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
-use unruffled_engine::{Handle, Priority};
+use unruffled_engine::{Engine, EngineOptions, Handle, Priority};
 use unruffled_model::{Batching, FnModel, RunContext};
 use unruffled_testing::scripted::{Gate, ScriptedModel};
 
-use crate::support::{adding, engine_of};
+use crate::support::{adding, engine_of, patiently, wait_until};
 
 #[tokio::test]
 async fn one_core_runs_one_batch_at_a_time_whatever_the_models() {
@@ -95,4 +96,38 @@ async fn a_run_that_is_stuck_keeps_no_core_for_ever() {
     assert_eq!(holding.await.unwrap().output, 1);
     // Its core is back, and there is still one.
     assert_eq!(stuck.infer(1).await.unwrap().output, 2);
+}
+
+#[tokio::test]
+async fn models_that_have_waited_too_long_go_first_one_at_a_time() {
+    let ageing = Duration::from_millis(300);
+    let engine = Engine::with_options(EngineOptions::default().with_cores(1).with_ageing(ageing));
+    let (first_gate, gate) = (Gate::closed(), Gate::closed());
+    // Gives way once the interactive one has asked for the core, so that it is one of those to choose from.
+    let first = engine.wrap_model(adding().rerunnable().gated(&first_gate)).build().unwrap();
+    let holding = first.infer(0).priority(Priority::Bulk).submit();
+    first_gate.entered();
+    let begin = Instant::now();
+    let bulk: Vec<Handle<u32, u32>> =
+        (0..6).map(|_| engine.wrap_model(adding().uninterruptible().gated(&gate)).build().unwrap()).collect();
+    let work: Vec<_> = bulk.iter().map(|model| model.infer(0).priority(Priority::Bulk).submit()).collect();
+    wait_until(|| begin.elapsed() > 2 * ageing);
+    let bulk_runs = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&bulk_runs);
+    gate.on_enter(move |_| {
+        seen.fetch_add(1, Ordering::SeqCst);
+    });
+    gate.open();
+    let before = Arc::clone(&bulk_runs);
+    let click = ScriptedModel::new(move |(): &(), _: &RunContext<'_>| Ok(before.load(Ordering::SeqCst)));
+    let click = engine.wrap_model(click).build().unwrap();
+    let asked = Instant::now();
+    let before = patiently(click.infer(()).priority(Priority::Interactive).submit()).await.unwrap().output;
+    let due = 1 + asked.elapsed().div_duration_f64(ageing) as usize;
+    assert!(before <= due, "{before} went first where {due} were due");
+    first_gate.open();
+    patiently(holding).await.unwrap();
+    for answer in work {
+        patiently(answer).await.unwrap();
+    }
 }

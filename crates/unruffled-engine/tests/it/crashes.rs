@@ -1,10 +1,15 @@
 //! A model that breaks costs its instance and its batch, nothing else.
 
-use unruffled_engine::{Engine, ErrorKind};
-use unruffled_model::{ModelError, RunContext};
-use unruffled_testing::scripted::{Gate, ScriptedModel};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::support::{adding, check_alive, check_error, runtime};
+use unruffled_engine::{Engine, ErrorKind, Handle, PoolOptions};
+use unruffled_model::{Footprint, LoadedModel, ModelError, ModelInfo, RunContext, Serve};
+use unruffled_testing::scripted::{Gate, Script, ScriptedModel};
+
+use crate::support::{
+    adding, check_alive, check_error, engine_of, patiently, poll_once, runtime, wait_until,
+};
 
 #[tokio::test]
 async fn a_panic_is_answered_and_the_instance_replaced() {
@@ -142,4 +147,93 @@ async fn a_crash_of_a_batch_of_one_tensor_request_replaces_the_instance() {
     let request = || Tensors::new().with("x", Tensor::filled(&[1, 2], 1_f32).unwrap());
     check_error(handle.infer(request()).await, ErrorKind::ModelCrashed, "the process died");
     assert!(handle.infer(request()).await.is_ok(), "the instance was not replaced");
+}
+
+#[tokio::test]
+async fn a_row_that_reports_a_crash_of_its_own_is_the_culprit_and_its_neighbour_is_run_again() {
+    let engine = Engine::new();
+    let model = engine
+        .wrap_interruptible(|&x: &u32, _| match x {
+            13 => Err(ModelError::crashed("the process died")),
+            x => Ok(x + 1),
+        })
+        .build()
+        .unwrap();
+    // Quick ones first: then several share a hand-over.
+    for x in 100..200 {
+        model.infer(x).await.unwrap();
+    }
+    for inputs in [[13, 1], [1, 13]] {
+        let report = engine.group(inputs.map(|x| model.infer(x))).run_all().await;
+        for (outcome, x) in report.outcomes().iter().zip(inputs) {
+            match outcome {
+                Ok(response) => assert_eq!((x, response.output), (1, 2)),
+                Err(error) => {
+                    assert_eq!((x, error.kind()), (13, ErrorKind::ModelCrashed), "{error}");
+                    assert!(error.message().contains("the process died"), "{error}");
+                }
+            }
+        }
+        if let (13, Ok(neighbour)) = (inputs[0], &report.outcomes()[1]) {
+            assert_eq!(neighbour.timings.attempts, 2, "they shared the run");
+        }
+    }
+}
+
+/// Of three instances, one fails once the other two are on their way, which come up when they are told to.
+struct Uneven {
+    model: ScriptedModel<u32, u32>,
+    script: Script,
+    begun: AtomicUsize,
+    go_on: AtomicUsize,
+}
+
+impl LoadedModel for Uneven {
+    type Input = u32;
+    type Output = u32;
+
+    fn info(&self) -> &ModelInfo {
+        self.model.info()
+    }
+
+    fn admit(&self, input: &u32) -> Result<Footprint, ModelError> {
+        self.model.admit(input)
+    }
+
+    fn with_instance(&self, serve: &mut Serve<'_, u32, u32>) -> Result<(), ModelError> {
+        if self.begun.fetch_add(1, Ordering::SeqCst) == 0 {
+            wait_until(|| self.begun.load(Ordering::SeqCst) == 3);
+            self.script.fail_instances(1);
+        } else {
+            wait_until(|| self.go_on.load(Ordering::SeqCst) == 1);
+        }
+        self.model.with_instance(serve)
+    }
+}
+
+#[tokio::test]
+async fn an_instance_that_fails_while_others_are_on_their_way_is_no_reason_to_give_up() {
+    let model = adding();
+    let script = model.script();
+    let model = Arc::new(Uneven { model, script, begun: 0.into(), go_on: 0.into() });
+    let (engine, lent) = (engine_of(8), Arc::clone(&model));
+    let options = PoolOptions::default().with_instances(3);
+    let loading = engine.load_with("uneven", options, move |_| Ok(lent as _)).unwrap();
+    let mut loading = std::pin::pin!(loading);
+    // The one that failed tries again: by then its failure is known.
+    wait_until(|| model.begun.load(Ordering::SeqCst) == 4);
+    assert!(poll_once(loading.as_mut()).is_pending(), "the others may still come up");
+    model.go_on.store(1, Ordering::SeqCst);
+    let handle: Handle<u32, u32> = patiently(loading).await.unwrap();
+    assert_eq!(patiently(handle.infer(1).submit()).await.unwrap().output, 2);
+}
+
+#[tokio::test]
+async fn a_request_waits_for_the_instances_that_do_come_up() {
+    for _ in 0..100 {
+        let model = adding();
+        model.script().fail_instances(1);
+        let handle = Engine::new().wrap_model(model).instances(3).build().unwrap();
+        assert_eq!(patiently(handle.infer(1).submit()).await.unwrap().output, 2);
+    }
 }

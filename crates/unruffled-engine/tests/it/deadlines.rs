@@ -3,9 +3,11 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use unruffled_engine::{Engine, Error, ErrorKind, Handle, Priority};
+use unruffled_engine::{Engine, Error, ErrorKind, Handle, Priority, Response};
+use unruffled_model::{FnModel, Footprint, RunContext};
+use unruffled_testing::scripted::{Gate, ScriptedModel};
 
-use crate::support::wait_until;
+use crate::support::{engine_of, patiently, wait_until};
 
 enum Input {
     /// Takes this long, at least.
@@ -16,17 +18,22 @@ enum Input {
 }
 
 fn model(engine: &Engine) -> Handle<Input, ()> {
-    let model = engine.wrap(|input: Input| match input {
-        Input::Busy(cost) => {
-            let begin = Instant::now();
-            while begin.elapsed() < cost {
-                std::hint::spin_loop();
-            }
-        }
+    engine.wrap(run).name("busy").build().unwrap()
+}
+
+fn run(input: Input) {
+    match input {
+        Input::Busy(cost) => busy(cost),
         Input::Hold(until) => until.recv().unwrap(),
         Input::Tell(ran) => *ran.lock().unwrap() = true,
-    });
-    model.name("busy").build().unwrap()
+    }
+}
+
+fn busy(cost: Duration) {
+    let begin = Instant::now();
+    while begin.elapsed() < cost {
+        std::hint::spin_loop();
+    }
 }
 
 async fn learn(model: &Handle<Input, ()>, cost: Duration) {
@@ -35,7 +42,7 @@ async fn learn(model: &Handle<Input, ()>, cost: Duration) {
     }
 }
 
-fn error(outcome: Result<unruffled_engine::Response<()>, Error>) -> Error {
+fn error(outcome: Result<Response<()>, Error>) -> Error {
     outcome.expect_err("it cannot be met")
 }
 
@@ -104,4 +111,59 @@ async fn what_has_become_hopeless_in_the_queue_is_not_run() {
     assert_eq!(error(hopeless.await).kind(), ErrorKind::DeadlineExceeded);
     behind.await.unwrap();
     assert!(!*ran.lock().unwrap());
+}
+
+/// Checks that a request was not refused for what is ahead of it. On a crowded machine it may be late for all that.
+#[track_caller]
+fn check_let_in(outcome: Result<Response<()>, Error>) {
+    if let Err(error) = outcome {
+        assert_eq!(error.kind(), ErrorKind::DeadlineExceeded, "{error}");
+    }
+}
+
+#[tokio::test]
+async fn instances_that_need_no_core_run_side_by_side_however_few_cores_there_are() {
+    let engine = engine_of(1);
+    let model = engine.wrap_model(FnModel::new(run).with_threads(0)).instances(4).build().unwrap();
+    wait_until(|| model.status().instances == 4);
+    let cost = Duration::from_millis(100);
+    learn(&model, cost).await;
+    let (open, held) = mpsc::channel();
+    let holding = model.infer(Input::Hold(held)).submit();
+    wait_until(|| model.status().running == 1);
+    let ran = Arc::new(Mutex::new(false));
+    let told = Input::Tell(Arc::clone(&ran));
+    // Time for a run and a half: enough on an idle instance, too little behind the one that is held.
+    let request = model.infer(told).timeout(cost * 3 / 2).submit();
+    check_let_in(patiently(request).await);
+    open.send(()).unwrap();
+    holding.await.unwrap();
+}
+
+#[tokio::test]
+async fn a_dear_request_behind_cheap_ones_is_let_in() {
+    let (gate, cost) = (Gate::opened(), Duration::from_millis(50));
+    let model = ScriptedModel::new(move |is_dear: &bool, _: &RunContext<'_>| {
+        if *is_dear {
+            busy(cost);
+        }
+        Ok(())
+    });
+    let model = model.gated(&gate).admitting(|is_dear| Ok(Footprint::new(1, 1, u64::from(*is_dear))));
+    let model = Engine::new().wrap_model(model).build().unwrap();
+    for is_dear in [[true; 6], [false; 6]].concat() {
+        model.infer(is_dear).await.unwrap();
+        gate.entered();
+    }
+    gate.close();
+    let held = model.infer(false).submit();
+    gate.entered();
+    // Twenty dear ones would take a second.
+    let cheap: Vec<_> = (0..20).map(|_| model.infer(false).timeout(10 * cost).submit()).collect();
+    let request = model.infer(true).timeout(10 * cost).submit();
+    gate.open();
+    patiently(held).await.unwrap();
+    for answer in cheap.into_iter().chain([request]) {
+        check_let_in(patiently(answer).await);
+    }
 }

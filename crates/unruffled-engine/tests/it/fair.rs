@@ -1,10 +1,10 @@
 //! Callers of one class share a model, in proportion to their weights.
 
 use unruffled_engine::{Caller, Engine};
-use unruffled_model::Batching;
+use unruffled_model::{Batching, Footprint};
 use unruffled_testing::scripted::Gate;
 
-use crate::support::adding;
+use crate::support::{adding, ids, patiently};
 
 /// In which order requests of these callers are served that all came while the only instance was held.
 async fn served(requests: impl Iterator<Item = Caller>) -> Vec<String> {
@@ -41,4 +41,39 @@ async fn weights_are_shares() {
     let heavy = served[..100].iter().filter(|name| *name == "heavy").count();
     // Three to one, but for the few rows that one may be ahead.
     assert!((60..85).contains(&heavy), "{heavy} of 100");
+}
+
+#[tokio::test]
+async fn one_big_request_after_the_other_is_no_way_to_get_more() {
+    const BIG: u32 = 64;
+    let gate = Gate::closed();
+    let model = adding().gated(&gate).batching(Batching::Single);
+    let model = model.admitting(|rows: &u32| Ok(Footprint::new(*rows as usize, 4, 0)));
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    let submit = |name: &str, rows| handle.infer(rows).id(name).caller(Caller::new(name)).submit();
+    let held = handle.infer(1).submit();
+    gate.entered();
+    let small: Vec<_> = (0..200).map(|_| submit("modest", 1)).collect();
+    let mut big = Some(submit("greedy", BIG));
+    gate.release(1);
+    held.await.unwrap();
+    let (mut modest, mut greedy) = (0, 0);
+    while modest < 160 {
+        let is_greedy = gate.entered() == ids(&["greedy"]);
+        gate.release(1);
+        if is_greedy {
+            greedy += 1;
+            big.take().expect("one at a time").await.unwrap();
+            // The next run is at the gate already, and this one comes in after it.
+            big = Some(submit("greedy", BIG));
+        } else {
+            modest += 1;
+        }
+    }
+    // 160 rows each, and one that it may be ahead.
+    assert!(greedy <= 4, "{greedy} of {BIG} rows each");
+    gate.open();
+    for answer in small.into_iter().chain(big) {
+        patiently(answer).await.unwrap();
+    }
 }

@@ -10,7 +10,7 @@ use unruffled_engine::{Engine, ErrorKind, Handle, LoadProgress, Loading, PoolOpt
 use unruffled_model::{ModelError, SharedModel};
 use unruffled_testing::scripted::{Gate, ScriptedModel};
 
-use crate::support::{adding, check_error};
+use crate::support::{adding, check_error, engine_of, patiently, poll_once};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -196,4 +196,33 @@ async fn shutting_down_stops_what_is_being_loaded() {
         .unwrap();
     engine.shutdown(LONG).await;
     assert_eq!(loading.await.unwrap_err().kind(), ErrorKind::Cancelled);
+}
+
+#[tokio::test]
+async fn unloading_does_not_wait_for_a_core_that_nobody_needs_any_more() {
+    // Less than the time after which a core is taken from a run that seems to be stuck.
+    const GRACE: Duration = Duration::from_millis(900);
+    for cancelled_first in [true, false] {
+        let (engine, gate) = (engine_of(1), Gate::closed());
+        let other = engine.wrap_model(adding().gated(&gate).uninterruptible()).build().unwrap();
+        let handle = load(&engine, adding()).await.unwrap();
+        let running = other.infer(0).submit();
+        gate.entered();
+        let queued = handle.infer(1).submit();
+        // Time for the instance to ask for the core.
+        (0..50).for_each(|_| std::thread::yield_now());
+        let mut unload = Box::pin(engine.unload("adder", GRACE));
+        if cancelled_first {
+            drop(queued);
+        } else {
+            assert!(poll_once(unload.as_mut()).is_pending(), "something is left to do");
+            queued.canceller().cancel();
+            check_error(queued.await, ErrorKind::Cancelled, "cancelled");
+        }
+        let drained = patiently(unload).await.unwrap();
+        assert!(!drained.cancelled && drained.still_running.is_empty(), "{drained:?}");
+        assert_eq!(gate.waiting(), 1, "the core was taken all the time");
+        gate.open();
+        assert_eq!(running.await.unwrap().output, 1);
+    }
 }

@@ -82,3 +82,16 @@ async fn a_deadline_in_the_past_is_refused_at_once() {
     let past = Instant::now() - Duration::from_millis(1);
     check_error(model.infer(1).deadline(past).await, ErrorKind::DeadlineExceeded, "had passed on arrival");
 }
+
+#[tokio::test]
+async fn a_queue_for_nothing_is_one_for_a_single_request() {
+    let gate = Gate::closed();
+    let options = PoolOptions::default().with_queue(QueueLimits { items: 0, bytes: 1000 });
+    let model = Engine::new().wrap_model(adding().gated(&gate)).options(options).build().unwrap();
+    let running = model.infer(0).submit();
+    gate.entered();
+    let queued = model.infer(1).submit();
+    check_error(model.infer(2).await, ErrorKind::Overloaded, "the queue is full: 1 requests wait");
+    gate.open();
+    assert_eq!((running.await.unwrap().output, queued.await.unwrap().output), (1, 2));
+}

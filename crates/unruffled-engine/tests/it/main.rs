@@ -4,6 +4,7 @@
 mod arbiter;
 mod batches;
 mod cancellation;
+mod contained;
 mod context;
 mod crashes;
 mod deadlines;

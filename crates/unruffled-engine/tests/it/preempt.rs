@@ -1,9 +1,11 @@
 //! Bulk work that can be stopped and run again gives way to interactive work, and loses nothing but the time.
 
-use unruffled_engine::{Engine, Handle, Infer, PoolOptions, Preemption, Priority};
+use std::time::{Duration, Instant};
+
+use unruffled_engine::{Engine, EngineOptions, Handle, Infer, PoolOptions, Preemption, Priority};
 use unruffled_testing::scripted::{Gate, Script, ScriptedModel};
 
-use crate::support::{adding, engine_of, ids, wait_until};
+use crate::support::{adding, engine_of, ids, patiently, wait_until};
 
 /// One core, a bulk model at a closed gate, and a model for those who wait at a screen.
 struct Scene {
@@ -16,7 +18,11 @@ struct Scene {
 
 impl Scene {
     fn new(model: ScriptedModel<u32, u32>, options: PoolOptions) -> Self {
-        let (engine, gate) = (engine_of(1), Gate::closed());
+        Self::on(engine_of(1), model, options)
+    }
+
+    fn on(engine: Engine, model: ScriptedModel<u32, u32>, options: PoolOptions) -> Self {
+        let gate = Gate::closed();
         let model = model.gated(&gate);
         let script = model.script();
         let bulk = engine.wrap_model(model).options(options).build().unwrap();
@@ -118,4 +124,32 @@ async fn one_who_goes_while_it_gives_way_is_not_run_again() {
     wait_until(|| scene.gate.try_entered().is_some_and(|run| run == ids(&["last"])));
     scene.gate.open();
     assert_eq!(last.await.unwrap().output, 2);
+}
+
+/// A bulk run at the gate that has gone on for longer than anything may be passed over.
+fn an_old_run() -> (Scene, Infer<u32, u32>) {
+    let ageing = Duration::from_millis(100);
+    let engine = Engine::with_options(EngineOptions::default().with_cores(1).with_ageing(ageing));
+    let scene = Scene::on(engine, adding().rerunnable(), PoolOptions::default());
+    let submitted = Instant::now();
+    let bulk = scene.submit_bulk("bulk", 0);
+    scene.gate.entered();
+    wait_until(|| submitted.elapsed() > 2 * ageing);
+    (scene, bulk)
+}
+
+#[tokio::test]
+async fn a_run_that_was_not_passed_over_gives_way_however_old_it_is() {
+    let (scene, bulk) = an_old_run();
+    let click = scene.bulk.infer(1).id("click").priority(Priority::Interactive).submit();
+    assert_eq!(scene.gate.entered(), ids(&["click"]), "and not the same bulk again");
+    scene.gate.open();
+    assert_eq!((bulk.await.unwrap().output, click.await.unwrap().output), (1, 2));
+    assert_eq!(scene.bulk.metrics().preempted, 1);
+
+    let (scene, bulk) = an_old_run();
+    // The gate is still closed: it is answered because the core is given to it.
+    assert_eq!(patiently(scene.submit_click()).await.unwrap().output, 11);
+    scene.gate.open();
+    assert_eq!(bulk.await.unwrap().timings.attempts, 2);
 }

@@ -55,6 +55,11 @@ pub(crate) fn wait_until(mut what: impl FnMut() -> bool) {
     }
 }
 
+/// Waits for what must come about, and fails if it does not.
+pub(crate) async fn patiently<F: Future>(future: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, future).await.expect("it comes about")
+}
+
 /// Polls once, for nobody.
 pub(crate) fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
     future.poll(&mut Context::from_waker(Waker::noop()))
