@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::{Duration, Instant};
 
-use unruffled_engine::{Engine, Error, ErrorKind, Handle, Priority, Response};
+use unruffled_engine::{Engine, Error, ErrorKind, Handle, PoolOptions, Priority, Response};
 use unruffled_model::{FnModel, Footprint, RunContext};
 use unruffled_testing::scripted::{Gate, ScriptedModel};
 
@@ -150,8 +150,10 @@ async fn a_dear_request_behind_cheap_ones_is_let_in() {
         Ok(())
     });
     let model = model.gated(&gate).admitting(|is_dear| Ok(Footprint::new(1, 1, u64::from(*is_dear))));
-    let model = Engine::new().wrap_model(model).build().unwrap();
-    for is_dear in [[true; 6], [false; 6]].concat() {
+    let options = PoolOptions::default().with_max_batch(4);
+    let model = Engine::new().wrap_model(model).options(options).build().unwrap();
+    for at in 0..12 {
+        let is_dear = at < 4;
         model.infer(is_dear).await.unwrap();
         gate.entered();
     }
