@@ -22,6 +22,9 @@ use crate::sync::discard;
 /// A run that costs less than this is cheaper than a hand-over between threads.
 const CHEAP: Duration = Duration::from_micros(20);
 
+/// A run that takes one part in so many of the ageing time is long.
+const LONG: u32 = 8;
+
 /// A request that its run has not answered and that may be run again.
 struct Leftover<I, O> {
     ticket: Arc<Ticket<O>>,
@@ -114,11 +117,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut aftermath = Aftermath::default();
         let is_remembered =
             |ticket: &Ticket<O>| ticket.deadline().is_some() || ticket.submission.supersede.is_some();
-        let first = tickets[0].context().priority();
-        if !left.is_empty() || !self.urgency.is_empty() || done.iter().any(|done| is_remembered(&done.ticket))
-        {
+        // As long as a run of its class goes on, a class is not passed over; a short run makes no difference.
+        let was_long = ran.took() * LONG >= self.environment.options.ageing;
+        if was_long || !left.is_empty() || done.iter().any(|done| is_remembered(&done.ticket)) {
             let mut state = self.state.lock();
-            state.queue.served(first, now);
+            if was_long {
+                state.queue.served(tickets[0].context().priority(), now);
+            }
             done.iter().for_each(|done| state.forget(&done.ticket));
             let back = self.put_back(&mut state, now, left, verdict, cohort, &mut aftermath);
             drop(state);

@@ -179,8 +179,10 @@ impl<'a> Ledger<'a> {
         let expected = &mut self.models[run.model];
         let Some(running) = expected.running.remove(&run.slot) else { return };
         debug_assert!(facts.instances > run.slot);
-        // As long as a run of its class goes on, a class is not passed over.
-        if let Some(class) = running.ids.first().and_then(|id| self.facts.get(id)).map(|facts| facts.class)
+        // As long as a long run of its class goes on, a class is not passed over.
+        if (at - running.began) * 8 >= self.trace.ageing
+            && let Some(class) =
+                running.ids.first().and_then(|id| self.facts.get(id)).map(|facts| facts.class)
             && expected.passed_over.contains_key(&class)
         {
             expected.passed_over.insert(class, at);
