@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arbiter::Arbiter;
+use crate::thread::ThreadPriority;
 use crate::timer::Timer;
 
 /// How an engine uses the machine.
@@ -13,13 +14,20 @@ pub struct EngineOptions {
     pub(crate) cores: usize,
     pub(crate) ageing: Duration,
     pub(crate) recorded: usize,
+    pub(crate) thread_priority: ThreadPriority,
 }
 
 impl Default for EngineOptions {
-    /// Every core of the machine, a second of ageing, and the last 1,024 requests of each model recorded.
+    /// Every core of the machine, a second of ageing, the last 1,024 requests of each model recorded, and threads that give way
+    /// once their runs have shown that they are not cheap.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        Self { cores, ageing: Duration::from_secs(1), recorded: 1024 }
+        Self {
+            cores,
+            ageing: Duration::from_secs(1),
+            recorded: 1024,
+            thread_priority: ThreadPriority::Adaptive,
+        }
     }
 }
 
@@ -34,6 +42,12 @@ impl EngineOptions {
     /// How long a class of requests, or a model, may be passed over by more urgent ones before it goes first, once.
     pub fn with_ageing(mut self, ageing: Duration) -> Self {
         self.ageing = ageing;
+        self
+    }
+
+    /// How the threads of models stand beside the application's own, where the model's own options do not say.
+    pub fn with_thread_priority(mut self, priority: ThreadPriority) -> Self {
+        self.thread_priority = priority;
         self
     }
 

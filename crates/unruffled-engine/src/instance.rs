@@ -7,9 +7,9 @@ use std::time::Duration;
 use unruffled_model::{Model, ModelError, ModelErrorKind};
 
 use crate::error::{Error, ErrorKind};
-use crate::pool::{Failure, Pool, ThreadPriority, Work};
+use crate::pool::{Failure, Pool, Work};
 use crate::sync::panic_text;
-use crate::thread::{self, Intent};
+use crate::thread::{self, Intent, ThreadPriority};
 
 /// The pause before a broken instance is replaced a second time in a row; it doubles up to the longest.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -39,8 +39,9 @@ fn thread_name<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: us
 
 /// What an instance's thread is for, before its model has shown its cost.
 fn intent<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>) -> Intent {
-    match pool.options().thread_priority {
+    match pool.thread_priority() {
         ThreadPriority::Low => Intent::Model,
+        ThreadPriority::Idle => Intent::IdleModel,
         ThreadPriority::Normal | ThreadPriority::Adaptive => Intent::CheapModel,
     }
 }
@@ -125,7 +126,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
     model: &mut dyn Model<Input = I, Output = O>,
     setbacks: &mut u32,
 ) -> End {
-    let given = pool.options().thread_priority != ThreadPriority::Adaptive;
+    let given = pool.thread_priority() != ThreadPriority::Adaptive;
     let mut courtesy = Courtesy { given, ..Courtesy::default() };
     let mut up = Some(Up::new(pool));
     while let Some(mut work) = pool.next(slot) {

@@ -3,6 +3,20 @@
 use std::io;
 use std::time::Duration;
 
+/// How instance threads stand beside the application's own, where the system has priorities of threads (Linux).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ThreadPriority {
+    /// As the application's.
+    Normal,
+    /// They give way once their runs have shown that they are not cheap.
+    Adaptive,
+    /// They give way from the start.
+    Low,
+    /// They run only when nobody else on the machine wants the core, and leave it at once: a window or a heartbeat beside them is as
+    /// much on time as if they were not there. Beside other work that never pauses they get next to nothing.
+    Idle,
+}
+
 /// What a thread is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Intent {
@@ -11,6 +25,8 @@ pub(crate) enum Intent {
     /// Runs a model that keeps a core busy: gives way to the application's threads, which draw windows and answer health
     /// checks.
     Model,
+    /// Runs a model on what nobody else wants.
+    IdleModel,
     /// Loads a model: gives way to running models too.
     Load,
     /// Fires deadlines: short work that must be on time.
@@ -23,7 +39,7 @@ impl Intent {
     #[cfg(target_os = "linux")]
     const fn nice(self) -> i32 {
         match self {
-            Intent::CheapModel | Intent::Timer => 0,
+            Intent::CheapModel | Intent::IdleModel | Intent::Timer => 0,
             Intent::Model => 5,
             Intent::Load => 10,
         }
@@ -57,9 +73,26 @@ pub(crate) fn enter(name: &str, intent: Intent) {
         if let (Ok(Err(error)), _) | (_, Err(error)) = (named, niced) {
             tracing::debug!(thread = name, %error, "thread keeps the default name or priority");
         }
+        if intent == Intent::IdleModel
+            && let Err(error) = idle()
+        {
+            tracing::debug!(thread = name, ?error, "thread keeps the default scheduling");
+        }
     }
     #[cfg(not(target_os = "linux"))]
     let _ = (name, intent);
+}
+
+/// Has the current thread run only when no other wants its core.
+#[cfg(target_os = "linux")]
+fn idle() -> Result<(), thread_priority::Error> {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    };
+
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let own = thread_priority::unix::thread_native_id();
+    set_thread_priority_and_policy(own, thread_priority::ThreadPriority::Min, policy)
 }
 
 /// The time that the current thread has spent on a core so far; `None` where priorities are left alone.

@@ -30,7 +30,7 @@ use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel}
 
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
-pub use options::{Inline, PoolOptions, Preemption, ThreadPriority};
+pub use options::{Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
 use crate::environment::Environment;
@@ -39,6 +39,7 @@ use crate::metrics::{Meter, ModelMetrics};
 use crate::queue::Queue;
 use crate::recorder::{Explanation, Recorder};
 use crate::reply::{Run, Ticket};
+use crate::thread::ThreadPriority;
 use crate::timer::AlarmHandle;
 use crate::urgency::Urgency;
 use forecast::{ArrivalRate, Forecast};
@@ -215,6 +216,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     pub(crate) fn options(&self) -> PoolOptions {
         self.options
+    }
+
+    /// How its threads stand beside the application's own.
+    pub(crate) fn thread_priority(&self) -> ThreadPriority {
+        self.options.thread_priority.unwrap_or(self.environment.options.thread_priority)
     }
 
     pub(crate) fn environment(&self) -> &Environment {

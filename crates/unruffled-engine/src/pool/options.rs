@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::queue::QueueLimits;
+use crate::thread::ThreadPriority;
 
 /// Whether a running bulk batch is stopped when something interactive has nowhere to run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,17 +27,6 @@ pub enum Inline {
     WhenCheap,
 }
 
-/// How instance threads stand beside the application's own, where the system has priorities of threads (Linux).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ThreadPriority {
-    /// As the application's.
-    Normal,
-    /// They give way once their runs have shown that they are not cheap.
-    Adaptive,
-    /// They give way from the start.
-    Low,
-}
-
 /// How a model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -47,12 +37,12 @@ pub struct PoolOptions {
     pub(crate) spin: Duration,
     pub(crate) preemption: Preemption,
     pub(crate) inline: Inline,
-    pub(crate) thread_priority: ThreadPriority,
+    pub(crate) thread_priority: Option<ThreadPriority>,
 }
 
 impl Default for PoolOptions {
     /// One instance, batches of up to 32 rows, the default [`QueueLimits`], 20 microseconds of looking for work; bulk gives
-    /// way, nothing runs inline, and threads of models that are not cheap give way.
+    /// way, nothing runs inline, and threads are as the engine says.
     fn default() -> Self {
         Self {
             instances: 1,
@@ -61,7 +51,7 @@ impl Default for PoolOptions {
             spin: Duration::from_micros(20),
             preemption: Preemption::Bulk,
             inline: Inline::Never,
-            thread_priority: ThreadPriority::Adaptive,
+            thread_priority: None,
         }
     }
 }
@@ -105,9 +95,9 @@ impl PoolOptions {
         self
     }
 
-    /// How instance threads stand beside the application's own.
+    /// How instance threads stand beside the application's own; unless set, as the engine's options say.
     pub fn with_thread_priority(mut self, priority: ThreadPriority) -> Self {
-        self.thread_priority = priority;
+        self.thread_priority = Some(priority);
         self
     }
 
