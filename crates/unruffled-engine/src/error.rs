@@ -17,9 +17,9 @@ pub enum ErrorKind {
     NotFound,
     /// The model is there but cannot answer now: it is being loaded, unloaded, or is broken.
     NotReady,
-    /// The queue is full: try again after [`Error::retry_after`].
+    /// The queue is full, or the work ahead outlasts the deadline: try again after [`Error::retry_after`].
     Overloaded,
-    /// The deadline passed before the answer was there.
+    /// The deadline passed before the answer was there, or is too near for any run to make it.
     DeadlineExceeded,
     /// The caller, or somebody in the caller's name, gave up.
     Cancelled,

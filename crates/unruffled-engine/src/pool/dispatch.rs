@@ -108,7 +108,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// A core for the next run, or none where runs keep no core busy. `None`: what was to be run has gone.
-    #[allow(clippy::option_option, reason = "no permit needed is not the same as no permit")]
     fn acquire(&self) -> Option<Option<Permit>> {
         match self.model.info().threads {
             0 => Some(None),

@@ -33,9 +33,8 @@ pub(super) struct Expected {
     pub(super) running: HashMap<usize, Running>,
     /// Since when each class has had work and given no batch.
     pub(super) passed_over: BTreeMap<Priority, Micros>,
-    /// The longest run so far, and the most rows.
+    /// The longest run so far.
     pub(super) longest: Micros,
-    pub(super) most_rows: BTreeMap<u64, usize>,
     pub(super) runs: usize,
     pub(super) closed: bool,
 }
@@ -144,10 +143,6 @@ impl<'a> Ledger<'a> {
                 let expected = &mut self.models[*model];
                 if let Some(head) = ids.first().and_then(|id| expected.waiting.get(id)) {
                     expected.passed_over.insert(head.facts.class, at);
-                    let rows = ids.iter().filter_map(|id| expected.waiting.get(id));
-                    let rows: usize = rows.map(|waiting| waiting.facts.footprint.rows).sum();
-                    let most = expected.most_rows.entry(head.facts.footprint.bucket).or_default();
-                    *most = rows.max(*most);
                 }
                 expected.waiting.retain(|id, _| !ids.contains(id));
                 expected.running.insert(*slot, Running { ids: ids.clone(), began: at });
