@@ -1,7 +1,9 @@
 //! [`Backend`]: what turns a file into a [`TensorModel`].
 
+use std::any::Any;
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use bytes::Bytes;
 
@@ -44,11 +46,49 @@ pub struct BackendOptions {
     pub threads: usize,
     /// Inputs that callers may leave out, for [`Signature::set_default`](crate::Signature::set_default).
     pub defaults: Vec<InputDefault>,
+    /// What only some backends understand.
+    pub special: SpecialOptions,
 }
 
 impl Default for BackendOptions {
     fn default() -> Self {
-        Self { threads: 1, defaults: Vec::new() }
+        Self { threads: 1, defaults: Vec::new(), special: SpecialOptions::default() }
+    }
+}
+
+/// Options that single backends define, each by its type; a backend looks for its own and passes over the others'.
+///
+/// ```
+/// use unruffled_model::SpecialOptions;
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Device(u32);
+///
+/// let options = SpecialOptions::default().with(Device(1));
+/// assert_eq!(options.get(), Some(&Device(1)));
+/// assert_eq!(options.get::<String>(), None);
+/// ```
+#[derive(Clone, Default)]
+pub struct SpecialOptions(Vec<Arc<dyn Any + Send + Sync>>);
+
+impl SpecialOptions {
+    /// With the options of one backend, in place of others of the same type.
+    #[must_use]
+    pub fn with<T: Any + Send + Sync>(mut self, options: T) -> Self {
+        self.0.retain(|known| !known.is::<T>());
+        self.0.push(Arc::new(options));
+        self
+    }
+
+    /// The options of this type, if any were given.
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        self.0.iter().find_map(|options| options.downcast_ref())
+    }
+}
+
+impl fmt::Debug for SpecialOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "SpecialOptions({} kinds)", self.0.len())
     }
 }
 

@@ -43,7 +43,7 @@ mod joint;
 
 mod backend;
 
-pub use backend::{Backend, BackendOptions, LoadContext, ModelSource, Support};
+pub use backend::{Backend, BackendOptions, LoadContext, ModelSource, SpecialOptions, Support};
 pub use buffer::Buffer;
 pub use bytes::Bytes;
 pub use cancel::{CancelToken, HookGuard};
