@@ -6,6 +6,8 @@ mod plan;
 
 mod models;
 
+mod watched;
+
 mod cancel;
 mod expiry;
 mod heartbeat;
