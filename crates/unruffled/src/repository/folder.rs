@@ -96,6 +96,12 @@ impl ModelFolder {
         }
     }
 
+    /// Whether it is an ONNX file; [`OnnxSummary`](crate::OnnxSummary) says what is in one.
+    pub fn is_onnx(&self) -> bool {
+        // What is in memory has no name to tell, and no other kind can be there.
+        self.file().is_none_or(is_onnx)
+    }
+
     pub(super) fn in_folder(folder: &Path, version: Option<u64>) -> Result<Self, Error> {
         let name = name_of(folder.file_name(), folder)?;
         let versions = versions(folder)?;
