@@ -50,11 +50,24 @@ impl Backends {
     /// run the model, and why the file cannot be read.
     pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
         let wanted = folder.config.backend.as_deref();
+        let format = folder.format();
+        let readers = || self.0.iter().filter(|backend| backend.formats().contains(&&*format));
         let candidates: Vec<_> =
-            self.0.iter().filter(|backend| wanted.is_none_or(|name| backend.name() == name)).collect();
-        if let (Some(name), []) = (wanted, candidates.as_slice()) {
-            let known: Vec<_> = self.names().collect();
-            let message = format!("there is no backend \"{name}\"; there is {}", known.join(", "));
+            readers().filter(|backend| wanted.is_none_or(|name| backend.name() == name)).collect();
+        if candidates.is_empty() {
+            let known: Vec<_> = readers().map(|backend| backend.name()).collect();
+            let message = match wanted {
+                Some(name) => {
+                    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                    format!("there is no backend \"{name}\" for .{format} files; there is {known}")
+                }
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("no backend reads .{format} files"),
+                    ));
+                }
+            };
             let error = Error::new(ErrorKind::InvalidConfig, message).at_key("backend");
             return Err(match &folder.config.file {
                 Some(file) => error.in_file(file),
@@ -84,12 +97,18 @@ impl Backends {
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
         let (backends, found) = (self.clone(), folder.clone());
-        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_blocking(&found, ctx)?);
+        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
         let options = folder.config.run.pool_options();
         Ok(engine.load_with(folder.name.clone(), options, loader)?)
     }
 
-    fn load_blocking(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
+    /// Loads a model without an engine, to be wrapped or looked at. Blocks: reads the file, and builds what is shared by
+    /// instances.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, the settings or the model.
+    pub fn load_model(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
         let config = &folder.config;
         let mut options = BackendOptions { defaults: config.defaults(), ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {

@@ -96,10 +96,16 @@ impl ModelFolder {
         }
     }
 
+    /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`.
+    pub fn format(&self) -> String {
+        // What is in memory has no name to tell, and no other kind can be there.
+        let ending = self.file().map_or(Some("onnx".as_ref()), Path::extension);
+        ending.unwrap_or_default().to_string_lossy().to_lowercase()
+    }
+
     /// Whether it is an ONNX file; [`OnnxSummary`](crate::OnnxSummary) says what is in one.
     pub fn is_onnx(&self) -> bool {
-        // What is in memory has no name to tell, and no other kind can be there.
-        self.file().is_none_or(is_onnx)
+        self.format() == "onnx"
     }
 
     pub(super) fn in_folder(folder: &Path, version: Option<u64>) -> Result<Self, Error> {
