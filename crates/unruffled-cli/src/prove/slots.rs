@@ -8,6 +8,7 @@ use unruffled::engine::{ErrorKind, Handle};
 use unruffled::model::FnModel;
 
 use super::Proof;
+use super::kinds::{self, Ask, Script};
 use super::models::{wait, work};
 use super::plan::{Broken, Outcome, Plan, left_over, runtime};
 use super::report::Findings;
@@ -15,7 +16,7 @@ use super::watched::{Door, Watched};
 
 pub(super) const PROOF: Proof = Proof {
     name: "slots",
-    what: "Callers give up before a model that cannot be stopped is done, and ask again at once.",
+    what: "Callers give up before a model is done, one that cannot be stopped among them, and ask again at once.",
     pass_line: "never more than 2 runs at once with 2 instances, and every request ended",
     run,
 };
@@ -23,15 +24,13 @@ pub(super) const PROOF: Proof = Proof {
 const INSTANCES: usize = 2;
 const CALLERS: usize = 4;
 
-const KEYS: [(&str, &str); 7] = [
-    ("requests", "requests"),
-    ("expired", "their deadline passed"),
-    ("given_up", "given up by their callers"),
-    ("refused", "refused, being hopeless"),
-    ("answered", "answered"),
-    ("runs", "runs"),
-    ("runs_at_once_max", "runs at once, at most"),
-];
+/// What is told of each kind of model: how many runs there were, and how many at once.
+type Keys = [(&'static str, &'static str); 2];
+
+const RUST: Keys = [("runs", "runs of Rust"), ("runs_at_once_max", "at once, at most")];
+const ONNX_RUNTIME: Keys =
+    [("onnxruntime_runs", "runs of ONNX Runtime"), ("onnxruntime_runs_at_once_max", "at once, at most")];
+const PYTHON: Keys = [("python_runs", "runs of Python"), ("python_runs_at_once_max", "at once, at most")];
 
 /// How the requests of a caller ended.
 #[derive(Default)]
@@ -64,7 +63,7 @@ struct Subject<I: Send + 'static, O: Send + 'static> {
     input: fn(u64) -> I,
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let engine = Engine::new();
     let sleeper = FnModel::new(|ms: u64| {
         // Half of it on a core, half of it elsewhere.
@@ -72,11 +71,34 @@ fn run(plan: &Plan) -> Outcome {
         wait(Duration::from_millis(ms - ms / 2));
     });
     let (model, door) = Watched::build(&engine, "slots", INSTANCES, Arc::new(sleeper))?;
-    let subject = Subject { model, door, input: |ms| ms };
+    let rust = Subject { model, door, input: |ms| ms };
+    let onnxruntime = match kinds::slow(plan) {
+        Ok(model) => {
+            let (model, door) = Watched::build(&engine, "slots-onnxruntime", INSTANCES, model)?;
+            Ok(Subject { model, door, input: |_| kinds::slow_rows(1) })
+        }
+        Err(why) => Err(why),
+    };
+    let (python, _folder) = match kinds::python(plan, Script::Alone) {
+        Ok((model, folder)) => {
+            let (model, door) = Watched::build(&engine, "slots-python", INSTANCES, model)?;
+            let input = |ms| Ask::Spin(ms as f64 / 1e3).alone();
+            (Ok(Subject { model, door, input }), Some(folder))
+        }
+        Err(why) => (Err(why), None),
+    };
     let requests = plan.pick(500, 150);
     plan.run(runtime()?, async {
         let mut findings = Findings::default();
-        subject.measure(plan, requests, KEYS, &mut findings).await?;
+        findings.count("requests", "requests of each kind", requests);
+        rust.measure(plan, requests, RUST, &mut findings).await?;
+        for (subject, keys, name) in [(onnxruntime, ONNX_RUNTIME, "ONNX Runtime"), (python, PYTHON, "Python")]
+        {
+            match subject {
+                Ok(subject) => subject.measure(plan, requests, keys, &mut findings).await?,
+                Err(why) => findings.leave_out(keys[0].0, name, why),
+            }
+        }
         Ok(findings)
     })
 }
@@ -84,9 +106,9 @@ fn run(plan: &Plan) -> Outcome {
 impl<I: Send + 'static, O: Send + 'static> Subject<I, O> {
     async fn measure(
         self,
-        plan: &Plan,
+        plan: &Plan<'_>,
         requests: usize,
-        keys: [(&'static str, &'static str); 7],
+        keys: Keys,
         findings: &mut Findings,
     ) -> Result<(), Broken> {
         let tasks: Vec<_> = (0..CALLERS)
@@ -101,9 +123,7 @@ impl<I: Send + 'static, O: Send + 'static> Subject<I, O> {
         }
         let left = left_over(&self.model).await;
         let gauge = &self.door.gauge;
-        let figures =
-            [requests, ends.expired, ends.given_up, ends.refused, ends.answered, gauge.begun(), gauge.most()];
-        for ((key, label), figure) in keys.into_iter().zip(figures) {
+        for ((key, label), figure) in keys.into_iter().zip([gauge.begun(), gauge.most()]) {
             findings.count(key, label, figure);
         }
         findings.require(gauge.most() <= INSTANCES, || format!("{} runs at once", gauge.most()));

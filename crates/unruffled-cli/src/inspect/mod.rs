@@ -1,4 +1,6 @@
-//! `unruffled inspect`: what a model is, in words or as JSON.
+//! `unruffled inspect`: what a model is and what runs models here, in words or as JSON.
+
+mod runtimes;
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
@@ -6,8 +8,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use unruffled::{
     Backends, Batching, Dim, Engine, ErrorKind, InputReader, ModelFolder, ModelInfo, OnnxSummary, Repository,
-    TensorSpec,
+    Runtimes, TensorSpec,
 };
+
+use self::runtimes::Survey;
 
 use crate::args::Inspect;
 use crate::exit::{Exit, Failure};
@@ -17,7 +21,20 @@ use crate::{find, notes, terminal};
 /// How many operators are named; the others are counted.
 const OPERATORS: usize = 8;
 
-pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
+/// What can run models here, and which model will be run by what.
+pub(crate) fn runtimes(args: &Inspect, runtimes: &Runtimes, backends: &Backends) -> Result<(), Failure> {
+    let repository = match folder(args)? {
+        Target::Many(repository) => repository,
+        Target::One(model) => Repository::of([*model]),
+    };
+    find::warn(&repository);
+    let survey = Survey::new(runtimes, backends, &repository);
+    let page = if args.json { format!("{:#}\n", survey.to_json()) } else { survey.page() };
+    terminal::print(&page);
+    Ok(())
+}
+
+pub(crate) fn run(args: &Inspect, backends: &Backends) -> Result<(), Failure> {
     match folder(args)? {
         Target::Many(repository) => {
             find::warn(&repository);
@@ -27,7 +44,7 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
             Ok(())
         }
         Target::One(model) => {
-            let report = Report::new(*model)?;
+            let report = Report::new(*model, backends)?;
             let page = if args.json { format!("{:#}\n", report.to_json()) } else { report.page() };
             terminal::print(&page);
             // The page shows what there is; a script still learns that the model does not run.
@@ -109,15 +126,14 @@ struct Report {
 }
 
 impl Report {
-    fn new(model: ModelFolder) -> Result<Self, Failure> {
+    fn new(model: ModelFolder, backends: &Backends) -> Result<Self, Failure> {
         let read = || OnnxSummary::read(&model.source).map_err(Failure::loading);
         let file = model.is_onnx().then(read).transpose()?;
-        let backends = Backends::default();
         let (backend, info) = match backends.choose(&model) {
             Err(error) => ("none".into(), Err(error.to_string())),
             Ok(choice) => {
                 let backend = format!("{} ({})", choice.backend.name(), choice.reason);
-                (backend, load(&model, &backends).map_err(|error| error.to_string()))
+                (backend, load(&model, backends).map_err(|error| error.to_string()))
             }
         };
         Ok(Self { model, file, backend, info })
