@@ -114,8 +114,8 @@ impl Worker {
         };
         let header = serde_json::to_vec(&load).expect("it has no maps with odd keys");
         self.channel
-            .send(Kind::Load, &header, &[], &self.wake)
-            .and_then(|()| self.channel.send_file(self.shared.as_fd()))
+            .send_file(self.shared.as_fd())
+            .and_then(|()| self.channel.send(Kind::Load, &header, &[], &self.wake))
             .map_err(|fault| self.broken(fault))?;
         self.await_frame(unwanted)?;
         if self.channel.frame().is_some_and(|frame| frame.kind == Kind::Unloadable) {

@@ -28,7 +28,7 @@ def main():
     os.register_at_fork(after_in_child=connection.socket.close)
     hello = {"protocol": frames.VERSION, "python": platform.python_version(), "numpy": np.__version__}
     connection.send(frames.HELLO, {**hello, "executable": sys.executable})
-    worker = Worker(connection)
+    worker = Worker(connection, connection.receive_file())
     while True:
         kind, header, body = connection.receive()
         if kind == frames.LOAD:
@@ -42,13 +42,14 @@ def main():
 class Worker:
     """One model and what it takes to run it."""
 
-    def __init__(self, connection):
+    def __init__(self, connection, shared):
         self.connection = connection
+        self.shared = shared
         self.model = None
 
     def load(self, header):
         self.inline_max = header["inline_max"]
-        self.memory = Memory(self.connection.receive_file(), header["shared_max"])
+        self.memory = Memory(self.shared, header["shared_max"])
         capture.listen(header["log_level"])
         try:
             _limit(header)
