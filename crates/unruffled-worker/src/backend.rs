@@ -36,6 +36,10 @@ impl Backend for PythonBackend {
         "python"
     }
 
+    fn formats(&self) -> &'static [&'static str] {
+        &["py", "skops", "joblib", "pkl"]
+    }
+
     fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
         match file(source) {
             Ok((path, _)) if path.is_file() => Ok(Support::Yes),

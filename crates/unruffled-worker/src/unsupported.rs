@@ -20,6 +20,10 @@ impl Backend for PythonBackend {
         "python"
     }
 
+    fn formats(&self) -> &'static [&'static str] {
+        &["py", "skops", "joblib", "pkl"]
+    }
+
     fn supports(&self, _: &ModelSource) -> Result<Support, ModelError> {
         Ok(Support::No(vec![REASON.into()]))
     }
