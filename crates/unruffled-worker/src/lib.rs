@@ -26,6 +26,8 @@
 
 mod options;
 
+mod interpreter;
+
 #[cfg(unix)]
 mod frame;
 #[cfg(unix)]
@@ -72,6 +74,7 @@ mod unsupported;
 
 #[cfg(unix)]
 pub use backend::PythonBackend;
+pub use interpreter::PythonInterpreter;
 pub use options::{PythonOptions, Spare};
 #[cfg(not(unix))]
 pub use unsupported::PythonBackend;

@@ -72,7 +72,7 @@ pub use unruffled_model::{
 pub use unruffled_onnx::{
     OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,
 };
-pub use unruffled_worker::{PythonBackend, PythonOptions};
+pub use unruffled_worker::{PythonBackend, PythonInterpreter, PythonOptions};
 
 pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;

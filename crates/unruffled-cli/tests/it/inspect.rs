@@ -51,7 +51,7 @@ fn a_model_that_cannot_run_is_still_described() {
         "{}",
         said.out
     );
-    assert!(said.err.contains("there is no backend \"ort\"; there is rten"), "{}", said.err);
+    assert!(said.err.contains("there is no backend \"ort\" for .onnx files; there is rten"), "{}", said.err);
 }
 
 #[test]
