@@ -169,9 +169,7 @@ impl RawSignature {
     }
 
     pub(crate) fn checked(self) -> Result<Signature, String> {
-        let checked = |specs: Vec<RawSpec>| {
-            specs.into_iter().map(RawSpec::checked).collect::<Result<_, _>>()
-        };
+        let checked = |specs: Vec<RawSpec>| specs.into_iter().map(RawSpec::checked).collect::<Result<_, _>>();
         Ok(Signature { inputs: checked(self.inputs)?, outputs: checked(self.outputs)? })
     }
 }

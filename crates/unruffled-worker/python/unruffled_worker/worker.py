@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import traceback
 
 import numpy as np
 
@@ -16,6 +17,17 @@ _LIBRARIES = ("sklearn", "torch", "tensorflow", "jax", "onnxruntime", "lightgbm"
 
 
 def main():
+    """Serves until the other side is gone; what goes wrong in here ends the process at once."""
+    try:
+        _serve()
+    except BaseException:
+        traceback.print_exc()
+        capture.flush()
+        # Not by the way of `sys.exit`, which closes the connection long before the process has ended.
+        os._exit(1)
+
+
+def _serve():
     fd = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
