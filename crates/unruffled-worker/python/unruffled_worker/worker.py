@@ -38,7 +38,7 @@ def _serve():
     connection = frames.Connection(fd)
     # A process that a model forks must not keep the connection of a dead worker open.
     os.register_at_fork(after_in_child=connection.socket.close)
-    hello = {"protocol": frames.VERSION, "python": platform.python_version(), "numpy": np.__version__}
+    hello = {"python": platform.python_version(), "numpy": np.__version__}
     connection.send(frames.HELLO, {**hello, "executable": sys.executable})
     worker = Worker(connection, connection.receive_file())
     while True:

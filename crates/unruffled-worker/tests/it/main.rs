@@ -3,6 +3,13 @@
 mod logs;
 mod python;
 
+mod cancel;
 mod context;
+mod crashes;
+mod estimators;
+mod faults;
+mod loading;
+mod orphans;
+mod protocol;
 mod runs;
 mod streams;

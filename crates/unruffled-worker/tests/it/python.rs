@@ -1,7 +1,6 @@
 //! Models for tests: written to a folder, loaded, run.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tempfile::TempDir;
 use unruffled_model::{
@@ -25,7 +24,7 @@ pub(crate) fn options() -> PythonOptions {
 /// A model whose folder goes with it.
 pub(crate) struct Python {
     pub(crate) model: TensorModel,
-    pub(crate) folder: Arc<TempDir>,
+    _folder: TempDir,
 }
 
 /// Writes `source` to a `model.py` and loads it.
@@ -36,10 +35,10 @@ pub(crate) fn load(source: &str) -> Python {
 
 /// As [`load`], with other options, and for models that do not load.
 pub(crate) fn try_load(source: &str, options: PythonOptions) -> Result<Python, ModelError> {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.py");
     std::fs::write(&path, source).unwrap();
-    Ok(Python { model: load_file(&path, options)?, folder })
+    Ok(Python { model: load_file(&path, options)?, _folder: folder })
 }
 
 /// Loads a file.
