@@ -82,7 +82,6 @@ impl<'a> RowContext<'a> {
 
 #[derive(Deserialize)]
 pub(crate) struct Hello {
-    pub(crate) protocol: u8,
     pub(crate) python: String,
     pub(crate) numpy: String,
     pub(crate) executable: String,

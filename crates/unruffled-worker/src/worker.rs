@@ -83,7 +83,6 @@ impl Worker {
             python = hello.python,
             numpy = hello.numpy,
             interpreter = hello.executable,
-            protocol = hello.protocol,
             "worker is up"
         );
         Ok(worker)

@@ -38,12 +38,13 @@ class Memory:
                 "its tensors take %d bytes of shared memory, over the limit of %d: raise `shared_memory_max`"
                 % (end, self.limit)
             )
+        pages = -(-end // mmap.PAGESIZE) * mmap.PAGESIZE
         # The other side may have cut the file, and to touch what is beyond its end is to die.
-        if os.fstat(self.fd).st_size < end:
-            os.ftruncate(self.fd, end)
+        if os.fstat(self.fd).st_size < pages:
+            os.ftruncate(self.fd, pages)
         if len(self.map) < end:
             # What still uses the old mapping keeps it.
-            self.map = mmap.mmap(self.fd, -(-end // mmap.PAGESIZE) * mmap.PAGESIZE)
+            self.map = mmap.mmap(self.fd, pages)
         return np.frombuffer(self.map, np.uint8, end - start, start)
 
     def replace(self, fd):

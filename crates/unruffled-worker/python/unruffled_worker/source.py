@@ -90,7 +90,7 @@ class SourceModel:
         kinds = [one.kind for one in inspect.signature(self.function).parameters.values()]
         if inspect.Parameter.VAR_KEYWORD in kinds or set(self.names) == set(inputs):
             return False
-        if len(self.names) == 1:
+        if self.names == ["inputs"]:
             return True
         required = [
             one.name

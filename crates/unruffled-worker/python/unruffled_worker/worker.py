@@ -3,6 +3,7 @@
 import os
 import platform
 import sys
+import traceback
 
 import numpy as np
 
@@ -16,6 +17,17 @@ _LIBRARIES = ("sklearn", "torch", "tensorflow", "jax", "onnxruntime", "lightgbm"
 
 
 def main():
+    """Serves until the other side is gone; what goes wrong in here ends the process at once."""
+    try:
+        _serve()
+    except BaseException:
+        traceback.print_exc()
+        capture.flush()
+        # Not by the way of `sys.exit`, which closes the connection long before the process has ended.
+        os._exit(1)
+
+
+def _serve():
     fd = os.dup(0)
     nothing = os.open(os.devnull, os.O_RDONLY)
     os.dup2(nothing, 0)
@@ -26,7 +38,7 @@ def main():
     connection = frames.Connection(fd)
     # A process that a model forks must not keep the connection of a dead worker open.
     os.register_at_fork(after_in_child=connection.socket.close)
-    hello = {"protocol": frames.VERSION, "python": platform.python_version(), "numpy": np.__version__}
+    hello = {"python": platform.python_version(), "numpy": np.__version__}
     connection.send(frames.HELLO, {**hello, "executable": sys.executable})
     worker = Worker(connection, connection.receive_file())
     while True:

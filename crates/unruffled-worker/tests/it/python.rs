@@ -1,7 +1,6 @@
 //! Models for tests: written to a folder, loaded, run.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 
 use tempfile::TempDir;
 use unruffled_model::{
@@ -11,45 +10,45 @@ use unruffled_model::{
 use unruffled_worker::{PythonBackend, PythonOptions};
 
 /// The environment of the repository, with numpy, scikit-learn and skops.
-pub fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv");
     assert!(folder.join("bin/python").exists(), "no Python environment: run `cargo xtask test setup`");
     folder
 }
 
 /// Options with the Python of the repository.
-pub fn options() -> PythonOptions {
+pub(crate) fn options() -> PythonOptions {
     PythonOptions::default().with_python(environment())
 }
 
 /// A model whose folder goes with it.
-pub struct Python {
-    pub model: TensorModel,
-    pub folder: Arc<TempDir>,
+pub(crate) struct Python {
+    pub(crate) model: TensorModel,
+    _folder: TempDir,
 }
 
 /// Writes `source` to a `model.py` and loads it.
 #[track_caller]
-pub fn load(source: &str) -> Python {
+pub(crate) fn load(source: &str) -> Python {
     try_load(source, options()).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// As [`load`], with other options, and for models that do not load.
-pub fn try_load(source: &str, options: PythonOptions) -> Result<Python, ModelError> {
-    let folder = Arc::new(tempfile::tempdir().unwrap());
+pub(crate) fn try_load(source: &str, options: PythonOptions) -> Result<Python, ModelError> {
+    let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("model.py");
     std::fs::write(&path, source).unwrap();
-    Ok(Python { model: load_file(&path, options)?, folder })
+    Ok(Python { model: load_file(&path, options)?, _folder: folder })
 }
 
 /// Loads a file.
-pub fn load_file(path: &Path, options: PythonOptions) -> Result<TensorModel, ModelError> {
+pub(crate) fn load_file(path: &Path, options: PythonOptions) -> Result<TensorModel, ModelError> {
     let cancel = CancelToken::new();
     load_until(path, options, &cancel)
 }
 
 /// Loads a file for as long as nobody cancels.
-pub fn load_until(
+pub(crate) fn load_until(
     path: &Path,
     options: PythonOptions,
     cancel: &CancelToken,
@@ -60,19 +59,19 @@ pub fn load_until(
 }
 
 /// An instance, as it is lent.
-pub type Instance<'a> = dyn Model<Input = Tensors, Output = Tensors> + 'a;
+pub(crate) type Instance<'a> = dyn Model<Input = Tensors, Output = Tensors> + 'a;
 
 impl Python {
     /// Lends an instance to `body`.
     #[track_caller]
-    pub fn serve(&self, mut body: impl FnMut(&mut Instance<'_>) + Send) {
+    pub(crate) fn serve(&self, mut body: impl FnMut(&mut Instance<'_>) + Send) {
         let serve: &mut Serve<'_, Tensors, Tensors> = &mut |instance| body(instance);
         self.model.with_instance(serve).unwrap_or_else(|error| panic!("{error}"));
     }
 
     /// The answer to one request, on an instance of its own.
     #[track_caller]
-    pub fn run(&self, inputs: Tensors) -> Result<Tensors, ModelError> {
+    pub(crate) fn run(&self, inputs: Tensors) -> Result<Tensors, ModelError> {
         let mut answer = None;
         self.serve(|instance| answer = Some(run(instance, inputs.clone())));
         answer.unwrap()
@@ -80,12 +79,12 @@ impl Python {
 }
 
 /// The answer to one request.
-pub fn run(instance: &mut Instance<'_>, inputs: Tensors) -> Result<Tensors, ModelError> {
+pub(crate) fn run(instance: &mut Instance<'_>, inputs: Tensors) -> Result<Tensors, ModelError> {
     run_until(instance, inputs, &CancelToken::new())
 }
 
 /// The answer to one request that may be cancelled.
-pub fn run_until(
+pub(crate) fn run_until(
     instance: &mut Instance<'_>,
     inputs: Tensors,
     cancel: &CancelToken,
@@ -94,7 +93,7 @@ pub fn run_until(
 }
 
 /// The answers to the requests of a batch.
-pub fn run_all(
+pub(crate) fn run_all(
     instance: &mut Instance<'_>,
     inputs: impl IntoIterator<Item = Tensors>,
     cancel: &CancelToken,
