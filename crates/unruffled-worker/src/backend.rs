@@ -76,7 +76,7 @@ impl Backend for PythonBackend {
             signature.set_default(default)?;
         }
         ctx.progress(1.0);
-        let nursery = Nursery::new(settings, Arc::clone(&self.launcher), worker, description);
+        let nursery = Nursery::new(settings, Arc::clone(&self.launcher), worker, description)?;
         Ok(Arc::new(PythonModel::new(nursery, signature)))
     }
 }

@@ -48,6 +48,8 @@ mod exchange;
 
 #[cfg(unix)]
 mod process;
+#[cfg(unix)]
+mod watch;
 
 #[cfg(unix)]
 mod channel;

@@ -72,8 +72,12 @@ struct Instance<'a> {
 }
 
 impl Instance<'_> {
-    /// Has a worker to run on, also after the last one has died while it had nothing to do: no row is to blame for that.
+    /// Has a worker to run on: with the newest files, and also after the last one has died while it had nothing to do, for
+    /// which no row is to blame.
     fn revive(&mut self) -> Result<(), ModelError> {
+        if let Some(newer) = self.model.nursery.newer(&self.worker) {
+            self.worker = newer;
+        }
         if !self.worker.is_alive() {
             let (model, pid) = (&*self.model.nursery.settings().name, self.worker.id());
             tracing::warn!(model, pid, "worker has died while it was idle, and is replaced");

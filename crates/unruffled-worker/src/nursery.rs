@@ -1,7 +1,8 @@
-//! Workers that are ready: the one that loading has left, and the spare that takes the place of one that dies.
+//! Workers that are ready: the one that loading has left, the spare that takes the place of one that dies, and the one that
+//! has loaded the model anew after its files have changed.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Weak};
 
 use parking_lot::{Condvar, Mutex};
 use unruffled_model::ModelError;
@@ -9,6 +10,7 @@ use unruffled_model::ModelError;
 use crate::launcher::Launcher;
 use crate::options::Spare;
 use crate::settings::Settings;
+use crate::watch::{Changes, Watch, watch};
 use crate::worker::{Description, Worker};
 
 /// A spare is loaded ahead, unless told otherwise, if that takes no more than this.
@@ -18,6 +20,8 @@ const CHEAP: u64 = 512 << 20;
 #[derive(Debug)]
 pub(crate) struct Nursery {
     shared: Arc<Shared>,
+    /// Kept for as long as changes are to be heard of.
+    _watch: Option<Watch>,
 }
 
 #[derive(Debug)]
@@ -30,6 +34,10 @@ struct Shared {
     changed: Condvar,
     /// Nobody needs workers any more.
     is_closed: AtomicBool,
+    /// How often the files have changed.
+    changes: AtomicU64,
+    /// The last of those changes that there was a worker with.
+    newest: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -42,16 +50,36 @@ struct State {
 }
 
 impl Nursery {
-    /// A nursery with the worker that has loaded the model.
+    /// A nursery with the worker that has loaded the model, which hears of changes if the settings say so.
     pub(crate) fn new(
         settings: Arc<Settings>,
         launcher: Arc<Launcher>,
         first: Worker,
         description: Description,
-    ) -> Self {
-        let state = Mutex::new(State { ready: Some(first), ..State::default() });
-        let (changed, is_closed) = (Condvar::new(), AtomicBool::new(false));
-        Self { shared: Arc::new(Shared { settings, launcher, description, state, changed, is_closed }) }
+    ) -> Result<Self, ModelError> {
+        let (path, is_watched) = (settings.path.clone(), settings.python.reload);
+        let shared = Arc::new(Shared {
+            settings,
+            launcher,
+            description,
+            state: Mutex::new(State { ready: Some(first), ..State::default() }),
+            changed: Condvar::new(),
+            is_closed: AtomicBool::new(false),
+            changes: AtomicU64::new(0),
+            newest: AtomicU64::new(0),
+        });
+        if !is_watched {
+            return Ok(Self { shared, _watch: None });
+        }
+        let blind =
+            |error: String| ModelError::failed(format!("the files of the model cannot be watched: {error}"));
+        let (watch, changes) = watch(&path).map_err(|error| blind(error.to_string()).caused_by(error))?;
+        let weak = Arc::downgrade(&shared);
+        std::thread::Builder::new()
+            .name("worker-reload".into())
+            .spawn(move || reload_all(&weak, &changes))
+            .map_err(|error| blind(error.to_string()).caused_by(error))?;
+        Ok(Self { shared, _watch: Some(watch) })
     }
 
     /// What the model was when it was loaded.
@@ -70,8 +98,28 @@ impl Nursery {
             None => Worker::start(&self.shared.settings, &self.shared.launcher, &|| false)?,
         };
         let worker = self.shared.loaded(worker, &|| false)?;
-        self.shared.rear();
+        self.shared.rear(self.shared.settings.python.spare != Spare::None);
         Ok(worker)
+    }
+
+    /// A worker with newer files than those of `worker`, if there are such files and the worker is ready. If it is not, it is on
+    /// its way.
+    pub(crate) fn newer(&self, worker: &Worker) -> Option<Worker> {
+        if self.shared.newest.load(Ordering::Acquire) <= worker.generation {
+            return None;
+        }
+        let is_newer = |ready: &mut Worker| ready.generation > worker.generation;
+        let newer = self.shared.state.lock().ready.take_if(is_newer);
+        self.shared.rear(true);
+        newer.filter(Worker::is_alive)
+    }
+}
+
+/// Loads the model anew after each change, until nobody watches any more.
+fn reload_all(nursery: &Weak<Shared>, changes: &Changes) {
+    while changes.next().is_some() {
+        let Some(shared) = nursery.upgrade() else { return };
+        shared.reload();
     }
 }
 
@@ -105,6 +153,8 @@ impl Shared {
 
     /// Loads the model, and makes sure that it is the one that was loaded first.
     fn loaded(&self, mut worker: Worker, unwanted: &dyn Fn() -> bool) -> Result<Worker, ModelError> {
+        // Before the files are read: what changes from now on may not be in it.
+        let generation = self.changes.load(Ordering::Relaxed);
         let description = worker.load(unwanted)?;
         let known = &self.description;
         if (&description.signature, description.is_joint) != (&known.signature, known.is_joint) {
@@ -113,13 +163,37 @@ impl Shared {
                 "{path} takes or gives something else by now: load it again"
             )));
         }
+        worker.generation = worker.generation.max(generation);
         Ok(worker)
     }
 
-    /// Begins a spare, unless there is one, on a thread of its own.
-    fn rear(self: &Arc<Self>) {
+    /// Has a worker ready with files that have changed. As long as they cannot be loaded, the workers with the old ones go on.
+    fn reload(&self) {
+        let change = self.changes.fetch_add(1, Ordering::Relaxed) + 1;
+        let unwanted = || self.is_closed.load(Ordering::Relaxed);
+        let started = Worker::start(&self.settings, &self.launcher, &unwanted);
+        match started.and_then(|worker| self.loaded(worker, &unwanted)) {
+            Ok(worker) => {
+                tracing::info!(model = &*self.settings.name, "the files have changed: loaded anew");
+                let before = self.state.lock().ready.replace(worker);
+                drop(before);
+                self.newest.fetch_max(change, Ordering::Release);
+                self.changed.notify_all();
+            }
+            Err(_) if unwanted() => {}
+            Err(error) => {
+                tracing::error!(
+                    model = &*self.settings.name, %error,
+                    "the files have changed and cannot be loaded: the model as it was goes on"
+                );
+            }
+        }
+    }
+
+    /// Begins a spare, if it is wanted and there is none, on a thread of its own.
+    fn rear(self: &Arc<Self>, is_wanted: bool) {
         let mut state = self.state.lock();
-        let is_wanted = self.settings.python.spare != Spare::None && !self.is_closed.load(Ordering::Relaxed);
+        let is_wanted = is_wanted && !self.is_closed.load(Ordering::Relaxed);
         if !is_wanted || state.is_rearing || state.ready.is_some() {
             return;
         }
@@ -131,7 +205,7 @@ impl Shared {
             let mut state = own.state.lock();
             state.is_rearing = false;
             // Looked at under the lock that whoever closes takes next.
-            if !own.is_closed.load(Ordering::Relaxed) {
+            if !own.is_closed.load(Ordering::Relaxed) && state.ready.is_none() {
                 state.ready = spare.ok();
             }
             own.changed.notify_all();
@@ -147,6 +221,8 @@ impl Shared {
             Spare::Auto => self.description.resident <= CHEAP,
             Spare::Interpreter | Spare::None => false,
         };
+        // Somebody runs old files, and waits for a worker that can take over at once.
+        let is_whole = is_whole || self.newest.load(Ordering::Relaxed) > 0;
         if is_whole { self.loaded(worker, &unwanted) } else { Ok(worker) }
     }
 }

@@ -55,6 +55,8 @@ pub struct PythonOptions {
     pub trusted_types: Vec<String>,
     /// Whether a row may be run again after a neighbour made their batch fail.
     pub rerun: Rerun,
+    /// Whether the model is loaded anew when its file, or a Python file beside it or below, has changed.
+    pub reload: bool,
 }
 
 impl Default for PythonOptions {
@@ -71,6 +73,7 @@ impl Default for PythonOptions {
             trust_pickle: false,
             trusted_types: Vec::new(),
             rerun: Rerun::Safe,
+            reload: false,
         }
     }
 }
@@ -150,6 +153,14 @@ impl PythonOptions {
     #[must_use]
     pub fn with_rerun(mut self, rerun: Rerun) -> Self {
         self.rerun = rerun;
+        self
+    }
+
+    /// Loads the model anew when its files change, if it takes and gives the same as before. Runs go on meanwhile, and
+    /// those that begin once the new worker is up are run by it.
+    #[must_use]
+    pub fn with_reload(mut self, reload: bool) -> Self {
+        self.reload = reload;
         self
     }
 

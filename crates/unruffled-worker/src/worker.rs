@@ -34,6 +34,8 @@ pub(crate) struct Worker {
     wake: Arc<Wake>,
     run: u64,
     description: Option<Description>,
+    /// After how many changes of its files the model was loaded.
+    pub(crate) generation: u64,
 }
 
 /// What a worker says of its model once it is loaded.
@@ -73,6 +75,7 @@ impl Worker {
             wake: Arc::new(Wake::new().map_err(no_memory)?),
             run: 0,
             description: None,
+            generation: 0,
         };
         worker.channel.send_raw(&sources::packed(), &worker.wake).map_err(|fault| worker.broken(fault))?;
         worker.await_frame(unwanted)?;

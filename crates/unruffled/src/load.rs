@@ -186,6 +186,7 @@ fn python_options(config: &ModelConfig, python: Option<&Path>) -> PythonOptions 
     let set = &config.python;
     let mut options = PythonOptions::default()
         .with_trust_pickle(set.trust_pickle)
+        .with_reload(set.reload)
         .with_trusted_types(set.trusted_types.iter().cloned());
     if let Some(python) = set.interpreter.as_deref().or(python) {
         options = options.with_python(python);

@@ -11,5 +11,6 @@ mod faults;
 mod loading;
 mod orphans;
 mod protocol;
+mod reload;
 mod runs;
 mod streams;
