@@ -25,6 +25,8 @@ mod sample;
 
 mod graph;
 mod rten;
+mod trees;
 
 pub use graph::OnnxSummary;
 pub use rten::RtenBackend;
+pub use trees::TreesBackend;

@@ -6,6 +6,8 @@ mod weight;
 
 mod file;
 
+mod whole;
+
 mod types;
 
 mod summary;
@@ -14,3 +16,4 @@ pub(crate) use file::{OnnxFile, for_each_node};
 pub use summary::OnnxSummary;
 pub(crate) use types::{Declared, declared};
 pub(crate) use weight::Weight;
+pub(crate) use whole::{Attribute, Node, WholeGraph};

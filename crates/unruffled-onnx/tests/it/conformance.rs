@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use unruffled_onnx::RtenBackend;
+use unruffled_onnx::{RtenBackend, TreesBackend};
 use unruffled_testing::conformance::Suite;
 
 /// A path in the repository.
@@ -24,4 +24,14 @@ fn rten_conforms() {
             assert!(model.recorded.absolute < 1e-4, "{name} is off by {}", model.recorded);
         }
     }
+}
+
+#[test]
+fn trees_conforms() {
+    let estimators = path("models/.cache/estimators");
+    let recordings = estimators.join("recordings");
+    assert!(recordings.is_dir(), "there are no estimators: `cargo xtask models` makes them");
+    let report = Suite::new(recordings, [estimators]).check(&TreesBackend);
+    println!("{report}");
+    report.assert_passed();
 }
