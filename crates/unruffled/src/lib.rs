@@ -71,6 +71,7 @@ pub use unruffled_model::{
 };
 pub use unruffled_onnx::{
     OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,
+    TreesBackend,
 };
 pub use unruffled_worker::{PythonBackend, PythonInterpreter, PythonOptions};
 

@@ -10,7 +10,7 @@ use unruffled_model::{
     Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Rerun, SpecialOptions, Support,
     TensorModel, Tensors,
 };
-use unruffled_onnx::{OrtOptions, RtenBackend};
+use unruffled_onnx::{OrtOptions, RtenBackend, TreesBackend};
 use unruffled_worker::{PythonBackend, PythonOptions};
 
 use crate::config::ModelConfig;
@@ -42,10 +42,10 @@ impl Default for Backends {
 impl Backends {
     /// All that this crate was built with, and the runtimes that are said to be there.
     ///
-    /// In this order: `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at neural networks; `rten`, which
-    /// needs nothing; and `python`, for Python models.
+    /// In this order: `trees`, for classical models; `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at
+    /// neural networks; `rten`, which needs nothing; and `python`, for Python models.
     pub fn new(runtimes: &Runtimes) -> Self {
-        let mut list: Vec<Arc<dyn Backend>> = Vec::new();
+        let mut list: Vec<Arc<dyn Backend>> = vec![Arc::new(TreesBackend)];
         if let Some(search) = &runtimes.onnxruntime {
             list.push(SoughtOrt::new(search.clone()));
         }
@@ -101,6 +101,11 @@ impl Backends {
             match backend.supports(&folder.source)? {
                 Support::Yes => {
                     return Ok(Choice { backend: Arc::clone(backend), reason: reason(wanted, &refusals) });
+                }
+                // It is for models of another kind: nobody expects it to run this one, unless it was named.
+                Support::No(reasons) if reasons.is_empty() && wanted.is_none() => {}
+                Support::No(reasons) if reasons.is_empty() => {
+                    refusals.push(format!("{} is for models of another kind", backend.name()));
                 }
                 Support::No(reasons) => {
                     refusals.push(format!("{} cannot: {}", backend.name(), reasons.join("; ")));

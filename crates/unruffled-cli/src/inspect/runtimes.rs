@@ -56,7 +56,16 @@ impl Survey {
                 tried(&mut page, runtime.tried());
             }
         }
-        row(&mut page, "rten", format_args!("{GOOD}built in{GOOD:#}  ONNX, in pure Rust"));
+        row(
+            &mut page,
+            "trees",
+            format_args!("{GOOD}built in{GOOD:#}  trees and linear models of ONNX files, in pure Rust"),
+        );
+        row(
+            &mut page,
+            "rten",
+            format_args!("{GOOD}built in{GOOD:#}  neural networks of ONNX files, in pure Rust"),
+        );
         match &self.python {
             Err(error) => row(&mut page, "python", format_args!("{WARN}not there{WARN:#}  {error}")),
             Ok(python) => {

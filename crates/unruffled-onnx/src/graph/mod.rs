@@ -6,6 +6,8 @@ mod weight;
 
 mod file;
 
+mod whole;
+
 mod types;
 
 mod summary;
@@ -17,3 +19,4 @@ pub(crate) use skeleton::{Skeleton, TakenWeight};
 pub use summary::OnnxSummary;
 pub(crate) use types::{Declared, declared};
 pub(crate) use weight::Weight;
+pub(crate) use whole::{Attribute, Node, WholeGraph};

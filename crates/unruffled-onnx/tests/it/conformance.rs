@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use unruffled_model::Backend;
-use unruffled_onnx::{OrtBackend, OrtRuntime, OrtSearch, RtenBackend};
+use unruffled_onnx::{OrtBackend, OrtRuntime, OrtSearch, RtenBackend, TreesBackend};
 use unruffled_testing::conformance::Suite;
 
 /// A path in the repository.
@@ -26,6 +26,25 @@ fn check(backend: &dyn Backend) {
     }
 }
 
+/// ONNX Runtime as the tests' environment has it.
+fn ort() -> OrtBackend {
+    let search = OrtSearch::default().with_folder(env!("CARGO_MANIFEST_DIR")).only_given();
+    match OrtRuntime::find(&search) {
+        Ok(runtime) => OrtBackend::new(runtime),
+        Err(missing) => panic!("{missing}; for the tests: `cargo xtask test setup`"),
+    }
+}
+
+/// Estimators of many kinds, as converters write them.
+fn check_estimators(backend: &dyn Backend) {
+    let estimators = path("models/.cache/estimators");
+    let recordings = estimators.join("recordings");
+    assert!(recordings.is_dir(), "there are no estimators: `cargo xtask models` makes them");
+    let report = Suite::new(recordings, [estimators]).check(backend);
+    println!("{report}");
+    report.assert_passed();
+}
+
 #[test]
 fn rten_conforms() {
     check(&RtenBackend);
@@ -33,9 +52,10 @@ fn rten_conforms() {
 
 #[test]
 fn ort_conforms() {
-    let search = OrtSearch::default().with_folder(env!("CARGO_MANIFEST_DIR")).only_given();
-    match OrtRuntime::find(&search) {
-        Ok(runtime) => check(&OrtBackend::new(runtime)),
-        Err(missing) => panic!("{missing}; for the tests: `cargo xtask test setup`"),
-    }
+    check(&ort());
+}
+
+#[test]
+fn trees_conforms_with_estimators() {
+    check_estimators(&TreesBackend);
 }
