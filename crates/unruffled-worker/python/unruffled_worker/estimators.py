@@ -3,7 +3,7 @@
 import numpy as np
 
 from unruffled_worker.errors import ModelFault
-from unruffled_worker.tensors import as_array, type_name
+from unruffled_worker.tensors import NAMES, as_array, type_name
 
 
 def load(path, kind, trusted, given):
@@ -48,12 +48,14 @@ class EstimatorModel:
                     "is a %s, which does not tell how many features it takes (`n_features_in_`): give a signature in the "
                     "settings of the model, or wrap it in a model.py" % type(estimator).__name__
                 )
-            raw = {"inputs": [{"name": "input", "dtype": "f64", "dims": ["n", int(self.width)]}], "outputs": None}
+            # Most take any number and compute in f64; some take only what they were trained with, and say nothing of it.
+            dtype = "f64" if self._runs("f64") or not self._runs("f32") else "f32"
+            raw = {"inputs": [{"name": "input", "dtype": dtype, "dims": ["n", int(self.width)]}], "outputs": None}
         if len(raw["inputs"]) != 1:
             raise ModelFault("is an estimator and takes one input, not %d" % len(raw["inputs"]))
         self.input = raw["inputs"][0]["name"]
         if raw["outputs"] is None:
-            raw["outputs"] = self._learn()
+            raw["outputs"] = self._learn(raw["inputs"][0]["dtype"])
         elif len(raw["outputs"]) != len(self.methods):
             raise ModelFault(
                 "gives %d outputs (%s), but %d are declared" % (len(self.methods), ", ".join(self.methods), len(raw["outputs"]))
@@ -61,10 +63,21 @@ class EstimatorModel:
         self.signature = raw
         self.outputs = [(spec["name"], spec["dtype"]) for spec in raw["outputs"]]
 
-    def _learn(self):
+    def _zeros(self, dtype):
         """What comes out for a row of zeros."""
+        zeros = np.zeros((1, self.width), NAMES[dtype])
+        return [(name, _array(method(zeros), name)) for name, method in self.methods.items()]
+
+    def _runs(self, dtype):
         try:
-            found = [(name, _array(method(np.zeros((1, self.width))), name)) for name, method in self.methods.items()]
+            self._zeros(dtype)
+        except Exception:
+            return False
+        return True
+
+    def _learn(self, dtype):
+        try:
+            found = self._zeros(dtype)
         except ModelFault:
             raise
         except Exception as error:
