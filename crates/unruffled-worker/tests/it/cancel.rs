@@ -11,18 +11,21 @@ fn x(value: i64) -> Tensors {
     Tensors::new().with("x", Tensor::scalar(value))
 }
 
-/// A model that does `body` for any input but 0, for which it gives the number of its process. It says when it begins.
+/// A model that does `body` for any input but 0, for which it gives the number of its process. It says when it begins, unless `body`
+/// does.
 fn model(name: &str, body: &str) -> String {
+    let speaks = if body.contains("print(") { "False" } else { "True" };
     format!(
         r#"
-import asyncio, ctypes, os, time
+import asyncio, collections, itertools, os, time
 from unruffled_worker import Tensor
 
 class Model:
     def predict(self, x: Tensor["i64"]) -> Tensor["i64"]:
         if x == 0:
             return os.getpid()
-        print("begins to {name}")
+        if {speaks}:
+            print("begins to {name}")
         return self.work()
 
     {body}
@@ -91,14 +94,14 @@ fn python_code_is_interrupted_and_its_process_lives_on() {
 #[test]
 fn what_does_not_stop_is_killed() {
     // Native code that does not look for signals.
-    check_is_killed("block", "def work(self):\n        return sum(range(10**13))");
+    check_is_killed("block", "def work(self):\n        collections.deque(itertools.repeat(0), maxlen=0)");
     check_is_killed(
         "resist",
-        "def work(self):\n        while True:\n            try:\n                while True: pass\n            except BaseException: pass",
+        "def work(self):\n        while True:\n            try:\n                print('begins to resist')\n                while True: pass\n            except BaseException: pass",
     );
     check_is_killed(
         "raise in vain",
-        "async def work(self):\n        try:\n            while True: pass\n        finally:\n            while True: pass",
+        "async def work(self):\n        try:\n            print('begins to raise in vain')\n            while True: pass\n        finally:\n            while True: pass",
     );
 }
 
