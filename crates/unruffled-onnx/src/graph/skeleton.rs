@@ -151,9 +151,7 @@ impl Initializer {
             put_bytes(&mut self.kept, 9, &raw);
             return (self.kept, None);
         };
-        for (key, value) in
-            [("location", "shared"), ("offset", "0"), ("length", &raw.len().to_string())]
-        {
+        for (key, value) in [("location", "shared"), ("offset", "0"), ("length", &raw.len().to_string())] {
             let mut entry = Vec::new();
             put_bytes(&mut entry, 1, key.as_bytes());
             put_bytes(&mut entry, 2, value.as_bytes());
@@ -167,7 +165,8 @@ impl Initializer {
 
     /// Type and shape, if the weight is large, has a name and its elements are as many as they say.
     fn whole(&self, bytes: usize) -> Option<(DType, Vec<usize>)> {
-        let dims: Vec<usize> = self.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
+        let dims: Vec<usize> =
+            self.dims.iter().map(|&dim| usize::try_from(dim).ok()).collect::<Option<_>>()?;
         let dtype = self.dtype.filter(|_| bytes >= TAKEN_BYTES_MIN && !self.name.is_empty())?;
         let expected = dims.iter().try_fold(dtype.size()?, |product, &dim| product.checked_mul(dim))?;
         (expected == bytes).then_some((dtype, dims))
@@ -239,7 +238,10 @@ mod tests {
     fn only_large_weights_are_taken() {
         let skeleton = Skeleton::read(&model(128).source()).unwrap();
         let [weight] = &skeleton.weights[..] else { panic!("{} weights", skeleton.weights.len()) };
-        assert_eq!((weight.name.as_str(), weight.dtype, weight.dims.as_slice()), ("w", DType::F32, &[128, 128][..]));
+        assert_eq!(
+            (weight.name.as_str(), weight.dtype, weight.dims.as_slice()),
+            ("w", DType::F32, &[128, 128][..])
+        );
         assert_eq!(weight.raw.len(), 128 * 128 * 4);
         assert_eq!(weight.raw[4..8], 2.0_f32.to_le_bytes());
         assert!(skeleton.model.len() < 1024, "{} bytes are left", skeleton.model.len());

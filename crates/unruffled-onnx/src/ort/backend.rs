@@ -4,9 +4,7 @@ use std::sync::Arc;
 
 use ort::ErrorCode;
 use ort::session::builder::GraphOptimizationLevel;
-use unruffled_model::{
-    Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel,
-};
+use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 
 use super::loaded::Loaded;
 use super::options::OrtOptions;
@@ -168,7 +166,11 @@ fn reason(source: &ModelSource, error: &ort::Error) -> String {
     let absolute = std::path::absolute(path).ok();
     let real = path.canonicalize().ok();
     let paths = [Some(path), absolute.as_ref(), real.as_ref()];
-    let folders = paths.into_iter().flatten().filter_map(|path| path.parent()).map(|folder| folder.display().to_string());
+    let folders = paths
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.parent())
+        .map(|folder| folder.display().to_string());
     folders.filter(|folder| !folder.is_empty()).fold(message.to_owned(), |message, folder| {
         message.replace(&format!("{folder}{}", std::path::MAIN_SEPARATOR), "").replace(&folder, "its folder")
     })

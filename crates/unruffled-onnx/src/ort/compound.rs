@@ -2,7 +2,10 @@
 
 use std::hash::Hash;
 
-use ort::value::{DynValue, DynValueTypeMarker, IntoTensorElementType, PrimitiveTensorElementType, TensorElementType, ValueType};
+use ort::value::{
+    DynValue, DynValueTypeMarker, IntoTensorElementType, PrimitiveTensorElementType, TensorElementType,
+    ValueType,
+};
 use unruffled_model::{Bytes, DType, Dim, Element, ModelError, Name, Tensor, TensorSpec};
 
 use super::convert::{dtype, from_ort, lost};
@@ -42,7 +45,8 @@ fn keys_name(name: &str) -> Name {
 impl Form {
     /// How to treat the output `name` of this type, and the tensors that it becomes; `None` if there is no way.
     pub(super) fn of(name: &str, ty: &ValueType) -> Option<(Self, Vec<TensorSpec>)> {
-        let entry = |key: &TensorElementType, value: &TensorElementType| Entry::of(dtype(*key)?, dtype(*value)?);
+        let entry =
+            |key: &TensorElementType, value: &TensorElementType| Entry::of(dtype(*key)?, dtype(*value)?);
         Some(match ty {
             ValueType::Tensor { .. } => (Form::Tensor, vec![tensor(name, ty)?]),
             ValueType::Map { key, value } => {

@@ -31,7 +31,8 @@ pub(super) fn to_ort(tensor: &Tensor) -> Result<SessionInputValue<'_>, ModelErro
         Data::Bytes(strings) => {
             let strings = strings.iter().enumerate().map(|(i, string)| text(string, i));
             let strings = strings.collect::<Result<Vec<String>, _>>()?;
-            let value = ort::value::Tensor::from_string_array((shape, strings.as_slice())).map_err(refused)?;
+            let value =
+                ort::value::Tensor::from_string_array((shape, strings.as_slice())).map_err(refused)?;
             Ok(value.into())
         }
     }
@@ -46,7 +47,8 @@ where
 
 /// The `i`th string, if ONNX Runtime can hold it: it takes text, up to the first NUL.
 fn text(string: &Bytes, i: usize) -> Result<String, ModelError> {
-    let refuse = |why| ModelError::invalid_input(format!("string {i} {why}, and ONNX Runtime takes text only"));
+    let refuse =
+        |why| ModelError::invalid_input(format!("string {i} {why}, and ONNX Runtime takes text only"));
     match std::str::from_utf8(string) {
         Err(_) => Err(refuse("is not UTF-8")),
         Ok(text) if text.contains('\0') => Err(refuse("has a NUL character in it")),

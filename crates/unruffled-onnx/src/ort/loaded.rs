@@ -3,8 +3,8 @@
 use std::borrow::Cow;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 use ort::ErrorCode;
+use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 use unruffled_model::{
     Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, Name, RunContext, Serve, Signature,
     TensorRun, Tensors, admit_tensors,
@@ -64,7 +64,8 @@ impl LoadedModel for Loaded {
 
     fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
         let fail = |error: ort::Error| {
-            ModelError::failed(format!("ONNX Runtime cannot build another instance: {error}")).caused_by(error)
+            ModelError::failed(format!("ONNX Runtime cannot build another instance: {error}"))
+                .caused_by(error)
         };
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
         let session = match spare {

@@ -28,7 +28,10 @@ impl Seen {
     /// Counts a text, and says how often it has been seen. Texts that differ in numbers only are one.
     fn count(&mut self, message: &str) -> u64 {
         let mut hasher = DefaultHasher::new();
-        message.split(|c: char| c.is_ascii_digit()).filter(|part| !part.is_empty()).for_each(|part| part.hash(&mut hasher));
+        message
+            .split(|c: char| c.is_ascii_digit())
+            .filter(|part| !part.is_empty())
+            .for_each(|part| part.hash(&mut hasher));
         let text = hasher.finish();
         let full = self.0.len() >= TEXTS_MAX && !self.0.contains_key(&text);
         let count = self.0.entry(if full { 0 } else { text }).or_insert(0);
@@ -72,7 +75,8 @@ mod tests {
     #[test]
     fn numbers_make_no_other_text() {
         let mut seen = Seen::default();
-        let counts = ["shape {1} is not {32}", "shape {1} is not {7}", "shape {} is no shape"].map(|text| seen.count(text));
+        let counts = ["shape {1} is not {32}", "shape {1} is not {7}", "shape {} is no shape"]
+            .map(|text| seen.count(text));
         assert_eq!(counts, [1, 2, 1]);
     }
 

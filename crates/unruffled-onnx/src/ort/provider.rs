@@ -102,7 +102,9 @@ mod tests {
         check(&["gpu"], Err(&format!("execution provider `gpu` {missing}")));
         check(
             &["cpu", "cuda"],
-            Err("execution provider `cuda` would never be asked after `cpu`, which runs everything: name it before"),
+            Err(
+                "execution provider `cuda` would never be asked after `cpu`, which runs everything: name it before",
+            ),
         );
     }
 }

@@ -183,7 +183,9 @@ fn load(candidate: &Candidate) -> Loading {
     let opened = catch_unwind(|| ort::init_from(&candidate.path));
     let builder = match opened {
         Ok(Ok(builder)) => builder,
-        Ok(Err(LoadDynamicError::BadVersion { version_str, .. })) => return Loading::Refused(too_old(&version_str)),
+        Ok(Err(LoadDynamicError::BadVersion { version_str, .. })) => {
+            return Loading::Refused(too_old(&version_str));
+        }
         Ok(Err(LoadDynamicError::MissingApi { .. })) => {
             return Loading::Refused("it is a library, but not ONNX Runtime".into());
         }
@@ -248,7 +250,9 @@ impl fmt::Display for OrtMissing {
             Some(tried) => write!(f, "cannot load ONNX Runtime from {tried}"),
             None => {
                 // What was there and is no good matters; where nothing was is for those who ask.
-                for tried in self.tried.iter().filter(|tried| tried.path.is_some() && tried.path.as_deref().is_some_and(Path::is_absolute)) {
+                for tried in self.tried.iter().filter(|tried| {
+                    tried.path.is_some() && tried.path.as_deref().is_some_and(Path::is_absolute)
+                }) {
                     write!(f, "{tried}; ")?;
                 }
                 f.write_str(

@@ -60,7 +60,12 @@ mod tests {
     #[test]
     fn the_newest_goes_first() {
         let folder = tempfile::tempdir().unwrap();
-        let names = ["libonnxruntime.so.1.9.0", "libonnxruntime.so", "libonnxruntime.so.1.32.0", "libonnxruntime_providers_shared.so"];
+        let names = [
+            "libonnxruntime.so.1.9.0",
+            "libonnxruntime.so",
+            "libonnxruntime.so.1.32.0",
+            "libonnxruntime_providers_shared.so",
+        ];
         for name in names {
             std::fs::write(folder.path().join(name), "").unwrap();
         }

@@ -171,8 +171,9 @@ impl Place {
             }),
             Place::Beside(folder) => {
                 let how = "beside the program";
-                candidates(library::in_folder(folder), how)
-                    .ok_or_else(|| nothing(format!("{how}, in {}", folder.display()), "no ONNX Runtime library"))
+                candidates(library::in_folder(folder), how).ok_or_else(|| {
+                    nothing(format!("{how}, in {}", folder.display()), "no ONNX Runtime library")
+                })
             }
             Place::Python(path) if path.is_dir() => {
                 let how = format!("the Python environment {}", path.display());
@@ -280,7 +281,8 @@ mod tests {
     #[test]
     fn what_the_user_names_is_the_only_one() {
         let home = tempfile::tempdir().unwrap();
-        let (named, other) = (touch(home.path().join("a").join(LIBRARY)), touch(home.path().join("b").join(LIBRARY)));
+        let (named, other) =
+            (touch(home.path().join("a").join(LIBRARY)), touch(home.path().join("b").join(LIBRARY)));
         let search = OrtSearch::default().with_beside(home.path().join("b"));
         check(&search.clone().with_variable("ORT_DYLIB_PATH", &named), &[&named]);
         check(&search.clone().with_variable("X", &named).with_library(&other), &[&other]);

@@ -19,7 +19,8 @@ pub(super) const PLATFORM: (&str, &str) = (
 /// The libraries in a folder `node_modules`.
 pub(super) fn in_modules(modules: &Path) -> Vec<PathBuf> {
     let versions = std::fs::read_dir(modules.join("onnxruntime-node").join("bin"));
-    let mut versions: Vec<PathBuf> = versions.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
+    let mut versions: Vec<PathBuf> =
+        versions.into_iter().flatten().flatten().map(|entry| entry.path()).collect();
     versions.sort_unstable();
     let (system, processor) = PLATFORM;
     let folders = versions.into_iter().rev().map(|version| version.join(system).join(processor));
