@@ -36,6 +36,37 @@ pub(crate) fn batching(
     Batching::Joint
 }
 
+/// Corrects what the file says of its outputs' shapes by what comes out for one row and for two, and gives what came out for
+/// one: converters of classical models declare a single row or column where there are more. `None` if that could not be
+/// found out, and all stays as it was.
+pub(crate) fn corrected(
+    signature: &mut Signature,
+    mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
+) -> Option<Tensors> {
+    let rows = signature.inputs.first()?.dims.as_ref()?.first()?.clone();
+    let inputs = [1, 2].map(|rows| made_up(signature, rows, ANY_SIZES[0]));
+    let [one, two] = [inputs[0].as_ref()?, inputs[1].as_ref()?].map(|inputs| run(inputs).ok());
+    let (one, two) = (one?, two?);
+    for spec in &mut signature.outputs {
+        let (Some(dims), Some(one), Some(two)) = (&mut spec.dims, one.get(&spec.name), two.get(&spec.name))
+        else {
+            continue;
+        };
+        if [one, two].iter().any(|tensor| tensor.shape().len() != dims.len()) {
+            spec.dims = None;
+            continue;
+        }
+        for (at, dim) in dims.iter_mut().enumerate().filter(|(_, dim)| matches!(dim, Dim::Fixed(_))) {
+            *dim = match (at, one.shape()[at], two.shape()[at]) {
+                (0, 1, 2) => rows.clone(),
+                (_, a, b) if a == b => Dim::Fixed(a),
+                _ => Dim::Any,
+            };
+        }
+    }
+    Some(one)
+}
+
 /// Whether everything begins with a dimension that may mean rows, and nothing else as far as names tell.
 fn is_candidate(signature: &Signature) -> bool {
     let specs = || signature.inputs.iter().chain(&signature.outputs);

@@ -19,8 +19,9 @@ pub(super) enum Form {
     Stack,
     /// A map: its values, and its keys under [`keys_name`].
     Map(Entry),
-    /// A map for each row, all with the same keys: as a map, with a row for each.
-    Maps(Entry),
+    /// A map for each row, all with the same keys: as a map, with a row for each. And how many keys there are, for when there
+    /// is no row to tell.
+    Maps(Entry, usize),
 }
 
 /// The types of a map's keys and values, and how they are read.
@@ -61,12 +62,19 @@ impl Form {
                 }
                 ValueType::Map { key, value } => {
                     let entry = entry(key, value)?;
-                    (Form::Maps(entry), entry.specs(name, &[Dim::Any, Dim::Any]))
+                    (Form::Maps(entry, 0), entry.specs(name, &[Dim::Any, Dim::Any]))
                 }
                 _ => return None,
             },
             ValueType::Optional(_) => return None,
         })
+    }
+
+    /// Remembers how many keys the maps have that became this tensor.
+    pub(super) fn learn(&mut self, tensor: &Tensor) {
+        if let (Form::Maps(_, columns), [_, keys]) = (self, tensor.shape()) {
+            *columns = *keys;
+        }
     }
 
     /// Turns an output into tensors.
@@ -82,9 +90,13 @@ impl Form {
                 let table = (entry.read)(&[value])?;
                 vec![(name.clone(), flat(&table.values)?), (keys_name(name), flat(&table.keys)?)]
             }
-            Form::Maps(entry) => {
+            Form::Maps(entry, columns) => {
                 let table = (entry.read)(&parts(&value)?)?;
-                vec![(name.clone(), table.values), (keys_name(name), table.keys)]
+                let wide = |tensor: Tensor| match tensor.shape() {
+                    [0, _] => tensor.reshaped(&[0, columns]),
+                    _ => Ok(tensor),
+                };
+                vec![(name.clone(), wide(table.values)?), (keys_name(name), wide(table.keys)?)]
             }
         };
         Ok(tensors)

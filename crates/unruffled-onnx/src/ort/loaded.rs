@@ -37,8 +37,19 @@ impl Loaded {
         interface: Interface,
         threads: usize,
     ) -> ort::Result<Self> {
-        let Interface { mut signature, outputs } = interface;
+        let Interface { mut signature, mut outputs, is_classical } = interface;
         let options = RunOptions::new()?;
+        if is_classical {
+            let found =
+                rows::corrected(&mut signature, |inputs| run(&mut session, inputs, &outputs, &options));
+            for (name, form) in &mut outputs {
+                found
+                    .as_ref()
+                    .and_then(|found| found.get(name))
+                    .into_iter()
+                    .for_each(|tensor| form.learn(tensor));
+            }
+        }
         let batching = rows::batching(&mut signature, |inputs| run(&mut session, inputs, &outputs, &options));
         let info = ModelInfo::new("ort", "onnxruntime_onnx")
             .with_signature(signature)

@@ -27,6 +27,8 @@ pub(super) fn inputs(file: &OnnxFile) -> Result<Vec<TensorSpec>, Vec<String>> {
 pub(super) struct Interface {
     pub(super) signature: Signature,
     pub(super) outputs: Vec<(Name, Form)>,
+    /// Whether converters of classical models have written it, whose words on shapes are to be taken with care.
+    pub(super) is_classical: bool,
 }
 
 /// The interface of a model that a session was built from.
@@ -48,7 +50,8 @@ pub(super) fn interface(file: &OnnxFile, session_outputs: &[Outlet]) -> Result<I
             Err(what) => reasons.push(format!("output `{name}` is {what}")),
         }
     }
-    if reasons.is_empty() { Ok(Interface { signature, outputs }) } else { Err(reasons) }
+    let is_classical = file.nodes.iter().any(|node| node.domain.as_deref() == Some("ai.onnx.ml"));
+    if reasons.is_empty() { Ok(Interface { signature, outputs, is_classical }) } else { Err(reasons) }
 }
 
 fn output(value: &ValueInfoProto, outlet: Option<&Outlet>) -> Result<(Form, Vec<TensorSpec>), String> {

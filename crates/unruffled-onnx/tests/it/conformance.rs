@@ -56,6 +56,11 @@ fn ort_conforms() {
 }
 
 #[test]
+fn ort_conforms_with_estimators() {
+    check_estimators(&ort());
+}
+
+#[test]
 fn trees_conforms_with_estimators() {
     check_estimators(&TreesBackend);
 }

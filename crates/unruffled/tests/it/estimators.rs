@@ -9,8 +9,8 @@ use unruffled::model::{
     BackendOptions, Batch, CancelToken, Data, LoadContext, Model, RunContext, SpecialOptions, TensorModel,
 };
 use unruffled::{
-    Backend, Backends, ModelFolder, ModelSource, OrtSearch, PythonBackend, PythonOptions, Runtimes, Tensor,
-    Tensors,
+    Backend, Backends, DType, ModelFolder, ModelSource, OrtSearch, PythonBackend, PythonOptions, Runtimes,
+    Tensor, Tensors,
 };
 use unruffled_testing::npy;
 use unruffled_worker::Spare;
@@ -104,6 +104,15 @@ fn values(tensor: &Tensor) -> Values {
     }
 }
 
+/// The same numbers as an estimator in Python takes them.
+fn in_type(tensor: &Tensor, dtype: DType) -> Tensor {
+    match (values(tensor), dtype) {
+        (Values::Numbers(numbers), DType::F64) => Tensor::new(tensor.shape(), numbers).unwrap(),
+        (Values::Numbers(_), dtype) if dtype == tensor.dtype() => tensor.clone(),
+        (values, dtype) => panic!("no estimator here takes {values:?} as {dtype}"),
+    }
+}
+
 /// Classes exactly, scores within 1e-5 and 1e-4 of their size: one computes in 32 bits, the other in 64.
 fn is_same(a: &Tensor, b: &Tensor, is_class: bool) -> bool {
     let close = |a: &f64, b: &f64| a == b || (!is_class && (a - b).abs() <= 1e-5 + 1e-4 * b.abs());
@@ -128,13 +137,11 @@ fn compare(backends: &Backends, estimator: &Estimator) -> Result<&'static str, S
     let given: Vec<Tensor> = cases
         .map(|case| npy::read_file(&case.unwrap().path().join(format!("in.{}.npy", input.name))).unwrap())
         .collect();
-    let as_f64 = |tensor: &Tensor| match values(tensor) {
-        Values::Numbers(numbers) => Tensor::new(tensor.shape(), numbers).unwrap(),
-        Values::Texts(_) => panic!("no estimator here takes text"),
-    };
     let to_onnx: Vec<_> = given.iter().map(|x| Tensors::new().with(input.name.clone(), x.clone())).collect();
-    let to_python: Vec<_> = given.iter().map(|x| Tensors::new().with("input", as_f64(x))).collect();
     let python = in_python(folder.join("model.skops"));
+    let spec = &python.info().signature.inputs[0];
+    let to_python: Vec<_> =
+        given.iter().map(|x| Tensors::new().with(spec.name.clone(), in_type(x, spec.dtype))).collect();
     for (ours, theirs) in run(&loaded, &to_onnx).iter().zip(run(&python, &to_python)) {
         // The class or number comes first in both, and then the probabilities, if there are any.
         for ((name, theirs), (_, ours)) in theirs.iter().zip(ours.iter()) {
