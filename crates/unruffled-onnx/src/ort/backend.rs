@@ -4,7 +4,9 @@ use std::sync::Arc;
 
 use ort::ErrorCode;
 use ort::session::builder::GraphOptimizationLevel;
-use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
+use unruffled_model::{
+    Backend, BackendOptions, Dim, LoadContext, ModelError, ModelSource, Support, TensorModel,
+};
 
 use super::loaded::Loaded;
 use super::options::OrtOptions;
@@ -19,7 +21,8 @@ use crate::source::{display_name, malformed};
 ///
 /// - Each instance has a session of its own; large weights, and what the kernels make of them, are there once for all
 ///   instances (MiniLM: 170 MB for the first, 3 MB for each one more). Weights that lie in another file are mapped.
-/// - With one thread a run stays on the thread that asks for it. With more, each instance has a pool of that many, named
+///   An instance keeps the memory of its largest run for the next.
+/// - With one thread a run stays on the thread that asks for it. With more, each instance has the others in a pool, named
 ///   `ort-0`, `ort-1` and so on, which inherit the priority of the thread that builds it where the system has it so (Linux).
 ///   They do not spin while they wait. A run that was granted half of them or fewer keeps to one thread.
 /// - A cancelled run stops between two nodes of the model, or at the next turn of a loop.
@@ -63,6 +66,7 @@ impl Backend for OrtBackend {
             runtime: self.runtime.clone(),
             providers: Vec::new(),
             optimization: GraphOptimizationLevel::Disable,
+            has_one_shape: false,
             model: Origin::plain(source, &file)?,
         };
         let reasons = match signature::inputs(&file) {
@@ -93,12 +97,16 @@ impl Backend for OrtBackend {
         let own = options.special.get::<OrtOptions>().cloned().unwrap_or_default();
         let providers = provider::choose(&own.providers, self.runtime.providers())?;
         let file = OnnxFile::read(source)?;
-        signature::inputs(&file).map_err(|reasons| unsupported(source, &reasons))?;
+        let inputs = signature::inputs(&file).map_err(|reasons| unsupported(source, &reasons))?;
         step(0.1)?;
         let mut recipe = Recipe {
             runtime: self.runtime.clone(),
             providers,
             optimization: own.optimization.into(),
+            has_one_shape: inputs.iter().all(|input| {
+                let dims = input.dims.as_ref();
+                dims.is_some_and(|dims| dims.iter().all(|dim| matches!(dim, Dim::Fixed(_))))
+            }),
             // What runs on a device has its weights there.
             model: match own.providers.iter().all(|provider| provider == "cpu") {
                 true => Origin::shared(source, &file)?,

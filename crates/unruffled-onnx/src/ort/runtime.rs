@@ -53,7 +53,9 @@ impl OrtRuntime {
         let mut state = LOADED.lock().unwrap_or_else(PoisonError::into_inner);
         match &*state {
             State::Ready(runtime) => return runtime.if_named(search),
-            State::Broken(tried) => return Err(OrtMissing { tried: vec![tried.clone()], named: true }),
+            State::Broken(tried) => {
+                return Err(OrtMissing { tried: vec![tried.clone()], fault: Fault::Broken });
+            }
             State::None => {}
         }
         let mut tried = Vec::new();
@@ -74,12 +76,13 @@ impl OrtRuntime {
                         let broken = candidate.because(reason);
                         *state = State::Broken(broken.clone());
                         tried.push(broken);
-                        return Err(OrtMissing { tried, named: true });
+                        return Err(OrtMissing { tried, fault: Fault::Broken });
                     }
                 }
             }
         }
-        Err(OrtMissing { tried, named: search.named().is_some() })
+        let fault = search.named().map_or(Fault::Nowhere, |_| Fault::Named);
+        Err(OrtMissing { tried, fault })
     }
 
     fn new(candidate: Candidate, environment: Environment, tried: Vec<OrtTried>) -> Self {
@@ -99,19 +102,16 @@ impl OrtRuntime {
     /// This one, unless the user names another.
     fn if_named(&self, search: &OrtSearch) -> Result<Self, OrtMissing> {
         let real = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-        let (named, loaded) = (search.named(), real(self.path()));
-        match named {
+        let loaded = real(self.path());
+        match search.named().map(|(setting, path)| (setting, path, real(path))) {
             // A folder stands for the library in it.
-            Some(named) if real(named) != loaded && Some(real(named).as_path()) != loaded.parent() => {
-                let tried = OrtTried {
-                    place: "the setting".into(),
-                    path: Some(named.to_path_buf()),
-                    reason: format!(
-                        "this process has loaded {} before, and there can be one only: restart it",
-                        self.path().display()
-                    ),
-                };
-                Err(OrtMissing { tried: vec![tried], named: true })
+            Some((setting, path, named)) if named != loaded && Some(&*named) != loaded.parent() => {
+                let reason = format!(
+                    "this process has loaded {} before, and there can be one only: restart it",
+                    self.path().display()
+                );
+                let tried = OrtTried { place: setting.into(), path: Some(path.into()), reason };
+                Err(OrtMissing { tried: vec![tried], fault: Fault::Named })
             }
             _ => Ok(self.clone()),
         }
@@ -216,8 +216,17 @@ fn load(candidate: &Candidate) -> Loading {
 #[derive(Clone, Debug)]
 pub struct OrtMissing {
     tried: Vec<OrtTried>,
-    /// Whether it was one library or none.
-    named: bool,
+    fault: Fault,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fault {
+    /// There is none that could be loaded.
+    Nowhere,
+    /// The one that the user has named is no good.
+    Named,
+    /// One was loaded, and does not work.
+    Broken,
 }
 
 impl OrtMissing {
@@ -226,15 +235,15 @@ impl OrtMissing {
         &self.tried
     }
 
-    /// Whether the user has named a library, which then must do; otherwise there simply is none.
+    /// Whether the user has named a library, and it is no good: an error, where it is none that there simply is no library.
     pub fn is_named(&self) -> bool {
-        self.named
+        self.fault == Fault::Named
     }
 }
 
 impl fmt::Display for OrtMissing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.tried.last().filter(|_| self.named) {
+        match self.tried.last().filter(|_| self.fault != Fault::Nowhere) {
             Some(tried) => write!(f, "cannot load ONNX Runtime from {tried}"),
             None => {
                 // What is there and no good matters; where nothing is, only those want to know who ask for it.

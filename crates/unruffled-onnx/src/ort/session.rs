@@ -22,6 +22,8 @@ pub(super) struct Recipe {
     pub(super) runtime: OrtRuntime,
     pub(super) providers: Vec<ExecutionProviderDispatch>,
     pub(super) optimization: GraphOptimizationLevel,
+    /// Whether inputs have the same shape in every run.
+    pub(super) has_one_shape: bool,
     pub(super) model: Origin,
 }
 
@@ -96,6 +98,8 @@ impl Recipe {
             .with_optimization_level(self.optimization)?
             .with_intra_threads(threads)?
             .with_inter_threads(1)?
+            // A plan of the memory is kept for every shape that comes, and never dropped.
+            .with_memory_pattern(self.has_one_shape)?
             // Threads that wait for work by turning in circles take cores from those who have some.
             .with_intra_op_spinning(false)?
             .with_execution_providers(&self.providers)?;

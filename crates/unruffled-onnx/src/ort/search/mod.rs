@@ -38,7 +38,8 @@ const PYTHON: &str = if cfg!(windows) { "python" } else { "python3" };
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[must_use]
 pub struct OrtSearch {
-    named: Vec<Place>,
+    /// What names it, and the path: the first counts.
+    named: Vec<(String, PathBuf)>,
     beside: Vec<Place>,
     python: Vec<Place>,
     upwards: Vec<Place>,
@@ -92,13 +93,13 @@ impl fmt::Display for OrtTried {
 impl OrtSearch {
     /// Takes this library, or the one in this folder, and no other.
     pub fn with_library(mut self, path: impl Into<PathBuf>) -> Self {
-        self.named.insert(0, Place::Named("the setting".into(), path.into()));
+        self.named.insert(0, ("the setting".into(), path.into()));
         self
     }
 
     /// Takes the library that the environment variable `name` says, if nothing was said before, and no other.
     pub fn with_variable(mut self, name: &str, path: impl Into<PathBuf>) -> Self {
-        self.named.push(Place::Named(format!("the variable {name}"), path.into()));
+        self.named.push((format!("the variable {name}"), path.into()));
         self
     }
 
@@ -129,8 +130,8 @@ impl OrtSearch {
     /// The places, in order.
     pub(super) fn places(&self) -> Vec<Place> {
         // What the user has named is tried alone.
-        if let Some(named) = self.named.first() {
-            return vec![named.clone()];
+        if let Some((setting, path)) = self.named() {
+            return vec![Place::Named(setting.into(), path.into())];
         }
         let mut places: Vec<Place> =
             self.beside.iter().chain(&self.python).chain(&self.upwards).cloned().collect();
@@ -140,12 +141,9 @@ impl OrtSearch {
         places
     }
 
-    /// What is named by the user, and must be taken.
-    pub(super) fn named(&self) -> Option<&Path> {
-        self.named.first().map(|place| match place {
-            Place::Named(_, path) => path.as_path(),
-            _ => unreachable!("only named places are among the named"),
-        })
+    /// What is named by the user, and must be taken: by what, and the path.
+    pub(super) fn named(&self) -> Option<(&str, &Path)> {
+        self.named.first().map(|(setting, path)| (setting.as_str(), path.as_path()))
     }
 }
 
