@@ -1,14 +1,9 @@
 //! The suite that every backend passes.
 
-use std::path::PathBuf;
-
 use unruffled_onnx::RtenBackend;
 use unruffled_testing::conformance::Suite;
 
-/// A path in the repository.
-fn path(relative: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(relative)
-}
+use crate::path;
 
 #[test]
 fn rten_conforms() {

@@ -1,0 +1,110 @@
+//! [`Expected`]: the counts that are known, so that a change is seen, and the exceptions, each with its reason.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use toml::{Table, Value};
+use unruffled_model::ModelError;
+
+use super::outcome::{Tally, Verdict};
+
+/// What is known of how backends fare.
+///
+/// ```toml
+/// random = ["test_bernoulli"]
+///
+/// [rten]
+/// passed = 1
+///
+/// [rten.known]
+/// test_asin = "its kernel is off by one in the last place"
+/// ```
+#[derive(Clone, Debug)]
+pub struct Expected {
+    table: Table,
+}
+
+impl Expected {
+    /// Reads a file.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if it cannot be read or is not TOML.
+    pub fn read(path: &Path) -> Result<Self, ModelError> {
+        let invalid = |why: String| ModelError::invalid_input(format!("{}: {why}", path.display()));
+        let text = fs::read_to_string(path).map_err(|error| invalid(error.to_string()))?;
+        let table = text.parse().map_err(|error: toml::de::Error| invalid(error.to_string()))?;
+        Ok(Self { table })
+    }
+
+    /// The tests whose answers are drawn at random.
+    pub fn random(&self) -> impl Iterator<Item = String> {
+        let names = self.table.get("random").and_then(Value::as_array).into_iter().flatten();
+        names.filter_map(Value::as_str).map(str::to_owned)
+    }
+
+    /// Tests of a backend that are wrong for a reason that is known.
+    fn known(&self, backend: &str) -> BTreeMap<&str, &str> {
+        let known = self.table.get(backend).and_then(|of| of.get("known")).and_then(Value::as_table);
+        let all = known.into_iter().flatten();
+        all.filter_map(|(name, reason)| Some((name.as_str(), reason.as_str()?))).collect()
+    }
+
+    /// Ends a test.
+    ///
+    /// # Panics
+    ///
+    /// If something is wrong without a known reason, if something known is not so any more, or if the counts differ; with
+    /// what the file should say, if only that is stale.
+    #[track_caller]
+    pub fn assert_met(&self, backend: &str, tally: &Tally) {
+        let known = self.known(backend);
+        let wrong: Vec<String> = tally
+            .of(Verdict::Wrong)
+            .filter(|(name, _)| !known.contains_key(name))
+            .map(|(name, reason)| format!("{name}: {reason}"))
+            .collect();
+        assert!(wrong.is_empty(), "{backend} is wrong in {} tests:\n{}", wrong.len(), wrong.join("\n"));
+        let stale: Vec<&&str> = known
+            .keys()
+            .filter(|name| tally.get(name).is_none_or(|outcome| outcome.verdict != Verdict::Wrong))
+            .collect();
+        assert!(stale.is_empty(), "{backend} is no longer wrong in {stale:?}: take them out of `known`");
+        let count = |verdict: Verdict| {
+            let count = self.table.get(backend).and_then(|of| of.get(verdict.name()));
+            count.and_then(Value::as_integer).and_then(|count| usize::try_from(count).ok())
+        };
+        let differs = |verdict: &Verdict| count(*verdict) != Some(tally.count(*verdict));
+        if Verdict::ALL.iter().any(differs) {
+            let mut now = format!("[{backend}]\n");
+            for verdict in Verdict::ALL {
+                // Writing to a string cannot fail.
+                let _ = writeln!(now, "{} = {}", verdict.name(), tally.count(verdict));
+            }
+            panic!("the counts have changed; if that is right, write into the file:\n{now}");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Expected;
+    use crate::nodes::Tally;
+
+    #[test]
+    fn stale_counts_say_what_they_should_be() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("expected.toml");
+        let counts = |passed| {
+            format!("[b]\npassed = {passed}\nunsupported = 0\nunfit = 0\nrefused = 0\nfailed = 0\nwrong = 0")
+        };
+        std::fs::write(&path, counts(0)).unwrap();
+        Expected::read(&path).unwrap().assert_met("b", &Tally::default());
+        std::fs::write(&path, counts(1)).unwrap();
+        let expected = Expected::read(&path).unwrap();
+        let stale = std::panic::catch_unwind(|| expected.assert_met("b", &Tally::default())).unwrap_err();
+        assert!(stale.downcast_ref::<String>().unwrap().contains("passed = 0"));
+    }
+}
