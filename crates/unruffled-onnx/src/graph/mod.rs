@@ -6,6 +6,8 @@ mod weight;
 
 mod file;
 
+mod values;
+
 mod types;
 
 mod summary;
@@ -13,4 +15,5 @@ mod summary;
 pub(crate) use file::{OnnxFile, for_each_node};
 pub use summary::OnnxSummary;
 pub(crate) use types::{Declared, declared};
+pub(crate) use values::Values;
 pub(crate) use weight::Weight;

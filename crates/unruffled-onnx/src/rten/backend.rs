@@ -1,13 +1,17 @@
 //! [`RtenBackend`]: from a file to a loaded model.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rten::{LoadError, LoadErrorKind, Model, ModelOptions};
+use rten::{LoadError, LoadErrorKind, Model, ModelOptions, ShapeInferenceMode};
+use rten_onnx::onnx::{ModelProto, NodeProto};
+use rten_onnx::protobuf::ProtobufError;
 use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 
 use super::loaded::Loaded;
+use super::rewrite::rewritten;
 use super::support;
-use crate::graph::OnnxFile;
+use crate::graph::{OnnxFile, Values};
 use crate::source::{display_name, guarded, malformed, unreadable};
 
 /// Runs ONNX models with rten, in pure Rust.
@@ -59,7 +63,7 @@ impl Backend for RtenBackend {
         };
         options.defaults.iter().try_for_each(|default| signature.set_default(default))?;
         step(0.2)?;
-        let model = guarded(source, || load_model(source))?;
+        let model = guarded(source, || load_model(source, &file))?;
         step(0.8)?;
         // A pool of 0 threads would mean as many as there are cores.
         let threads = options.threads.max(1);
@@ -72,19 +76,41 @@ impl Backend for RtenBackend {
     }
 }
 
-fn load_model(source: &ModelSource) -> Result<Model, ModelError> {
-    let options = ModelOptions::with_all_ops().prepack_weights(true).clone();
-    let loaded = match source {
+fn load_model(source: &ModelSource, file: &OnnxFile) -> Result<Model, ModelError> {
+    let mut options = ModelOptions::with_all_ops();
+    options.prepack_weights(true);
+    // Its guesses about shapes end in a panic over some sound models, which run without them.
+    match catch_unwind(AssertUnwindSafe(|| load_with(&options, source, file))) {
+        Ok(loaded) => loaded,
+        Err(_) => load_with(options.shape_inference(ShapeInferenceMode::Off), source, file),
+    }
+}
+
+fn load_with(options: &ModelOptions, source: &ModelSource, file: &OnnxFile) -> Result<Model, ModelError> {
+    let read = |path| std::fs::read(path).map_err(|error| unreadable(source, error));
+    let loaded = match (rewritten(&file.nodes, &Values::of(file)), source) {
+        (Some(nodes), ModelSource::File(path)) => options.load(with_nodes(source, &read(path)?, nodes)?),
+        (Some(nodes), ModelSource::Memory(bytes)) => options.load(with_nodes(source, bytes, nodes)?),
         // rten goes by the extension; without it, weights in a second file are not found.
-        ModelSource::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) => {
+        (None, ModelSource::File(path))
+            if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) =>
+        {
             options.load_file(path)
         }
-        ModelSource::File(path) => {
-            options.load(std::fs::read(path).map_err(|error| unreadable(source, error))?)
-        }
-        ModelSource::Memory(bytes) => options.load(bytes.to_vec()),
+        (None, ModelSource::File(path)) => options.load(read(path)?),
+        (None, ModelSource::Memory(bytes)) => options.load(bytes.to_vec()),
     };
     loaded.map_err(|error| load_error(source, error))
+}
+
+/// The model with other nodes.
+fn with_nodes(source: &ModelSource, bytes: &[u8], nodes: Vec<NodeProto>) -> Result<Vec<u8>, ModelError> {
+    let malformed = |error: ProtobufError| malformed(source, &error).caused_by(error);
+    let mut model = ModelProto::parse_buf(bytes).map_err(malformed)?;
+    if let Some(graph) = &mut model.graph {
+        graph.node = nodes;
+    }
+    model.write_buf().map_err(malformed)
 }
 
 fn load_error(source: &ModelSource, error: LoadError) -> ModelError {
@@ -114,8 +140,8 @@ mod tests {
 
     use rten_onnx::onnx::DataType;
     use unruffled_model::{
-        Backend, BackendOptions, Batching, CancelToken, InputDefault, LoadContext, ModelError,
-        ModelErrorKind, ModelSource, Support, Tensor, TensorModel,
+        Backend, BackendOptions, Batch, Batching, CancelToken, InputDefault, LoadContext, ModelError,
+        ModelErrorKind, ModelSource, RunContext, Support, Tensor, TensorModel, Tensors,
     };
 
     use super::RtenBackend;
@@ -197,6 +223,24 @@ mod tests {
             std::fs::write(&path, relu().bytes()).unwrap();
             assert!(load(&ModelSource::File(path)).is_ok(), "{name}");
         }
+    }
+
+    #[test]
+    fn the_first_of_equals_is_the_largest() {
+        let source = Sample::new()
+            .input("x", DataType::FLOAT, [symbol("batch"), fixed(3)])
+            .node_with("ArgMax", ["x"], "y", [("axis", 1), ("keepdims", 0)])
+            .output("y", DataType::INT64, [symbol("batch")])
+            .source();
+        let model = load(&source).unwrap();
+        let x = Tensor::new(&[2, 3], vec![1.0_f32, 2.0, 2.0, 3.0, 3.0, 3.0]).unwrap();
+        let mut batch = Batch::new([Tensors::new().with("x", x)]);
+        let cancel = CancelToken::new();
+        let ctx = RunContext::new(&cancel, None, &[]);
+        model.with_instance(&mut |instance| instance.run(&mut batch, &ctx).unwrap()).unwrap();
+        let answers: Vec<_> = batch.into_rows().into_iter().map(|row| row.into_answer()).collect();
+        let Some(Some(Ok(answer))) = answers.into_iter().next() else { panic!("no answer") };
+        assert_eq!(answer.get("y").unwrap().elements::<i64>().unwrap(), [1, 0]);
     }
 
     #[test]
