@@ -56,12 +56,12 @@ fn first_of_equals(node: &NodeProto, largest: i64) -> Option<Vec<NodeProto>> {
     let (axis, output) = (integer("axis", 0)?, node.output.first()?);
     let keeps_axis = integer("keepdims", 1)? != 0;
     let indices = if keeps_axis { output.clone() } else { format!("{output}/indices") };
-    let mut top = operator("TopK", &node.input, &[&format!("{output}/elements"), &indices]);
+    let mut top = operator("TopK", &[node.input.first()?], &[&format!("{output}/elements"), &indices]);
     top.name.clone_from(&node.name);
     top.attribute = vec![int("k", 1), int("axis", axis), int("largest", largest)];
     let mut nodes = vec![top];
     if !keeps_axis {
-        let mut squeeze = operator("Squeeze", &[indices], &[output]);
+        let mut squeeze = operator("Squeeze", &[&indices], &[output]);
         squeeze.attribute = vec![ints("axes", vec![axis])];
         nodes.push(squeeze);
     }
@@ -95,11 +95,11 @@ fn by_matrix(node: &NodeProto, values: &Values) -> Option<Vec<NodeProto>> {
         return None;
     }
     let (column, columns) = (format!("{output}/column"), format!("{output}/columns"));
-    let mut unsqueeze = operator("Unsqueeze", &[vector.clone()], &[&column]);
+    let mut unsqueeze = operator("Unsqueeze", &[vector], &[&column]);
     unsqueeze.attribute = vec![ints("axes", vec![1])];
-    let mut product = operator("MatMul", &[matrices.clone(), column], &[&columns]);
+    let mut product = operator("MatMul", &[matrices, &column], &[&columns]);
     product.name.clone_from(&node.name);
-    let mut squeeze = operator("Squeeze", &[columns], &[output]);
+    let mut squeeze = operator("Squeeze", &[&columns], &[output]);
     squeeze.attribute = vec![ints("axes", vec![-1])];
     Some(vec![unsqueeze, product, squeeze])
 }
@@ -114,10 +114,10 @@ fn with(node: &NodeProto, attribute: AttributeProto) -> NodeProto {
     node
 }
 
-fn operator(name: &str, inputs: &[String], outputs: &[&str]) -> NodeProto {
+fn operator(name: &str, inputs: &[&str], outputs: &[&str]) -> NodeProto {
     NodeProto {
         op_type: Some(name.into()),
-        input: inputs.to_vec(),
+        input: inputs.iter().map(|&input| input.into()).collect(),
         output: outputs.iter().map(|&output| output.into()).collect(),
         ..NodeProto::default()
     }

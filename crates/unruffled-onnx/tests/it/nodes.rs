@@ -15,11 +15,12 @@ fn check(backend: Arc<dyn Backend>) {
         println!("not checked: {} is not there; `cargo xtask models` makes it", folder.display());
         return;
     }
-    let expected = Expected::read(&path("assets/nodes/expected.toml")).unwrap();
+    let expected =
+        Expected::read(&path("assets/nodes/expected.toml")).unwrap_or_else(|error| panic!("{error}"));
     let name = backend.name();
     let trial = Trial::new(backend).with_random(expected.random());
     let mut tally = Tally::default();
-    for case in cases(&folder).unwrap() {
+    for case in cases(&folder).unwrap_or_else(|error| panic!("{error}")) {
         tally.add(&case, trial.judge(&case));
     }
     println!("{name}\n{tally}");

@@ -22,9 +22,9 @@ mod proto;
 
 mod value;
 
-mod case;
-
 mod compare;
+
+mod case;
 
 mod outcome;
 
