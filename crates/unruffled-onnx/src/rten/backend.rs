@@ -141,7 +141,7 @@ mod tests {
     use rten_onnx::onnx::DataType;
     use unruffled_model::{
         Backend, BackendOptions, Batch, Batching, CancelToken, InputDefault, LoadContext, ModelError,
-        ModelErrorKind, ModelSource, RunContext, Support, Tensor, TensorModel, Tensors,
+        ModelErrorKind, ModelSource, Row, RunContext, Support, Tensor, TensorModel, Tensors,
     };
 
     use super::RtenBackend;
@@ -238,7 +238,7 @@ mod tests {
         let cancel = CancelToken::new();
         let ctx = RunContext::new(&cancel, None, &[]);
         model.with_instance(&mut |instance| instance.run(&mut batch, &ctx).unwrap()).unwrap();
-        let answers: Vec<_> = batch.into_rows().into_iter().map(|row| row.into_answer()).collect();
+        let answers: Vec<_> = batch.into_rows().into_iter().map(Row::into_answer).collect();
         let Some(Some(Ok(answer))) = answers.into_iter().next() else { panic!("no answer") };
         assert_eq!(answer.get("y").unwrap().elements::<i64>().unwrap(), [1, 0]);
     }
