@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, HookGuard};
 use crate::error::ModelError;
 use crate::loaded::TensorModel;
 use crate::signature::InputDefault;
@@ -109,6 +109,13 @@ impl<'a> LoadContext<'a> {
         self.cancel.is_cancelled()
     }
 
+    /// Has `hook` run, once, when nobody waits any more: the way to stop a library that is loading. As
+    /// [`RunContext::on_cancel`](crate::RunContext::on_cancel).
+    #[must_use = "dropping the guard takes the hook away"]
+    pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> HookGuard<'a> {
+        self.cancel.on_cancel(hook)
+    }
+
     /// Says which part of the load is done, from 0 to 1.
     pub fn progress(&self, done: f32) {
         (self.progress)(done.clamp(0.0, 1.0));
@@ -119,6 +126,9 @@ impl<'a> LoadContext<'a> {
 pub trait Backend: Send + Sync {
     /// What it is called in settings and replies: `rten`, `ort`, ...
     fn name(&self) -> &'static str;
+
+    /// How the files that it reads end, without the dot: `onnx`, say.
+    fn formats(&self) -> &'static [&'static str];
 
     /// Whether it can run this model, found without loading it fully.
     ///

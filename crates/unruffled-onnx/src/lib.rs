@@ -24,7 +24,13 @@ mod source;
 mod sample;
 
 mod graph;
+
+mod rows;
+
 mod rten;
 
-pub use graph::OnnxSummary;
-pub use rten::RtenBackend;
+mod ort;
+
+pub use self::graph::OnnxSummary;
+pub use self::ort::{OrtBackend, OrtMissing, OrtOptimization, OrtOptions, OrtRuntime, OrtSearch, OrtTried};
+pub use self::rten::RtenBackend;

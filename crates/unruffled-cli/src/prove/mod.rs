@@ -4,7 +4,10 @@ mod report;
 
 mod plan;
 
+mod kinds;
 mod models;
+
+mod watched;
 
 mod cancel;
 mod expiry;
@@ -21,6 +24,7 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use serde_json::json;
+use unruffled::Backends;
 
 use crate::args::Prove;
 use crate::exit::{Exit, Failure};
@@ -38,7 +42,7 @@ struct Proof {
     what: &'static str,
     /// What must come out.
     pass_line: &'static str,
-    run: fn(&Plan) -> Outcome,
+    run: fn(&Plan<'_>) -> Outcome,
 }
 
 const PROOFS: &[Proof] = &[
@@ -54,7 +58,7 @@ const PROOFS: &[Proof] = &[
     heartbeat::PROOF,
 ];
 
-pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
+pub(crate) fn run(args: &Prove, backends: &Backends) -> Result<(), Failure> {
     if args.names.is_empty() {
         let page = if args.json { format!("{:#}\n", list_json()) } else { list() };
         terminal::print(&page);
@@ -62,7 +66,7 @@ pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
     }
     let proofs = chosen(&args.names)?;
     models::calibrate();
-    let mut plan = Plan::new(args.quick, args.seed);
+    let mut plan = Plan::new(backends, args.quick, args.seed);
     if !args.json {
         terminal::print(&head(args));
     }
@@ -100,7 +104,7 @@ pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
     }
 }
 
-fn prove(proof: &'static Proof, plan: &mut Plan) -> Report {
+fn prove(proof: &'static Proof, plan: &mut Plan<'_>) -> Report {
     plan.begin(proof.name);
     let begin = Instant::now();
     let findings = (proof.run)(plan).unwrap_or_else(|broken| Report::failed(broken.into_text()));

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
+use unruffled::Backends;
 use unruffled::engine::Handle;
 
 use super::report::Findings;
@@ -39,15 +40,16 @@ impl<E: std::error::Error> From<E> for Broken {
 }
 
 /// How a proof is to run.
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
+    backends: &'a Backends,
     quick: bool,
     seed: u64,
     bar: ProgressBar,
 }
 
-impl Plan {
-    pub(super) fn new(quick: bool, seed: u64) -> Self {
-        Self { quick, seed, bar: ProgressBar::hidden() }
+impl<'a> Plan<'a> {
+    pub(super) fn new(backends: &'a Backends, quick: bool, seed: u64) -> Self {
+        Self { backends, quick, seed, bar: ProgressBar::hidden() }
     }
 
     /// Draws a bar for the proof of this name, on standard error and only where somebody looks.
@@ -65,6 +67,11 @@ impl Plan {
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
         self.bar = ProgressBar::hidden();
+    }
+
+    /// What runs models that come as files.
+    pub(super) fn backends(&self) -> &'a Backends {
+        self.backends
     }
 
     /// How much is to be done, short or in full.

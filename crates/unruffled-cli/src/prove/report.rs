@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds};
+use crate::terminal::{BAD, FAINT, GOOD, NAME, WARN, milliseconds};
 
 /// The figures of a proof, and what in them is not as promised.
 #[derive(Debug, Default)]
@@ -32,9 +32,16 @@ enum Value {
     Share(f64),
     Rate(f64),
     Spread(Spread),
+    /// What was not tried, and why.
+    LeftOut(String),
 }
 
 impl Findings {
+    /// Says that a part of the proof could not be tried on this machine.
+    pub(super) fn leave_out(&mut self, key: &'static str, label: &'static str, why: String) {
+        self.add(key, label, Value::LeftOut(why));
+    }
+
     pub(super) fn count(&mut self, key: &'static str, label: &'static str, count: impl TryInto<u64>) {
         self.add(key, label, Value::Count(count.try_into().unwrap_or(u64::MAX)));
     }
@@ -190,6 +197,7 @@ impl Value {
                 let [p50, p99, max] = [p50, p99, max].map(|time| milliseconds(*time));
                 format!("p50 {p50:>8}   p99 {p99:>8}   max {max:>8}   of {}", grouped(*count as u64))
             }
+            Value::LeftOut(why) => format!("{WARN}left out{WARN:#}: {why}"),
         }
     }
 
@@ -201,6 +209,7 @@ impl Value {
             Value::Spread(Spread { count, p50, p99, max }) => {
                 json!({ "count": count, "p50": in_ms(*p50), "p99": in_ms(*p99), "max": in_ms(*max) })
             }
+            Value::LeftOut(why) => json!({ "left_out": why }),
         }
     }
 }

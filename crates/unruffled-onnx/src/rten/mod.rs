@@ -8,8 +8,6 @@ mod rewrite;
 
 mod support;
 
-mod rows;
-
 mod loaded;
 
 mod backend;

@@ -1,14 +1,14 @@
 //! The suite that every backend passes.
 
+use unruffled_model::Backend;
 use unruffled_onnx::RtenBackend;
 use unruffled_testing::conformance::Suite;
 
-use crate::path;
+use crate::{ort, path};
 
-#[test]
-fn rten_conforms() {
+fn check(backend: &dyn Backend) {
     let models = ["assets/conformance/models", "assets/models", "models"].map(path);
-    let report = Suite::new(path("assets/conformance"), models).check(&RtenBackend);
+    let report = Suite::new(path("assets/conformance"), models).check(backend);
     println!("{report}");
     report.assert_passed();
     for name in ["minilm", "silero-vad"] {
@@ -19,4 +19,14 @@ fn rten_conforms() {
             assert!(model.recorded.absolute < 1e-4, "{name} is off by {}", model.recorded);
         }
     }
+}
+
+#[test]
+fn rten_conforms() {
+    check(&RtenBackend);
+}
+
+#[test]
+fn ort_conforms() {
+    check(&ort());
 }

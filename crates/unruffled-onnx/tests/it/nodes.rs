@@ -6,7 +6,7 @@ use unruffled_model::Backend;
 use unruffled_onnx::RtenBackend;
 use unruffled_testing::nodes::{Expected, Tally, Trial, cases};
 
-use crate::path;
+use crate::{ort, path};
 
 #[track_caller]
 fn check(backend: Arc<dyn Backend>) {
@@ -30,4 +30,9 @@ fn check(backend: Arc<dyn Backend>) {
 #[test]
 fn rten_runs_the_standards_tests() {
     check(Arc::new(RtenBackend));
+}
+
+#[test]
+fn ort_runs_the_standards_tests() {
+    check(Arc::new(ort()));
 }

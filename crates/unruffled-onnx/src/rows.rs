@@ -15,9 +15,9 @@ const TRIAL_ELEMENTS_MAX: usize = 1 << 20;
 /// no symbol there, or another one for each tensor. Then `run` is asked three times, with one row, with two others, and
 /// with these three together: only if every row gets the same answer alone and in company are they joined. A model that
 /// does not pass the trial, for whatever reason, runs one request at a time, since a wrong join is a wrong answer.
-pub(super) fn batching(
+pub(crate) fn batching(
     signature: &mut Signature,
-    run: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+    run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Batching {
     if signature.is_batchable() {
         return Batching::Joint;
@@ -50,8 +50,8 @@ fn is_candidate(signature: &Signature) -> bool {
     }) && elsewhere().all(|other| *other != batch)
 }
 
-fn passes_trial(signature: &Signature, run: impl Fn(&Tensors) -> Result<Tensors, ModelError>) -> bool {
-    let verdict = ANY_SIZES.iter().find_map(|&size| trial(signature, size, &run));
+fn passes_trial(signature: &Signature, mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>) -> bool {
+    let verdict = ANY_SIZES.iter().find_map(|&size| trial(signature, size, &mut run));
     verdict.unwrap_or(false)
 }
 
@@ -59,7 +59,7 @@ fn passes_trial(signature: &Signature, run: impl Fn(&Tensors) -> Result<Tensors,
 fn trial(
     signature: &Signature,
     any_size: usize,
-    run: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+    mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Option<bool> {
     let (one, two) = (made_up(signature, 1, any_size)?, made_up(signature, 2, any_size)?);
     let three = signature.inputs.iter().map(|spec| {
