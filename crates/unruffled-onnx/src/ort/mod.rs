@@ -22,6 +22,9 @@ mod loaded;
 
 mod backend;
 
+#[cfg(test)]
+mod tests;
+
 pub use backend::OrtBackend;
 pub use options::{OrtOptimization, OrtOptions};
 pub use runtime::{OrtMissing, OrtRuntime};
