@@ -6,6 +6,7 @@ use ort::ErrorCode;
 use ort::session::builder::GraphOptimizationLevel;
 use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 
+use super::limits::limits;
 use super::loaded::Loaded;
 use super::options::OrtOptions;
 use super::provider;
@@ -65,7 +66,7 @@ impl Backend for OrtBackend {
             optimization: GraphOptimizationLevel::Disable,
             model: Origin::plain(source, &file)?,
         };
-        let reasons = match signature::inputs(&file) {
+        let reasons = match takes(&file) {
             Err(reasons) => reasons,
             Ok(_) => match recipe.session(1, drop) {
                 Ok(session) => signature::signature(&file, session.outputs()).err().unwrap_or_default(),
@@ -93,7 +94,7 @@ impl Backend for OrtBackend {
         let own = options.special.get::<OrtOptions>().cloned().unwrap_or_default();
         let providers = provider::choose(&own.providers, self.runtime.providers())?;
         let file = OnnxFile::read(source)?;
-        signature::inputs(&file).map_err(|reasons| unsupported(source, &reasons))?;
+        takes(&file).map_err(|reasons| unsupported(source, &reasons))?;
         step(0.1)?;
         let mut recipe = Recipe {
             runtime: self.runtime.clone(),
@@ -139,9 +140,18 @@ impl Backend for OrtBackend {
     }
 }
 
+/// Whether all inputs and nodes are such that answers will be right, or what is not.
+fn takes(file: &OnnxFile) -> Result<(), Vec<String>> {
+    let mut reasons = signature::inputs(file).err().unwrap_or_default();
+    reasons.extend(limits(file));
+    if reasons.is_empty() { Ok(()) } else { Err(reasons) }
+}
+
 /// Whether an error says that the model is sound, but wants something that the library has not.
 fn is_unsupported(error: &ort::Error) -> bool {
-    const SIGNS: [&str; 5] = [
+    const SIGNS: [&str; 6] = [
+        // A kernel does not take what its node asks for, or the system has not what it needs: a locale, say.
+        "Exception during initialization",
         "is not a registered function/op",
         "No Op registered for",
         "Could not find an implementation",
