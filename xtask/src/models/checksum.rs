@@ -38,7 +38,7 @@ pub(crate) fn verify(path: &Path, expected: &str, remedy: &str) -> Result<()> {
 }
 
 /// Of several byte strings together, also of how they follow each other.
-pub(crate) fn of_parts(parts: &[&[u8]]) -> String {
+pub(crate) fn of_parts(parts: &[Vec<u8>]) -> String {
     let mut hasher = Sha256::new();
     for part in parts {
         hasher.update((part.len() as u64).to_le_bytes());

@@ -1,8 +1,8 @@
 //! Test data that scripts of the repository make with the Python in `.venv`. What a script has made is made again when the
-//! script, its arguments or the packages that it may use have changed.
+//! script, those beside it, its arguments or the packages that it may use have changed.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 
@@ -57,13 +57,13 @@ impl Made {
     }
 
     fn stamp(&self, root: &Path) -> Result<String> {
-        let read = |path: &str| {
-            let path = root.join(path);
-            fs::read(&path).with_context(|| format!("failed to read {}", path.display()))
-        };
-        let (script, requirements) = (read(self.script)?, read(REQUIREMENTS)?);
-        let mut parts = vec![script.as_slice(), requirements.as_slice()];
-        parts.extend(self.arguments.iter().map(|argument| argument.as_bytes()));
+        let mut sources = scripts_beside(&root.join(self.script))?;
+        sources.push(root.join(REQUIREMENTS));
+        let mut parts = Vec::new();
+        for path in &sources {
+            parts.push(fs::read(path).with_context(|| format!("failed to read {}", path.display()))?);
+        }
+        parts.extend(self.arguments.iter().map(|argument| argument.as_bytes().to_vec()));
         Ok(checksum::of_parts(&parts))
     }
 
@@ -75,6 +75,21 @@ impl Made {
         remove(&place)?;
         fs::rename(staging, &place).with_context(|| format!("failed to put {} in place", place.display()))
     }
+}
+
+/// The script and those in its folder, which it may import.
+fn scripts_beside(script: &Path) -> Result<Vec<PathBuf>> {
+    let folder = script.parent().context("a script lies in a folder")?;
+    let entries = fs::read_dir(folder).with_context(|| format!("failed to read {}", folder.display()))?;
+    let mut scripts = vec![script.to_path_buf()];
+    for entry in entries {
+        let path = entry?.path();
+        if path != script && path.extension().is_some_and(|extension| extension == "py") {
+            scripts.push(path);
+        }
+    }
+    scripts.sort();
+    Ok(scripts)
 }
 
 fn remove(folder: &Path) -> Result<()> {
@@ -94,11 +109,13 @@ mod tests {
     fn what_is_made_is_kept_until_what_it_was_made_of_changes() {
         let root = tempfile::tempdir().unwrap();
         let folders = Folders::below(root.path());
-        let made = Made { name: "m", script: "make.py", arguments: &["--small"] };
+        let made = Made { name: "m", script: "scripts/make.py", arguments: &["--small"] };
         assert!(made.is_here(&folders).is_err(), "there is no script");
-        fs::create_dir_all(root.path().join("assets")).unwrap();
+        for folder in ["assets", "scripts"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
         fs::write(root.path().join(REQUIREMENTS), "onnx==1").unwrap();
-        fs::write(root.path().join("make.py"), "print(1)").unwrap();
+        fs::write(root.path().join("scripts/make.py"), "print(1)").unwrap();
         assert!(!made.is_here(&folders).unwrap());
         let staging = folders.cache.join("staging/m");
         for content in ["first", "second"] {
@@ -107,10 +124,14 @@ mod tests {
             made.put_in_place(&staging, &folders).unwrap();
             assert_eq!(fs::read_to_string(folders.cache.join("m/data")).unwrap(), content);
         }
-        assert!(made.is_here(&folders).unwrap());
         let other = Made { arguments: &[], ..made };
         assert!(!other.is_here(&folders).unwrap(), "other arguments make something else");
-        fs::write(root.path().join("make.py"), "print(2)").unwrap();
-        assert!(!made.is_here(&folders).unwrap());
+        for script in ["scripts/make.py", "scripts/imported.py"] {
+            assert!(made.is_here(&folders).unwrap());
+            fs::write(root.path().join(script), "print(2)").unwrap();
+            assert!(!made.is_here(&folders).unwrap(), "{script} has changed");
+            fs::create_dir_all(&staging).unwrap();
+            made.put_in_place(&staging, &folders).unwrap();
+        }
     }
 }

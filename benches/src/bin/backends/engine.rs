@@ -1,5 +1,6 @@
 //! A backend behind the engine: callers that each await one row after another, on a runtime.
 
+use std::cell::Cell;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -16,11 +17,12 @@ use crate::way::{Round, Way};
 pub(crate) struct Engines {
     engine: Engine,
     runtime: Arc<Runtime>,
+    loaded: Cell<usize>,
 }
 
 impl Engines {
     pub(crate) fn new() -> Self {
-        Self { engine: Engine::new(), runtime: Arc::new(runtime()) }
+        Self { engine: Engine::new(), runtime: Arc::new(runtime()), loaded: Cell::new(0) }
     }
 
     /// Puts a model behind the engine, on one instance that takes batches of so many rows.
@@ -31,9 +33,9 @@ impl Engines {
         rows: usize,
         callers: usize,
     ) -> Result<Awaited> {
-        let name = format!("model-{rows}-{callers}-{}", model.info().backend);
+        let number = self.loaded.replace(self.loaded.get() + 1);
         let options = PoolOptions::default().with_max_batch(rows);
-        // Under a new name each time: an unloaded model's name is free once its instance is gone.
+        let name = format!("model {number}");
         let handle =
             self.runtime.block_on(async { self.engine.load_with(name, options, |_| Ok(model))?.await })?;
         let inputs = (0..callers).map(|caller| row(inputs, rows, caller)).collect();
