@@ -29,8 +29,11 @@ mod rows;
 
 mod rten;
 
+mod trees;
+
 mod ort;
 
 pub use self::graph::OnnxSummary;
 pub use self::ort::{OrtBackend, OrtMissing, OrtOptimization, OrtOptions, OrtRuntime, OrtSearch, OrtTried};
 pub use self::rten::RtenBackend;
+pub use self::trees::TreesBackend;

@@ -1,11 +1,12 @@
 //! Tensors in NumPy's file format (`.npy`): what `numpy.save` writes and `numpy.load` reads.
 //!
-//! Little-endian booleans, integers and floats in row-major order; NumPy has no `bf16`, and its strings are refused.
+//! Little-endian booleans, integers and floats in row-major order, and byte strings of one length, which are read without
+//! the zeros at their end and not written. NumPy has no `bf16`.
 
 use std::path::Path;
 
 use half::f16;
-use unruffled_model::{DType, Data, Element, ModelError, Tensor, element_count};
+use unruffled_model::{Bytes, DType, Data, Element, ModelError, Tensor, element_count};
 
 const MAGIC: &[u8] = b"\x93NUMPY";
 
@@ -42,8 +43,26 @@ pub fn read(bytes: &[u8]) -> Result<Tensor, ModelError> {
         "<f2" => tensor(&shape, elements, f16::from_le_bytes),
         "<f4" => tensor(&shape, elements, f32::from_le_bytes),
         "<f8" => tensor(&shape, elements, f64::from_le_bytes),
-        other => Err(invalid(format!("its elements are `{other}`, which is not read here"))),
+        other => match other.strip_prefix("|S").and_then(|length| length.parse().ok()) {
+            Some(length) => strings(&shape, elements, length),
+            None => Err(invalid(format!("its elements are `{other}`, which is not read here"))),
+        },
     }
+}
+
+/// Strings that were filled up with zeros to one length.
+fn strings(shape: &[usize], bytes: &[u8], length: usize) -> Result<Tensor, ModelError> {
+    let count = element_count(shape)?;
+    if count.checked_mul(length) != Some(bytes.len()) {
+        let given = bytes.len();
+        return Err(invalid(format!("it has {given} bytes of elements for shape {shape:?}")));
+    }
+    let string = |i: usize| {
+        let filled = &bytes[i * length..(i + 1) * length];
+        let end = filled.iter().rposition(|&byte| byte != 0).map_or(0, |last| last + 1);
+        Bytes::copy_from_slice(&filled[..end])
+    };
+    Tensor::new(shape, (0..count).map(string).collect::<Vec<_>>())
 }
 
 /// Reads a tensor from a file.
@@ -143,7 +162,7 @@ fn tensor<T: Element, const N: usize>(
 #[cfg(test)]
 mod tests {
     use half::{bf16, f16};
-    use unruffled_model::{Element, Tensor};
+    use unruffled_model::{Bytes, Element, Tensor};
 
     use super::{read, write};
 
@@ -171,6 +190,19 @@ mod tests {
         check_round_trip(&[2, 1, 1], &[f64::MAX, 1.0]);
         check_round_trip::<f32>(&[0, 7], &[]);
         assert!(write(&Tensor::scalar(bf16::ONE)).is_err());
+    }
+
+    #[test]
+    fn strings_lose_what_filled_them_up() {
+        let header = "{'descr': '|S3', 'fortran_order': False, 'shape': (3,), }";
+        let mut file = b"\x93NUMPY\x01\x00".to_vec();
+        file.extend((header.len() as u16).to_le_bytes());
+        file.extend(header.bytes());
+        file.extend(b"abca\0\0\0\0\0");
+        let strings = [Bytes::from_static(b"abc"), Bytes::from_static(b"a"), Bytes::new()];
+        assert_eq!(read(&file).unwrap(), Tensor::new(&[3], strings.to_vec()).unwrap());
+        file.pop();
+        assert!(read(&file).is_err());
     }
 
     #[track_caller]

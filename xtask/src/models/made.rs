@@ -27,7 +27,9 @@ pub(crate) struct Made {
 
 #[rustfmt::skip]
 pub(crate) const MADE: &[Made] = &[
+    Made { name: "estimators", script: "assets/estimators/make.py", arguments: &[] },
     Made { name: "nodes", script: "assets/nodes/make.py", arguments: &[] },
+    Made { name: "trees", script: "assets/estimators/make.py", arguments: &["--bench"] },
 ];
 
 impl Made {

@@ -22,7 +22,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use unruffled_model::{Backend, BackendOptions, CancelToken, LoadContext, ModelSource, Support, TensorModel};
-use unruffled_onnx::{OrtBackend, OrtRuntime, OrtSearch, RtenBackend};
+use unruffled_onnx::{OrtBackend, OrtRuntime, OrtSearch, RtenBackend, TreesBackend};
 
 use crate::direct::Direct;
 use crate::engine::Engines;
@@ -101,7 +101,7 @@ fn main() -> Result<()> {
 /// All that can run ONNX here.
 fn backends(root: &Path) -> Result<Vec<Arc<dyn Backend>>> {
     let runtime = OrtRuntime::find(&OrtSearch::default().with_folder(root))?;
-    Ok(vec![Arc::new(OrtBackend::new(runtime)), Arc::new(RtenBackend)])
+    Ok(vec![Arc::new(OrtBackend::new(runtime)), Arc::new(RtenBackend), Arc::new(TreesBackend)])
 }
 
 /// The model, by each backend that takes it.

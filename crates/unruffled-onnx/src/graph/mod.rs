@@ -8,6 +8,8 @@ mod file;
 
 mod values;
 
+mod whole;
+
 mod types;
 
 mod summary;
@@ -20,3 +22,4 @@ pub use summary::OnnxSummary;
 pub(crate) use types::{Declared, declared};
 pub(crate) use values::Values;
 pub(crate) use weight::Weight;
+pub(crate) use whole::{Attribute, Node, WholeGraph};

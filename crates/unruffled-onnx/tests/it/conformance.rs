@@ -1,7 +1,7 @@
 //! The suite that every backend passes.
 
 use unruffled_model::Backend;
-use unruffled_onnx::RtenBackend;
+use unruffled_onnx::{RtenBackend, TreesBackend};
 use unruffled_testing::conformance::Suite;
 
 use crate::{ort, path};
@@ -29,4 +29,14 @@ fn rten_conforms() {
 #[test]
 fn ort_conforms() {
     check(&ort());
+}
+
+#[test]
+fn trees_conforms() {
+    let estimators = path("models/.cache/estimators");
+    let recordings = estimators.join("recordings");
+    assert!(recordings.is_dir(), "there are no estimators: `cargo xtask models` makes them");
+    let report = Suite::new(recordings, [estimators]).check(&TreesBackend);
+    println!("{report}");
+    report.assert_passed();
 }

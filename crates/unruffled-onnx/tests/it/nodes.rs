@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use unruffled_model::Backend;
-use unruffled_onnx::RtenBackend;
+use unruffled_onnx::{RtenBackend, TreesBackend};
 use unruffled_testing::nodes::{Expected, Tally, Trial, cases};
 
 use crate::{ort, path};
@@ -35,4 +35,9 @@ fn rten_runs_the_standards_tests() {
 #[test]
 fn ort_runs_the_standards_tests() {
     check(Arc::new(ort()));
+}
+
+#[test]
+fn trees_run_the_standards_tests() {
+    check(Arc::new(TreesBackend));
 }
