@@ -24,6 +24,8 @@ use crate::source::{display_name, guarded, malformed, unreadable};
 /// - rten computes with 32-bit integers and floats. Wider inputs are narrowed, and refused if a value does not fit;
 ///   outputs come back in the type that the file declares. Integers that *become* too large within the model wrap
 ///   around, and `f64` models compute in single precision.
+/// - A few operators that rten gets wrong are said in other words, for which the model is written anew in memory; what
+///   cannot be said otherwise is refused.
 /// - Rows of different requests are joined if all inputs and outputs begin with one symbolic dimension, or if a trial when
 ///   loading shows that they may be although the file does not say so.
 /// - Files are read, not mapped: a mapped file that someone changes would be undefined behaviour.

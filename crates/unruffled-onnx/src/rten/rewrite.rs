@@ -6,16 +6,19 @@ use crate::graph::Values;
 
 /// The nodes in other words; `None` if rten understands them as they are.
 pub(super) fn rewritten(nodes: &[NodeProto], values: &Values) -> Option<Vec<NodeProto>> {
-    let mut has_changed = false;
-    let mut all = Vec::with_capacity(nodes.len());
-    for node in nodes {
-        let inner = with_inner_graphs(node, values);
-        let node = inner.as_ref().unwrap_or(node);
-        let others = in_other_words(node, values);
-        has_changed |= inner.is_some() || others.is_some();
-        all.extend(others.unwrap_or_else(|| vec![node.clone()]));
+    let others: Vec<Option<Vec<NodeProto>>> = nodes.iter().map(|node| others(node, values)).collect();
+    // Nodes may hold weights, which are not copied for nothing.
+    if others.iter().all(Option::is_none) {
+        return None;
     }
-    has_changed.then_some(all)
+    let pairs = nodes.iter().zip(others);
+    Some(pairs.flat_map(|(node, others)| others.unwrap_or_else(|| vec![node.clone()])).collect())
+}
+
+/// What stands for one node; `None` if it does itself.
+fn others(node: &NodeProto, values: &Values) -> Option<Vec<NodeProto>> {
+    let inner = with_inner_graphs(node, values);
+    in_other_words(inner.as_ref().unwrap_or(node), values).or_else(|| Some(vec![inner?]))
 }
 
 fn with_inner_graphs(node: &NodeProto, values: &Values) -> Option<NodeProto> {
