@@ -1,4 +1,4 @@
-//! [`Values`]: what a file says of the values that its nodes take and give.
+//! [`Values`]: what a file says of the values that its nodes take and give, and of what its operators mean.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,11 @@ use rten_onnx::onnx::{DataType, ValueInfoProto};
 use super::file::OnnxFile;
 
 /// Types, shapes and constants by name; of many values nothing is known.
-#[derive(Debug, Default)]
-pub(crate) struct Values(BTreeMap<String, Known>);
+#[derive(Debug)]
+pub(crate) struct Values {
+    known: BTreeMap<String, Known>,
+    opset: i64,
+}
 
 #[derive(Debug)]
 struct Known {
@@ -35,27 +38,35 @@ impl Values {
         }
         // A node's empty name means that there is no value.
         values.remove("");
-        Self(values)
+        let standard = |domain: Option<&str>| matches!(domain, None | Some("" | "ai.onnx"));
+        let opset = file.opsets.iter().find(|opset| standard(opset.domain.as_deref()));
+        // A file that names no version has no operators of the standard.
+        Self { known: values, opset: opset.and_then(|opset| opset.version).unwrap_or(i64::MAX) }
+    }
+
+    /// The version of the standard whose operators the file means.
+    pub(crate) fn opset(&self) -> i64 {
+        self.opset
     }
 
     /// The type of the elements.
     pub(crate) fn dtype(&self, name: &str) -> Option<DataType> {
-        self.0.get(name)?.dtype
+        self.known.get(name)?.dtype
     }
 
     /// How many dimensions it has.
     pub(crate) fn rank(&self, name: &str) -> Option<usize> {
-        self.0.get(name)?.dims.as_ref().map(Vec::len)
+        self.known.get(name)?.dims.as_ref().map(Vec::len)
     }
 
     /// Its dimensions, if all of them are known.
     pub(crate) fn dims(&self, name: &str) -> Option<Vec<i64>> {
-        self.0.get(name)?.dims.as_ref()?.iter().copied().collect()
+        self.known.get(name)?.dims.as_ref()?.iter().copied().collect()
     }
 
     /// The elements of a constant of 64-bit integers; empty for anything else.
     pub(crate) fn integers(&self, name: &str) -> &[i64] {
-        self.0.get(name).map_or(&[], |known| &known.integers)
+        self.known.get(name).map_or(&[], |known| &known.integers)
     }
 }
 

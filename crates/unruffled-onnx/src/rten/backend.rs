@@ -231,22 +231,40 @@ mod tests {
         }
     }
 
-    #[test]
-    fn the_first_of_equals_is_the_largest() {
-        let source = Sample::new()
-            .input("x", DataType::FLOAT, [symbol("batch"), fixed(3)])
-            .node_with("ArgMax", ["x"], "y", [("axis", 1), ("keepdims", 0)])
-            .output("y", DataType::INT64, [symbol("batch")])
-            .source();
-        let model = load(&source).unwrap();
-        let x = Tensor::new(&[2, 3], vec![1.0_f32, 2.0, 2.0, 3.0, 3.0, 3.0]).unwrap();
+    /// The only output of a model, given its only input.
+    #[track_caller]
+    fn answer(sample: Sample, x: Tensor) -> Tensor {
+        let model = load(&sample.source()).unwrap();
         let mut batch = Batch::new([Tensors::new().with("x", x)]);
         let cancel = CancelToken::new();
         let ctx = RunContext::new(&cancel, None, &[]);
         model.with_instance(&mut |instance| instance.run(&mut batch, &ctx).unwrap()).unwrap();
-        let answers: Vec<_> = batch.into_rows().into_iter().map(Row::into_answer).collect();
-        let Some(Some(Ok(answer))) = answers.into_iter().next() else { panic!("no answer") };
-        assert_eq!(answer.get("y").unwrap().elements::<i64>().unwrap(), [1, 0]);
+        let row = batch.into_rows().into_iter().next();
+        row.and_then(Row::into_answer).unwrap().unwrap().get("y").unwrap().clone()
+    }
+
+    #[test]
+    fn the_first_of_equals_is_the_largest() {
+        let sample = Sample::new()
+            .input("x", DataType::FLOAT, [symbol("batch"), fixed(3)])
+            .node_with("ArgMax", ["x"], "y", [("axis", 1), ("keepdims", 0)])
+            .output("y", DataType::INT64, [symbol("batch")]);
+        let x = Tensor::new(&[2, 3], vec![1.0_f32, 2.0, 2.0, 3.0, 3.0, 3.0]).unwrap();
+        assert_eq!(answer(sample, x).elements::<i64>().unwrap(), [1, 0]);
+    }
+
+    #[test]
+    fn old_models_mean_what_they_meant() {
+        let softmax = |opset| {
+            Sample::new()
+                .opset(opset)
+                .input("x", DataType::FLOAT, [symbol("batch"), fixed(2), fixed(2)])
+                .node_with("Softmax", ["x"], "y", [("axis", 1)])
+                .output("y", DataType::FLOAT, [symbol("batch"), fixed(2), fixed(2)])
+        };
+        let zeros = Tensor::filled(&[1, 2, 2], 0.0_f32).unwrap();
+        assert_eq!(answer(softmax(12), zeros.clone()), Tensor::filled(&[1, 2, 2], 0.25_f32).unwrap());
+        assert_eq!(answer(softmax(13), zeros), Tensor::filled(&[1, 2, 2], 0.5_f32).unwrap());
     }
 
     #[test]

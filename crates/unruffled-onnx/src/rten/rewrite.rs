@@ -45,6 +45,7 @@ fn in_other_words(node: &NodeProto, values: &Values) -> Option<Vec<NodeProto>> {
         "ArgMin" => first_of_equals(node, 0),
         "AveragePool" | "MaxPool" => with_strides(node),
         "Conv" | "ConvInteger" | "ConvTranspose" => with_kernel_shape(node, values),
+        "LogSoftmax" | "Softmax" if values.opset() < 13 => over_all_behind(node, values),
         "MatMul" => by_matrix(node, values),
         _ => None,
     }
@@ -105,6 +106,26 @@ fn by_matrix(node: &NodeProto, values: &Values) -> Option<Vec<NodeProto>> {
     let mut squeeze = operator("Squeeze", &[&columns], &[output]);
     squeeze.attribute = vec![ints("axes", vec![-1])];
     Some(vec![unsqueeze, product, squeeze])
+}
+
+/// Until version 13 the sum went over the axis and all behind it, and the axis was 1 unless said; rten sums over one axis.
+fn over_all_behind(node: &NodeProto, values: &Values) -> Option<Vec<NodeProto>> {
+    let axis = attribute(node, "axis").map_or(Some(1), |attribute| attribute.i)?;
+    let ([input], [output]) = (&node.input[..], &node.output[..]) else {
+        return None;
+    };
+    if axis == -1 || values.rank(input).is_some_and(|rank| axis + 1 == rank as i64) {
+        return attribute(node, "axis").is_none().then(|| vec![with(node, int("axis", axis))]);
+    }
+    let (shape, flat, sums) = (format!("{output}/shape"), format!("{output}/flat"), format!("{output}/sums"));
+    let mut flatten = operator("Flatten", &[input], &[&flat]);
+    flatten.attribute = vec![int("axis", axis)];
+    let mut softmax = operator(node.op_type.as_deref()?, &[&flat], &[&sums]);
+    softmax.name.clone_from(&node.name);
+    softmax.attribute = vec![int("axis", 1)];
+    let shape_of = operator("Shape", &[input], &[&shape]);
+    let reshape = operator("Reshape", &[&sums, &shape], &[output]);
+    Some(vec![shape_of, flatten, softmax, reshape])
 }
 
 fn attribute<'a>(node: &'a NodeProto, name: &str) -> Option<&'a AttributeProto> {
@@ -190,5 +211,23 @@ mod tests {
             Some(&["Unsqueeze w -> y/column", "MatMul x y/column -> y/columns", "Squeeze y/columns -> y"]),
         );
         check(image().weight("w", &[1, 1, 2, 2]).node("Conv", ["x", "w"], "y"), Some(&["Conv x w -> y"]));
+    }
+
+    #[test]
+    fn what_has_changed_its_meaning_keeps_it() {
+        let softmax = |axis| image().node_with("Softmax", ["x"], "y", [("axis", axis)]);
+        check(softmax(1), None);
+        check(softmax(3).opset(12), None);
+        check(softmax(-1).opset(12), None);
+        let flat = [
+            "Shape x -> y/shape",
+            "Flatten x -> y/flat",
+            "Softmax y/flat -> y/sums",
+            "Reshape y/sums y/shape -> y",
+        ];
+        check(softmax(1).opset(12), Some(&flat));
+        check(image().node("Softmax", ["x"], "y").opset(12), Some(&flat));
+        let matrix = Sample::new().input("x", DataType::FLOAT, [symbol("batch"), fixed(3)]).opset(12);
+        check(matrix.node("Softmax", ["x"], "y"), Some(&["Softmax x -> y"]));
     }
 }
