@@ -10,7 +10,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 WIDTH = 96
-STEPS = 400
+STEPS = 500
 
 
 def main(path):

@@ -121,7 +121,9 @@ impl Report {
         if !slow.is_empty() {
             bail!("{} has less than {SHARE_MIN} of the {LIMIT}: {}", engine("ort"), slow.join(", "));
         }
-        if !self.json {
+        if !self.json && self.judged.is_empty() {
+            println!("\nNo call took {JUDGED_FROM:?} or more: the engine's share was not judged.");
+        } else if !self.json {
             let least = self.judged.iter().map(|(_, share)| *share).fold(f64::INFINITY, f64::min);
             println!(
                 "\n{} has at least {least:.2} of the {LIMIT}, in {} comparisons with calls of {JUDGED_FROM:?} or more.",
