@@ -37,7 +37,7 @@ fn main() -> ExitCode {
         Command::Infer(infer) => infer::run(infer, &backends),
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),
-        Command::Prove(prove) => prove::run(prove, &backends),
+        Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -35,7 +35,7 @@ impl fmt::Debug for ModelSource {
 pub enum Support {
     /// It can.
     Yes,
-    /// It cannot, for these reasons, one a line: operators that it lacks, say.
+    /// It cannot, for these reasons, one a line: operators that it lacks, say. None: it is for models of another kind.
     No(Vec<String>),
 }
 

@@ -71,7 +71,9 @@ pub use unruffled_model::{
 };
 pub use unruffled_onnx::{
     OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,
+    TreesBackend,
 };
+pub use unruffled_worker::{PythonBackend, PythonInterpreter, PythonOptions};
 
 pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;

@@ -2,16 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use unruffled_engine::{Engine, Handle, Loading};
 use unruffled_model::{
-    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, SpecialOptions, Support, TensorModel,
-    Tensors,
+    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Rerun, SpecialOptions, Support,
+    TensorModel, Tensors,
 };
-use unruffled_onnx::{OrtOptions, RtenBackend};
+use unruffled_onnx::{OrtOptions, RtenBackend, TreesBackend};
+use unruffled_worker::{PythonBackend, PythonOptions};
 
+use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
@@ -40,14 +42,15 @@ impl Default for Backends {
 impl Backends {
     /// All that this crate was built with, and the runtimes that are said to be there.
     ///
-    /// In this order: `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at neural networks; `rten`, which
-    /// needs nothing.
+    /// In this order: `trees`, for classical models; `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at
+    /// neural networks; `rten`, which needs nothing; and `python`, for Python models.
     pub fn new(runtimes: &Runtimes) -> Self {
-        let mut list: Vec<Arc<dyn Backend>> = Vec::new();
+        let mut list: Vec<Arc<dyn Backend>> = vec![Arc::new(TreesBackend)];
         if let Some(search) = &runtimes.onnxruntime {
             list.push(SoughtOrt::new(search.clone()));
         }
         list.push(Arc::new(RtenBackend));
+        list.push(Arc::new(PythonBackend::new()));
         Self { list, python: runtimes.python.clone() }
     }
 
@@ -99,6 +102,11 @@ impl Backends {
                 Support::Yes => {
                     return Ok(Choice { backend: Arc::clone(backend), reason: reason(wanted, &refusals) });
                 }
+                // It is for models of another kind: nobody expects it to run this one, unless it was named.
+                Support::No(reasons) if reasons.is_empty() && wanted.is_none() => {}
+                Support::No(reasons) if reasons.is_empty() => {
+                    refusals.push(format!("{} is for models of another kind", backend.name()));
+                }
                 Support::No(reasons) => {
                     refusals.push(format!("{} cannot: {}", backend.name(), reasons.join("; ")));
                 }
@@ -129,8 +137,9 @@ impl Backends {
     /// What is wrong with the file, the settings or the model.
     pub fn load_model(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
         let config = &folder.config;
-        let ort = OrtOptions { providers: config.onnxruntime.providers.clone(), ..OrtOptions::default() };
-        let special = SpecialOptions::default().with(ort);
+        let special = SpecialOptions::default()
+            .with(OrtOptions { providers: config.onnxruntime.providers.clone(), ..OrtOptions::default() })
+            .with(python_options(config, self.python.as_deref()));
         let mut options =
             BackendOptions { defaults: config.defaults(), special, ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {
@@ -175,6 +184,33 @@ fn reason(wanted: Option<&str>, refusals: &[String]) -> String {
         (Some(_), _) => "its settings name it".into(),
         (None, []) => "the first that can run it".into(),
         (None, refusals) => refusals.join("; "),
+    }
+}
+
+fn python_options(config: &ModelConfig, python: Option<&Path>) -> PythonOptions {
+    let set = &config.python;
+    let mut options = PythonOptions::default()
+        .with_trust_pickle(set.trust_pickle)
+        .with_reload(set.reload)
+        .with_trusted_types(set.trusted_types.iter().cloned());
+    if let Some(python) = set.interpreter.as_deref().or(python) {
+        options = options.with_python(python);
+    }
+    if let Some(signature) = config.declared() {
+        options = options.with_signature(signature);
+    }
+    if let Some(bytes) = set.memory_bytes {
+        options = options.with_memory_max(bytes);
+    }
+    if let Some(timeout) = set.load_timeout {
+        options = options.with_load_timeout(timeout);
+    }
+    if let Some(grace) = set.cancel_grace {
+        options = options.with_cancel_grace(grace);
+    }
+    match set.rerun {
+        Some(false) => options.with_rerun(Rerun::Never),
+        Some(true) | None => options,
     }
 }
 

@@ -1,7 +1,10 @@
 //! What can run models on this machine, and which model will be run by what.
 
 use serde_json::{Value, json};
-use unruffled::{Backends, OrtMissing, OrtRuntime, OrtTried, Repository, Runtimes};
+use unruffled::model::ModelError;
+use unruffled::{
+    Backends, OrtMissing, OrtRuntime, OrtTried, PythonInterpreter, PythonOptions, Repository, Runtimes,
+};
 
 use super::{heading, line};
 use crate::terminal::{BAD, FAINT, GOOD, HINT, NAME, WARN};
@@ -9,6 +12,7 @@ use crate::terminal::{BAD, FAINT, GOOD, HINT, NAME, WARN};
 /// What was found, and what becomes of each model.
 pub(super) struct Survey {
     onnxruntime: Option<Result<OrtRuntime, OrtMissing>>,
+    python: Result<PythonInterpreter, ModelError>,
     models: Vec<Chosen>,
 }
 
@@ -26,7 +30,12 @@ impl Survey {
             let outcome = chosen.map(|choice| (choice.backend.name(), choice.reason));
             Chosen { name: model.name.to_string(), outcome: outcome.map_err(|error| error.to_string()) }
         });
-        Self { onnxruntime: runtimes.onnxruntime.as_ref().map(OrtRuntime::find), models: models.collect() }
+        let python = runtimes.python.iter().fold(PythonOptions::default(), PythonOptions::with_python);
+        Self {
+            onnxruntime: runtimes.onnxruntime.as_ref().map(OrtRuntime::find),
+            python: PythonInterpreter::ask(&python),
+            models: models.collect(),
+        }
     }
 
     pub(super) fn page(&self) -> String {
@@ -47,7 +56,33 @@ impl Survey {
                 tried(&mut page, runtime.tried());
             }
         }
-        row(&mut page, "rten", format_args!("{GOOD}built in{GOOD:#}  ONNX, in pure Rust"));
+        row(
+            &mut page,
+            "trees",
+            format_args!("{GOOD}built in{GOOD:#}  trees and linear models of ONNX files, in pure Rust"),
+        );
+        row(
+            &mut page,
+            "rten",
+            format_args!("{GOOD}built in{GOOD:#}  neural networks of ONNX files, in pure Rust"),
+        );
+        match &self.python {
+            Err(error) => row(&mut page, "python", format_args!("{WARN}not there{WARN:#}  {error}")),
+            Ok(python) => {
+                row(&mut page, "python", format_args!("{GOOD}{}{GOOD:#}", python.version));
+                more(&mut page, "program", python.program.display());
+                let packages = python.packages.iter().map(|(name, version)| format!("{name} {version}"));
+                more(&mut page, "packages", packages.collect::<Vec<_>>().join(", "));
+                if python.package("numpy").is_none() {
+                    let program = python.program.display();
+                    more(
+                        &mut page,
+                        "remedy",
+                        format_args!("{program} -m pip install numpy, which every model needs"),
+                    );
+                }
+            }
+        }
         heading(&mut page, "models");
         let width = self.models.iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
         for Chosen { name, outcome } in &self.models {
@@ -85,7 +120,16 @@ impl Survey {
             Ok((backend, reason)) => json!({ "name": name, "backend": backend, "reason": reason }),
             Err(error) => json!({ "name": name, "error": error }),
         });
-        json!({ "onnxruntime": onnxruntime, "models": models.collect::<Vec<_>>() })
+        let python = match &self.python {
+            Err(error) => json!({ "found": false, "error": error.to_string() }),
+            Ok(python) => json!({
+                "found": true,
+                "version": python.version,
+                "program": python.program,
+                "packages": python.packages.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+            }),
+        };
+        json!({ "onnxruntime": onnxruntime, "python": python, "models": models.collect::<Vec<_>>() })
     }
 }
 

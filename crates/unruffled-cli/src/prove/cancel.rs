@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use unruffled::engine::{ErrorKind, Handle};
+use unruffled::engine::{ErrorKind, Handle, PoolOptions};
 use unruffled::model::{FnModel, SharedModel};
 use unruffled::{Engine, Tensors};
 
@@ -74,7 +74,7 @@ impl<I: Clone + Send + 'static, O: Send + 'static> Subject<I, O> {
         long: I,
         patience: Duration,
     ) -> Result<Self, Broken> {
-        let (model, door) = Watched::build(engine, name, 1, model)?;
+        let (model, door) = Watched::build(engine, name, PoolOptions::default(), model)?;
         Ok(Self { model, door, long, patience })
     }
 

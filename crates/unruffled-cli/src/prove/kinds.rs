@@ -1,5 +1,7 @@
 //! Models of other kinds for the proofs, where there is a runtime for them: ONNX Runtime, and Python.
 
+use std::path::PathBuf;
+
 use tempfile::TempDir;
 use unruffled::config::ModelConfig;
 use unruffled::model::{Bytes, CancelToken, LoadContext, TensorModel};
@@ -31,13 +33,27 @@ impl Script {
         [("model.py", code), ("model.toml", settings)]
     }
 
-    /// Writes it where it can be loaded from, in a folder that goes when dropped.
-    pub(super) fn written(self) -> Result<TempDir, Broken> {
-        let folder = tempfile::tempdir()?;
+    /// Writes it where it can be loaded from.
+    pub(super) fn written(self) -> Result<Written, Broken> {
+        let written = Written(tempfile::tempdir()?);
+        std::fs::create_dir(written.path())?;
         for (name, text) in self.files() {
-            std::fs::write(folder.path().join(name), text)?;
+            std::fs::write(written.path().join(name), text)?;
         }
-        Ok(folder)
+        Ok(written)
+    }
+}
+
+/// What Python models of the proofs are called.
+pub(super) const MODEL: &str = "proof";
+
+/// A Python model on disk, for as long as this is kept.
+pub(super) struct Written(TempDir);
+
+impl Written {
+    /// The folder of the model.
+    pub(super) fn path(&self) -> PathBuf {
+        self.0.path().join(MODEL)
     }
 }
 
@@ -50,20 +66,17 @@ pub(super) enum Ask {
     Spin(f64),
     /// To stay in a library that hears nothing, for about half a second times this.
     Native(f64),
-    /// To wait for so many seconds.
-    Sleep(f64),
     /// To die of a bad address.
     Die,
 }
 
 impl Ask {
-    fn numbers(self) -> Vec<f64> {
+    pub(super) fn numbers(self) -> Vec<f64> {
         match self {
             Ask::Double(number) => vec![0.0, number],
             Ask::Spin(seconds) => vec![1.0, seconds],
             Ask::Native(times) => vec![2.0, times],
-            Ask::Sleep(seconds) => vec![3.0, seconds],
-            Ask::Die => vec![4.0, 0.0],
+            Ask::Die => vec![3.0, 0.0],
         }
     }
 
@@ -96,12 +109,12 @@ pub(super) fn identity(plan: &Plan<'_>) -> Result<TensorModel, String> {
 fn onnxruntime(plan: &Plan<'_>, model: &'static [u8]) -> Result<TensorModel, String> {
     let mut config = ModelConfig::default();
     config.backend = Some("ort".into());
-    let folder = ModelFolder::in_memory("proof", Bytes::from_static(model), config);
+    let folder = ModelFolder::in_memory(MODEL, Bytes::from_static(model), config);
     folder.and_then(|folder| load(plan.backends(), &folder)).map_err(|error| error.to_string())
 }
 
 /// A Python model, or why there is none.
-pub(super) fn python(plan: &Plan<'_>, script: Script) -> Result<(TensorModel, TempDir), String> {
+pub(super) fn python(plan: &Plan<'_>, script: Script) -> Result<(TensorModel, Written), String> {
     let folder = script.written().map_err(Broken::into_text)?;
     let found = ModelFolder::open(folder.path());
     let model = found.and_then(|found| load(plan.backends(), &found)).map_err(|error| error.to_string())?;

@@ -6,16 +6,20 @@ mod plan;
 
 mod kinds;
 mod models;
+mod processes;
 
 mod watched;
 
 mod cancel;
 mod expiry;
 mod heartbeat;
+mod leak;
 mod neighbours;
+mod orphans;
 mod partial;
 mod poison;
 mod preempt;
+mod segv;
 mod slots;
 mod stream;
 mod supersede;
@@ -24,13 +28,13 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use serde_json::json;
-use unruffled::Backends;
+use unruffled::Runtimes;
 
 use crate::args::Prove;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{self, BAD, FAINT, GOOD, HINT, NAME, milliseconds};
 use plan::{Outcome, Plan};
-use report::Report;
+use report::{Report, Verdict};
 
 /// What stands for all of them.
 const ALL: &str = "all";
@@ -56,9 +60,12 @@ const PROOFS: &[Proof] = &[
     supersede::PROOF,
     preempt::PROOF,
     heartbeat::PROOF,
+    segv::PROOF,
+    orphans::PROOF,
+    leak::PROOF,
 ];
 
-pub(crate) fn run(args: &Prove, backends: &Backends) -> Result<(), Failure> {
+pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {
     if args.names.is_empty() {
         let page = if args.json { format!("{:#}\n", list_json()) } else { list() };
         terminal::print(&page);
@@ -66,7 +73,7 @@ pub(crate) fn run(args: &Prove, backends: &Backends) -> Result<(), Failure> {
     }
     let proofs = chosen(&args.names)?;
     models::calibrate();
-    let mut plan = Plan::new(backends, args.quick, args.seed);
+    let mut plan = Plan::new(runtimes, args.quick, args.seed);
     if !args.json {
         terminal::print(&head(args));
     }
@@ -79,7 +86,8 @@ pub(crate) fn run(args: &Prove, backends: &Backends) -> Result<(), Failure> {
         }
         reports.push(report);
     }
-    let failed: Vec<_> = reports.iter().filter(|report| !report.passed()).map(|report| report.name).collect();
+    let all_that = |verdict| reports.iter().filter(move |report| report.verdict() == verdict);
+    let failed: Vec<_> = all_that(Verdict::Failed).map(|report| report.name).collect();
     if args.json {
         let document = json!({
             "passed": failed.is_empty(),
@@ -91,9 +99,15 @@ pub(crate) fn run(args: &Prove, backends: &Backends) -> Result<(), Failure> {
         terminal::print(&format!("{document:#}\n"));
     } else if reports.len() > 1 {
         let style = if failed.is_empty() { GOOD } else { BAD };
-        let (passed, all) = (reports.len() - failed.len(), reports.len());
+        let (passed, all) = (all_that(Verdict::Passed).count(), reports.len());
+        let left_out = match all_that(Verdict::LeftOut).count() {
+            0 => String::new(),
+            count => format!(", {count} left out"),
+        };
         let took = milliseconds(begin.elapsed());
-        terminal::print(&format!("\n{style}{passed} of {all} passed{style:#}  {FAINT}in {took}{FAINT:#}\n"));
+        terminal::print(&format!(
+            "\n{style}{passed} of {all} passed{left_out}{style:#}  {FAINT}in {took}{FAINT:#}\n"
+        ));
     }
     match failed.as_slice() {
         [] => Ok(()),

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
-use unruffled::Backends;
 use unruffled::engine::Handle;
+use unruffled::{Backends, Runtimes};
 
 use super::report::Findings;
 
@@ -41,15 +41,16 @@ impl<E: std::error::Error> From<E> for Broken {
 
 /// How a proof is to run.
 pub(super) struct Plan<'a> {
-    backends: &'a Backends,
+    runtimes: &'a Runtimes,
+    backends: Backends,
     quick: bool,
     seed: u64,
     bar: ProgressBar,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(backends: &'a Backends, quick: bool, seed: u64) -> Self {
-        Self { backends, quick, seed, bar: ProgressBar::hidden() }
+    pub(super) fn new(runtimes: &'a Runtimes, quick: bool, seed: u64) -> Self {
+        Self { runtimes, backends: Backends::new(runtimes), quick, seed, bar: ProgressBar::hidden() }
     }
 
     /// Draws a bar for the proof of this name, on standard error and only where somebody looks.
@@ -70,8 +71,13 @@ impl<'a> Plan<'a> {
     }
 
     /// What runs models that come as files.
-    pub(super) fn backends(&self) -> &'a Backends {
-        self.backends
+    pub(super) fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Where the runtimes for them are.
+    pub(super) fn runtimes(&self) -> &'a Runtimes {
+        self.runtimes
     }
 
     /// How much is to be done, short or in full.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use unruffled::Engine;
-use unruffled::engine::{ErrorKind, Handle};
+use unruffled::engine::{ErrorKind, Handle, PoolOptions};
 use unruffled::model::FnModel;
 
 use super::Proof;
@@ -64,24 +64,24 @@ struct Subject<I: Send + 'static, O: Send + 'static> {
 }
 
 fn run(plan: &Plan<'_>) -> Outcome {
-    let engine = Engine::new();
+    let (engine, options) = (Engine::new(), PoolOptions::default().with_instances(INSTANCES));
     let sleeper = FnModel::new(|ms: u64| {
         // Half of it on a core, half of it elsewhere.
         work(Duration::from_millis(ms / 2));
         wait(Duration::from_millis(ms - ms / 2));
     });
-    let (model, door) = Watched::build(&engine, "slots", INSTANCES, Arc::new(sleeper))?;
+    let (model, door) = Watched::build(&engine, "slots", options, Arc::new(sleeper))?;
     let rust = Subject { model, door, input: |ms| ms };
     let onnxruntime = match kinds::slow(plan) {
         Ok(model) => {
-            let (model, door) = Watched::build(&engine, "slots-onnxruntime", INSTANCES, model)?;
+            let (model, door) = Watched::build(&engine, "slots-onnxruntime", options, model)?;
             Ok(Subject { model, door, input: |_| kinds::slow_rows(1) })
         }
         Err(why) => Err(why),
     };
     let (python, _folder) = match kinds::python(plan, Script::Alone) {
         Ok((model, folder)) => {
-            let (model, door) = Watched::build(&engine, "slots-python", INSTANCES, model)?;
+            let (model, door) = Watched::build(&engine, "slots-python", options, model)?;
             let input = |ms| Ask::Spin(ms as f64 / 1e3).alone();
             (Ok(Subject { model, door, input }), Some(folder))
         }

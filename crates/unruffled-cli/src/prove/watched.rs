@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tokio::sync::mpsc;
-use unruffled::engine::{Engine, Error, Handle};
+use unruffled::engine::{Engine, Error, Handle, PoolOptions};
 use unruffled::model::{
     Batch, Footprint, LoadedModel, Model, ModelError, ModelInfo, RunContext, Serve, SharedModel,
 };
@@ -30,13 +30,13 @@ impl<I: Send + 'static, O: Send + 'static> Watched<I, O> {
     pub(super) fn build(
         engine: &Engine,
         name: &'static str,
-        instances: usize,
+        options: PoolOptions,
         inner: SharedModel<I, O>,
     ) -> Result<(Handle<I, O>, Door), Error> {
         let (tell, begun) = mpsc::unbounded_channel();
         let gauge = Arc::new(Gauge::default());
         let watched = Self { inner, begun: tell, gauge: Arc::clone(&gauge) };
-        let handle = engine.wrap_model(watched).instances(instances).name(name).build()?;
+        let handle = engine.wrap_model(watched).options(options).name(name).build()?;
         Ok((handle, Door { begun, gauge }))
     }
 }

@@ -51,15 +51,24 @@ fn a_model_that_cannot_run_is_still_described() {
         "{}",
         said.out
     );
-    assert!(said.err.contains("there is no backend \"ort\"; there is rten"), "{}", said.err);
+    assert!(
+        said.err.contains("there is no backend \"ort\" for .onnx files; there is trees, rten"),
+        "{}",
+        said.err
+    );
 }
 
 #[test]
 fn runtimes_are_told_with_what_each_model_is_run_by() {
     let page = run(&["inspect", "--runtimes", "--onnxruntime", &onnxruntime()]).ok();
-    for part in
-        ["onnxruntime  1.", "providers  cpu", "libonnxruntime", "rten         built in", "digits  ort "]
-    {
+    for part in [
+        "onnxruntime  1.",
+        "providers  cpu",
+        "libonnxruntime",
+        "trees        built in",
+        "rten         built in",
+        "digits  ort ",
+    ] {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     let arguments = ["inspect", "digits", "--runtimes", "--json", "--onnxruntime", &onnxruntime()];

@@ -34,7 +34,11 @@ impl Backend for TreesBackend {
     }
 
     fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
-        let reasons = foreign(&OnnxFile::read(source)?);
+        let file = OnnxFile::read(source)?;
+        if !is_classical(&file) {
+            return Ok(Support::No(Vec::new()));
+        }
+        let reasons = unknown(&file);
         if !reasons.is_empty() {
             return Ok(Support::No(reasons));
         }
@@ -58,7 +62,11 @@ impl Backend for TreesBackend {
             }
         };
         step(0.0)?;
-        let reasons = foreign(&OnnxFile::read(source)?);
+        let file = OnnxFile::read(source)?;
+        let mut reasons = unknown(&file);
+        if !is_classical(&file) {
+            reasons.push(format!("it has no operators of the domain {CLASSICAL}"));
+        }
         if !reasons.is_empty() {
             return Err(unsupported(source, &reasons));
         }
@@ -70,14 +78,17 @@ impl Backend for TreesBackend {
     }
 }
 
-/// Why the file is none for this backend, as far as its operators tell: then its weights need not be read.
-fn foreign(file: &OnnxFile) -> Vec<String> {
+/// Whether it is a model of the kind that this backend is for: others are left to others.
+fn is_classical(file: &OnnxFile) -> bool {
+    file.nodes.iter().any(|node| node.domain.as_deref() == Some(CLASSICAL))
+}
+
+/// The operators that are not known here, each once: with one of them, the weights need not be read.
+fn unknown(file: &OnnxFile) -> Vec<String> {
     let mut reasons = Vec::new();
-    let mut is_classical = false;
     for node in &file.nodes {
         let domain = node.domain.as_deref().filter(|domain| *domain != "ai.onnx").unwrap_or_default();
         let operator = node.op_type.as_deref().unwrap_or("?");
-        is_classical |= domain == CLASSICAL;
         if find(domain, operator).is_none() {
             let prefix = if domain.is_empty() { String::new() } else { format!("{domain}/") };
             let reason = format!("{prefix}{operator} is not known here");
@@ -85,9 +96,6 @@ fn foreign(file: &OnnxFile) -> Vec<String> {
                 reasons.push(reason);
             }
         }
-    }
-    if !is_classical {
-        reasons.push(format!("it has no operators of the domain {CLASSICAL}"));
     }
     reasons
 }

@@ -81,7 +81,7 @@ async fn settings_that_do_not_fit_are_named() {
     .await;
     check(
         "backend = 'ort'",
-        "model.toml: `backend`: there is no backend \"ort\" for .onnx files; there is rten",
+        "model.toml: `backend`: there is no backend \"ort\" for .onnx files; there is trees, rten",
     )
     .await;
 }

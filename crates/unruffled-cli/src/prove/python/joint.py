@@ -5,7 +5,7 @@ import os
 
 import numpy as np
 
-DIE = 4
+DIE = 3
 
 
 class Model:

@@ -1,0 +1,4 @@
+//! The library as a whole, with real files and real runtimes.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod estimators;
