@@ -74,7 +74,8 @@ fn instances_have_threads_of_their_own_and_weights_in_common() {
     with_instances(&model, 4, &mut || {
         (threads_now, memory_now) = (threads(), memory());
     });
-    assert_eq!(threads_now - threads_before, 4 * 3);
+    // Those that it asked for, and one for runs that are granted few.
+    assert_eq!(threads_now - threads_before, 4 * (3 + 1));
     let grown = memory_now.saturating_sub(memory_before);
     assert!(grown < WEIGHT_BYTES, "four instances took {grown} bytes more");
     // No threads would mean as many as there are cores.

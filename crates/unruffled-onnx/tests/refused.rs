@@ -36,7 +36,7 @@ fn what_is_no_library_is_passed_over_and_refused_when_named() {
     assert!(error.to_string().starts_with(&text), "{error}");
     assert_eq!(
         refused(&file("libonnxruntime.so.1.22.1")).tried()[0].reason,
-        "its version is 1.22, and 1.23 or newer is needed: update it"
+        "its version is 1.22.1, and 1.23 or newer is needed: update it"
     );
     assert_eq!(refused(&file("gone.so")).tried()[0].reason, "there is no such file");
 
@@ -49,7 +49,7 @@ fn what_is_no_library_is_passed_over_and_refused_when_named() {
     let runtime = OrtRuntime::find(&nowhere.with_folder(manifest)).unwrap();
     let reasons: Vec<&str> = runtime.tried().iter().map(|tried| tried.reason.as_str()).collect();
     assert_eq!(reasons[0], "it is a library, but not ONNX Runtime");
-    assert_eq!(reasons[1], "its version is 1.22, and 1.23 or newer is needed: update it");
+    assert_eq!(reasons[1], "its version is 1.22.1, and 1.23 or newer is needed: update it");
     assert!(reasons[2].starts_with("it cannot be loaded: "), "{reasons:?}");
     assert!(runtime.how().ends_with(".venv"), "{}", runtime.how());
 }

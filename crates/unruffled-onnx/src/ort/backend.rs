@@ -22,7 +22,7 @@ use crate::source::{display_name, malformed};
 ///   instances (MiniLM: 170 MB for the first, 3 MB for each one more). Weights that lie in another file are mapped.
 /// - With one thread a run stays on the thread that asks for it. With more, each instance has a pool of that many, named
 ///   `ort-0`, `ort-1` and so on, which inherit the priority of the thread that builds it where the system has it so (Linux).
-///   They do not spin while they wait.
+///   They do not spin while they wait. A run that was granted half of them or fewer keeps to one thread.
 /// - A cancelled run stops between two nodes of the model, or at the next turn of a loop.
 /// - Sequences and maps come as tensors: a map `p`, or a sequence of maps with the same keys, as `p` and `p.keys`; a sequence
 ///   of tensors of one shape as one tensor with a dimension more.
@@ -69,7 +69,7 @@ impl Backend for OrtBackend {
         let reasons = match takes(&file) {
             Err(reasons) => reasons,
             Ok(_) => match recipe.session(1, drop) {
-                Ok(session) => signature::signature(&file, session.outputs()).err().unwrap_or_default(),
+                Ok(session) => signature::interface(&file, session.outputs()).err().unwrap_or_default(),
                 Err(error) if is_unsupported(&error) => vec![reason(source, &error)],
                 Err(error) => return Err(load_error(source, error)),
             },
@@ -100,10 +100,10 @@ impl Backend for OrtBackend {
             runtime: self.runtime.clone(),
             providers,
             optimization: own.optimization.into(),
-            // What is on a device is copied there by each session anyway.
-            model: match Origin::shared(source, &file)? {
-                Some(shared) => shared,
-                None => Origin::plain(source, &file)?,
+            // What runs on a device has its weights there.
+            model: match own.providers.iter().all(|provider| provider == "cpu") {
+                true => Origin::shared(source, &file)?,
+                false => Origin::plain(source, &file)?,
             },
         };
         step(0.3)?;
@@ -130,10 +130,10 @@ impl Backend for OrtBackend {
         };
         step(0.8)?;
         let session = session.map_err(|error| load_error(source, error))?;
-        let (mut signature, outputs) = signature::signature(&file, session.outputs())
+        let mut interface = signature::interface(&file, session.outputs())
             .map_err(|reasons| unsupported(source, &reasons))?;
-        options.defaults.iter().try_for_each(|default| signature.set_default(default))?;
-        let loaded = Loaded::new(recipe, session, signature, outputs, options.threads.max(1));
+        options.defaults.iter().try_for_each(|default| interface.signature.set_default(default))?;
+        let loaded = Loaded::new(recipe, session, interface, options.threads.max(1));
         let loaded = loaded.map_err(|error| load_error(source, error))?;
         step(1.0)?;
         Ok(Arc::new(loaded))

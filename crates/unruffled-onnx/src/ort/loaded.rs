@@ -6,13 +6,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ort::ErrorCode;
 use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 use unruffled_model::{
-    Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, Name, RunContext, Serve, Signature,
-    TensorRun, Tensors, admit_tensors,
+    Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, Name, RunContext, Serve, TensorRun,
+    Tensors, admit_tensors,
 };
 
 use super::compound::Form;
 use super::convert::to_ort;
 use super::session::Recipe;
+use super::signature::Interface;
 use crate::rows;
 
 /// What instances share.
@@ -20,7 +21,7 @@ pub(super) struct Loaded {
     recipe: Recipe,
     outputs: Vec<(Name, Form)>,
     info: ModelInfo,
-    /// The session that the model was tried with, for the first instance.
+    /// The session that the model was tried with, of one thread, for the first instance.
     spare: Mutex<Option<Session>>,
 }
 
@@ -33,10 +34,10 @@ impl Loaded {
     pub(super) fn new(
         recipe: Recipe,
         mut session: Session,
-        mut signature: Signature,
-        outputs: Vec<(Name, Form)>,
+        interface: Interface,
         threads: usize,
     ) -> ort::Result<Self> {
+        let Interface { mut signature, outputs } = interface;
         let options = RunOptions::new()?;
         let batching = rows::batching(&mut signature, |inputs| run(&mut session, inputs, &outputs, &options));
         let info = ModelInfo::new("ort", "onnxruntime_onnx")
@@ -44,9 +45,7 @@ impl Loaded {
             .with_batching(batching)
             .with_interrupt(Interrupt::Cooperative)
             .with_threads(threads);
-        // Threads belong to a session, and inherit from the thread that builds it: an instance's, if there are any.
-        let spare = Mutex::new((threads == 1).then_some(session));
-        Ok(Self { recipe, outputs, info, spare })
+        Ok(Self { recipe, outputs, info, spare: Mutex::new(Some(session)) })
     }
 }
 
@@ -68,21 +67,40 @@ impl LoadedModel for Loaded {
                 .caused_by(error)
         };
         let spare = self.spare.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let session = match spare {
+        let narrow = match spare {
             Some(session) => session,
-            None => self.recipe.session(self.info.threads, drop).map_err(fail)?,
+            None => self.recipe.session(1, drop).map_err(fail)?,
+        };
+        // Its threads inherit from this one.
+        let wide = match self.info.threads {
+            1 => None,
+            threads => Some(self.recipe.session(threads, drop).map_err(fail)?),
         };
         let options = Arc::new(RunOptions::new().map_err(fail)?);
-        serve(&mut JointModel::new(&self.info, Run { outputs: &self.outputs, session, options }));
+        serve(&mut JointModel::new(&self.info, Run { loaded: self, narrow, wide, options }));
         Ok(())
     }
 }
 
 /// One instance.
 struct Run<'a> {
-    outputs: &'a [(Name, Form)],
-    session: Session,
+    loaded: &'a Loaded,
+    /// For one thread.
+    narrow: Session,
+    /// For as many as the model may use, if these are more.
+    wide: Option<Session>,
     options: Arc<RunOptions>,
+}
+
+impl Run<'_> {
+    /// The session for so many threads. A pool cannot be told to leave some out: rather than take twice what it was
+    /// granted, or more, a run makes do with one thread.
+    fn session(&mut self, granted: usize) -> &mut Session {
+        match &mut self.wide {
+            Some(wide) if 2 * granted > self.loaded.info.threads => wide,
+            _ => &mut self.narrow,
+        }
+    }
 }
 
 impl TensorRun for Run<'_> {
@@ -92,7 +110,8 @@ impl TensorRun for Run<'_> {
             // It fails only if there are no options to set.
             let _ = options.terminate();
         });
-        let result = run(&mut self.session, inputs, self.outputs, &self.options);
+        let (outputs, options) = (&self.loaded.outputs, Arc::clone(&self.options));
+        let result = run(self.session(ctx.threads()), inputs, outputs, &options);
         drop(guard);
         if !ctx.is_cancelled() {
             return result;

@@ -12,7 +12,7 @@ use ort::logging::LogLevel;
 
 use super::log;
 use super::provider;
-use super::search::{Candidate, OrtSearch, OrtTried, VERSION_MIN, version_in_name};
+use super::search::{Candidate, OrtSearch, OrtTried, Version};
 
 /// The library is one per process, and stays until the process ends.
 static LOADED: Mutex<State> = Mutex::new(State::None);
@@ -84,7 +84,10 @@ impl OrtRuntime {
 
     fn new(candidate: Candidate, environment: Environment, tried: Vec<OrtTried>) -> Self {
         let Candidate { path, how } = candidate;
-        let version = version(&path);
+        let version = match Version::of(&path) {
+            Some(version) => version.to_string(),
+            None => format!("{} or newer", Version::MIN),
+        };
         let providers = provider::available();
         tracing::info!(
             path = %path.display(), how, version, providers = providers.join(", "),
@@ -124,7 +127,7 @@ impl OrtRuntime {
         &self.0.how
     }
 
-    /// Its version, `1.32.0` say; at least that.
+    /// Its version, `1.32.0` say, as far as its file tells.
     pub fn version(&self) -> &str {
         &self.0.version
     }
@@ -172,13 +175,12 @@ enum Loading {
 }
 
 fn load(candidate: &Candidate) -> Loading {
-    let (major, minor) = VERSION_MIN;
     let too_old = |version: &str| {
-        format!("its version is {version}, and {major}.{minor} or newer is needed: update it")
+        format!("its version is {version}, and {} or newer is needed: update it", Version::MIN)
     };
     // Old libraries should not even be opened.
-    if let Some(version) = version_in_name(&candidate.path).filter(|version| *version < VERSION_MIN) {
-        return Loading::Refused(too_old(&format!("{}.{}", version.0, version.1)));
+    if let Some(version) = Version::of(&candidate.path).filter(|version| !version.is_enough()) {
+        return Loading::Refused(too_old(&version.to_string()));
     }
     let opened = catch_unwind(|| ort::init_from(&candidate.path));
     let builder = match opened {
@@ -190,7 +192,8 @@ fn load(candidate: &Candidate) -> Loading {
             return Loading::Refused("it is a library, but not ONNX Runtime".into());
         }
         Ok(Err(LoadDynamicError::Dlopen { error, .. })) => {
-            return Loading::Refused(format!("it cannot be loaded: {error}"));
+            let why = error.source().map_or_else(|| error.to_string(), ToString::to_string);
+            return Loading::Refused(format!("it cannot be loaded: {why}"));
         }
         Ok(Err(error)) => return Loading::Refused(error.to_string()),
         Err(_) => return Loading::Refused("it is not the ONNX Runtime that it says it is".into()),
@@ -206,21 +209,6 @@ fn load(candidate: &Candidate) -> Loading {
         }
         Ok(Err(error)) => Loading::Broken(format!("it was loaded, but does not start: {error}")),
         Err(_) => Loading::Broken("it was loaded, but does not start".into()),
-    }
-}
-
-/// The version that the library's file tells, or the one it was built from, or the one that it has at least.
-fn version(path: &Path) -> String {
-    let real = path.canonicalize().unwrap_or_else(|_| path.to_path_buf());
-    let name = real.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let numbers: Vec<&str> = name.split('.').filter(|part| part.parse::<u32>().is_ok()).collect();
-    if numbers.len() >= 2 {
-        return numbers.join(".");
-    }
-    let branch = ort::info().split("git-branch=rel-").nth(1);
-    match branch.and_then(|rest| rest.split([',', ' ']).next()) {
-        Some(version) => version.into(),
-        None => format!("{}.{} or newer", VERSION_MIN.0, VERSION_MIN.1),
     }
 }
 
@@ -249,10 +237,9 @@ impl fmt::Display for OrtMissing {
         match self.tried.last().filter(|_| self.named) {
             Some(tried) => write!(f, "cannot load ONNX Runtime from {tried}"),
             None => {
-                // What was there and is no good matters; where nothing was is for those who ask.
-                for tried in self.tried.iter().filter(|tried| {
-                    tried.path.is_some() && tried.path.as_deref().is_some_and(Path::is_absolute)
-                }) {
+                // What is there and no good matters; where nothing is, only those want to know who ask for it.
+                let there = |path: &PathBuf| path.is_absolute();
+                for tried in self.tried.iter().filter(|tried| tried.path.as_ref().is_some_and(there)) {
                     write!(f, "{tried}; ")?;
                 }
                 f.write_str(

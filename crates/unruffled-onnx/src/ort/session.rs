@@ -15,7 +15,7 @@ use unruffled_model::{Bytes, DType, ModelError, ModelSource};
 
 use super::runtime::OrtRuntime;
 use crate::graph::{OnnxFile, Skeleton, TakenWeight};
-use crate::source::unreadable;
+use crate::source::{malformed, unreadable};
 
 /// What every session of a model is built from.
 pub(super) struct Recipe {
@@ -61,26 +61,27 @@ impl Origin {
         })
     }
 
-    /// The model with shared weights, if it has large ones that can be shared.
+    /// The model with shared weights, if it has large ones that can be shared, and as it is if not.
     ///
     /// # Errors
     ///
     /// If it cannot be read.
-    pub(super) fn shared(source: &ModelSource, file: &OnnxFile) -> Result<Option<Self>, ModelError> {
+    pub(super) fn shared(source: &ModelSource, file: &OnnxFile) -> Result<Self, ModelError> {
         if file.weights.iter().any(|weight| weight.external) {
-            return Ok(None);
+            return Self::plain(source, file);
         }
         let Skeleton { model, weights } = Skeleton::read(source)?;
-        let mut shared = Vec::with_capacity(weights.len());
-        for weight in weights {
-            let name = weight.name.clone();
-            let value = elements(weight).map_err(|error| {
-                ModelError::failed(format!("the weight `{name}` is no good: {error}")).caused_by(error)
-            })?;
-            shared.push((name, Arc::new(value)));
+        if weights.is_empty() {
+            return Ok(Self::Memory(model.into()));
         }
-        Ok((!shared.is_empty())
-            .then(|| Self::Shared(Shared { model, weights: shared, packed: PrepackedWeights::new() })))
+        let weights = weights.into_iter().map(|weight| {
+            let value = elements(&weight).map_err(|error| {
+                malformed(source, format!("weight `{}`: {error}", weight.name)).caused_by(error)
+            })?;
+            Ok((weight.name, Arc::new(value)))
+        });
+        let weights = weights.collect::<Result<_, ModelError>>()?;
+        Ok(Self::Shared(Shared { model, weights, packed: PrepackedWeights::new() }))
     }
 }
 
@@ -128,7 +129,7 @@ impl Shared {
 }
 
 /// The elements of a weight, in memory that outlives the sessions which use them.
-fn elements(weight: TakenWeight) -> ort::Result<DynValue> {
+fn elements(weight: &TakenWeight) -> ort::Result<DynValue> {
     fn value<T, const N: usize>(weight: &TakenWeight, element: fn([u8; N]) -> T) -> ort::Result<DynValue>
     where
         T: PrimitiveTensorElementType + Clone + Debug + 'static,
@@ -137,7 +138,6 @@ fn elements(weight: TakenWeight) -> ort::Result<DynValue> {
         let elements: Vec<T> = parts.iter().map(|part| element(*part)).collect();
         Ok(ort::value::Tensor::from_array((weight.dims.clone(), elements))?.into_dyn())
     }
-    let weight = &weight;
     match weight.dtype {
         DType::Bool => value(weight, |[byte]| byte != 0),
         DType::U8 => value(weight, u8::from_le_bytes),

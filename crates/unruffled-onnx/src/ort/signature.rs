@@ -23,29 +23,32 @@ pub(super) fn inputs(file: &OnnxFile) -> Result<Vec<TensorSpec>, Vec<String>> {
     if reasons.is_empty() { Ok(specs) } else { Err(reasons) }
 }
 
-/// The signature, and what to do with each output of the session.
+/// What a model is to its callers, and how its outputs come to be what the signature says.
+pub(super) struct Interface {
+    pub(super) signature: Signature,
+    pub(super) outputs: Vec<(Name, Form)>,
+}
+
+/// The interface of a model that a session was built from.
 ///
 /// # Errors
 ///
 /// Which inputs and outputs cannot be had as tensors, one a line.
-pub(super) fn signature(
-    file: &OnnxFile,
-    session_outputs: &[Outlet],
-) -> Result<(Signature, Vec<(Name, Form)>), Vec<String>> {
+pub(super) fn interface(file: &OnnxFile, session_outputs: &[Outlet]) -> Result<Interface, Vec<String>> {
     let mut signature = Signature { inputs: inputs(file)?, outputs: Vec::new() };
-    let (mut forms, mut reasons) = (Vec::new(), Vec::new());
+    let (mut outputs, mut reasons) = (Vec::new(), Vec::new());
     for value in &file.outputs {
         let name = name(value);
         let outlet = session_outputs.iter().find(|outlet| outlet.name() == name);
         match output(value, outlet) {
             Ok((form, specs)) => {
-                forms.push((name.into(), form));
+                outputs.push((name.into(), form));
                 signature.outputs.extend(specs);
             }
             Err(what) => reasons.push(format!("output `{name}` is {what}")),
         }
     }
-    if reasons.is_empty() { Ok((signature, forms)) } else { Err(reasons) }
+    if reasons.is_empty() { Ok(Interface { signature, outputs }) } else { Err(reasons) }
 }
 
 fn output(value: &ValueInfoProto, outlet: Option<&Outlet>) -> Result<(Form, Vec<TensorSpec>), String> {

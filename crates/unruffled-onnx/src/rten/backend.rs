@@ -19,7 +19,8 @@ use crate::source::{display_name, guarded, malformed, unreadable};
 /// - All instances share one copy of the weights. Matrices are packed for the processor when the model is loaded, beside
 ///   the weights: up to twice their memory (MiniLM: 127 MB instead of 91) for runs that need not pack them each time.
 /// - Each instance runs in a pool of [`BackendOptions::threads`] threads of its own, named `rten-0`, `rten-1` and so on,
-///   which inherit the priority of the thread that builds the instance where the system has it so (Linux).
+///   which inherit the priority of the thread that builds the instance where the system has it so (Linux). A run that was
+///   granted half of them or fewer keeps to one thread, which every instance with more than one has for that.
 /// - A run cannot be stopped: a cancelled one goes to its end.
 /// - rten computes with 32-bit integers and floats. Wider inputs are narrowed, and refused if a value does not fit;
 ///   outputs come back in the type that the file declares. Integers that *become* too large within the model wrap

@@ -108,7 +108,8 @@ impl LoadedModel for Loaded {
     fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
         let pool = pool(self.info.threads);
         pool.run(|| {
-            let run = Run { loaded: self, pool: Arc::clone(&pool) };
+            let narrow = (self.info.threads > 1).then(|| self::pool(1));
+            let run = Run { loaded: self, pool: Arc::clone(&pool), narrow };
             serve(&mut JointModel::new(&self.info, run));
         });
         Ok(())
@@ -119,6 +120,8 @@ impl LoadedModel for Loaded {
 struct Run<'a> {
     loaded: &'a Loaded,
     pool: Arc<ThreadPool>,
+    /// One thread, for runs that were granted few.
+    narrow: Option<Arc<ThreadPool>>,
 }
 
 impl TensorRun for Run<'_> {
@@ -127,6 +130,8 @@ impl TensorRun for Run<'_> {
         if ctx.is_cancelled() {
             return Err(ModelError::cancelled());
         }
-        self.loaded.run(inputs, &self.pool)
+        // A pool cannot be told to leave some threads out.
+        let narrow = self.narrow.as_ref().filter(|_| 2 * ctx.threads() <= self.loaded.info.threads);
+        self.loaded.run(inputs, narrow.unwrap_or(&self.pool))
     }
 }

@@ -3,7 +3,7 @@
 import numpy as np
 
 from unruffled_worker.errors import ModelFault
-from unruffled_worker.tensors import NAMES, as_array, type_name
+from unruffled_worker.tensors import as_array, numpy_type, type_name
 
 
 def load(path, kind, trusted, given):
@@ -65,7 +65,7 @@ class EstimatorModel:
 
     def _zeros(self, dtype):
         """What comes out for a row of zeros."""
-        zeros = np.zeros((1, self.width), NAMES[dtype])
+        zeros = np.zeros((1, self.width), numpy_type(dtype))
         return [(name, _array(method(zeros), name)) for name, method in self.methods.items()]
 
     def _runs(self, dtype):

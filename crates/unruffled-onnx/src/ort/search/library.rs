@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-/// The oldest version that is fit to be loaded: earlier ones have been seen to end the process when asked for less than they
-/// have.
-pub(in crate::ort) const VERSION_MIN: (u32, u32) = (1, 23);
+use super::version::Version;
 
 /// What the system may know it as.
 pub(super) const SYSTEM_NAMES: &[&str] = if cfg!(windows) {
@@ -19,7 +17,7 @@ pub(super) const SYSTEM_NAMES: &[&str] = if cfg!(windows) {
 pub(super) fn in_folder(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut found: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_library(path)).collect();
-    found.sort_by_key(|path| (std::cmp::Reverse(version_in_name(path)), path.clone()));
+    found.sort_by_key(|path| (std::cmp::Reverse(Version::in_name(path)), path.clone()));
     found
 }
 
@@ -34,29 +32,10 @@ fn is_library(path: &Path) -> bool {
     }
 }
 
-/// The version in the name of a library, `libonnxruntime.so.1.32.0` say, as far as it is there.
-pub(in crate::ort) fn version_in_name(path: &Path) -> Option<(u32, u32)> {
-    let name = path.file_name()?.to_str()?;
-    let mut numbers = name.split('.').filter_map(|part| part.parse().ok());
-    Some((numbers.next()?, numbers.next()?))
-}
-
-#[cfg(test)]
+#[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::path::Path;
+    use super::in_folder;
 
-    use super::{in_folder, version_in_name};
-
-    #[test]
-    fn names_tell_versions() {
-        let version = |name| version_in_name(Path::new(name));
-        assert_eq!(version("/a.7.8/libonnxruntime.so.1.22.1"), Some((1, 22)));
-        assert_eq!(version("libonnxruntime.1.32.0.dylib"), Some((1, 32)));
-        assert_eq!(version("libonnxruntime.so.1"), None);
-        assert_eq!(version("onnxruntime.dll"), None);
-    }
-
-    #[cfg(target_os = "linux")]
     #[test]
     fn the_newest_goes_first() {
         let folder = tempfile::tempdir().unwrap();

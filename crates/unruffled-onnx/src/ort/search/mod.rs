@@ -1,5 +1,7 @@
 //! [`OrtSearch`]: where to look for the library of ONNX Runtime, and what was tried.
 
+mod version;
+
 mod library;
 
 mod python;
@@ -10,7 +12,7 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-pub(super) use library::{VERSION_MIN, version_in_name};
+pub(super) use version::Version;
 
 /// How long a Python interpreter may take to say where its packages are.
 const PYTHON_TIMEOUT: Duration = Duration::from_secs(5);
@@ -288,7 +290,7 @@ mod tests {
         check(&search.clone().with_variable("X", &named).with_library(&other), &[&other]);
         // A folder stands for the library in it.
         check(&search.clone().with_variable("X", home.path().join("a")), &[&named]);
-        let gone = search.clone().with_variable("X", home.path().join("gone.so"));
+        let gone = search.with_variable("X", home.path().join("gone.so"));
         check(&gone, &[]);
         let tried = gone.places()[0].candidates().unwrap_err();
         let path = home.path().join("gone.so");

@@ -4,8 +4,8 @@ use std::sync::{Arc, Barrier, Mutex};
 
 use rten_onnx::onnx::DataType;
 use unruffled_model::{
-    Backend, BackendOptions, CancelToken, Interrupt, LoadContext, ModelErrorKind, SpecialOptions, Tensor,
-    Tensors,
+    Backend, BackendOptions, Batch, CancelToken, Interrupt, LoadContext, ModelErrorKind, RunContext,
+    SpecialOptions, Tensor, Tensors,
 };
 
 use super::{Instance, backend, load, load_with, run, run_on};
@@ -93,13 +93,37 @@ fn instances_over_shared_weights_agree() {
 }
 
 #[test]
+fn a_large_weight_may_be_declared_as_an_input() {
+    let dims = || [symbol("batch"), fixed(256)];
+    let source = Sample::new()
+        .input("x", DataType::FLOAT, dims())
+        .input("w", DataType::FLOAT, [fixed(256), fixed(256)])
+        .raw_weight("w", DataType::FLOAT, &[256, 256], 0.5_f32.to_le_bytes().repeat(256 * 256))
+        .node("MatMul", ["x", "w"], "y")
+        .output("y", DataType::FLOAT, dims())
+        .source();
+    let model = load(&source).unwrap();
+    assert_eq!(model.info().signature.inputs.len(), 1);
+    let answer = run(&model, Tensors::new().with("x", Tensor::filled(&[2, 256], 1.0_f32).unwrap())).unwrap();
+    assert_eq!(answer.get("y"), Some(&Tensor::filled(&[2, 256], 128.0_f32).unwrap()));
+}
+
+#[test]
 fn an_instance_has_the_threads_that_it_was_given() {
     let options = BackendOptions { threads: 2, ..BackendOptions::default() };
     let model = load_with(&chain().source(), &options).unwrap();
     assert_eq!(model.info().threads, 2);
     let serve = &mut |instance: Instance<'_>| {
-        let answer = run_on(instance, inputs(3), &CancelToken::new()).unwrap();
-        assert_eq!(answer.get("y").unwrap().shape(), [3, 256]);
+        let cancel = CancelToken::new();
+        // All of them, and fewer than there are.
+        let [both, one] = [2, 1].map(|threads| {
+            let ctx = RunContext::new(&cancel, None, &[]).with_threads(threads);
+            let mut batch = Batch::new([inputs(300)]);
+            instance.run(&mut batch, &ctx).unwrap();
+            let answer = batch.into_rows().remove(0).into_answer().unwrap().unwrap();
+            answer.get("y").unwrap().elements::<f32>().unwrap().to_vec()
+        });
+        assert!(both.iter().zip(&one).all(|(a, b)| (a - b).abs() < 1e-5));
         #[cfg(target_os = "linux")]
         {
             let tasks = std::fs::read_dir("/proc/self/task").unwrap();
