@@ -30,6 +30,7 @@ mod graph;
 mod rows;
 
 mod rten;
+
 mod trees;
 
 mod ort;

@@ -10,20 +10,29 @@ use rten_onnx::onnx::{
 use unruffled_model::{Bytes, ModelSource};
 
 /// A model under construction.
-pub(crate) struct Sample(GraphProto);
+pub(crate) struct Sample {
+    graph: GraphProto,
+    opset: i64,
+}
 
 impl Sample {
     pub(crate) fn new() -> Self {
-        Self(GraphProto::default())
+        Self { graph: GraphProto::default(), opset: 17 }
+    }
+
+    /// With operators as this version of the standard has them.
+    pub(crate) fn opset(mut self, version: i64) -> Self {
+        self.opset = version;
+        self
     }
 
     pub(crate) fn input(mut self, name: &str, dtype: DataType, dims: impl Into<Vec<Dimension>>) -> Self {
-        self.0.input.push(value(name, dtype, dims.into()));
+        self.graph.input.push(value(name, dtype, dims.into()));
         self
     }
 
     pub(crate) fn output(mut self, name: &str, dtype: DataType, dims: impl Into<Vec<Dimension>>) -> Self {
-        self.0.output.push(value(name, dtype, dims.into()));
+        self.graph.output.push(value(name, dtype, dims.into()));
         self
     }
 
@@ -44,7 +53,7 @@ impl Sample {
             Some((domain, operator)) => (Some(domain.to_owned()), operator),
             None => (None, operator),
         };
-        self.0.node.push(NodeProto {
+        self.graph.node.push(NodeProto {
             domain,
             op_type: Some(operator.into()),
             input: inputs.map(Into::into).into(),
@@ -57,13 +66,13 @@ impl Sample {
 
     /// Adds an output whose type the file does not say.
     pub(crate) fn untyped_output(mut self, name: &str) -> Self {
-        self.0.output.push(ValueInfoProto { name: Some(name.into()), r#type: None });
+        self.graph.output.push(ValueInfoProto { name: Some(name.into()), r#type: None });
         self
     }
 
     /// Adds an attribute to the last node.
     pub(crate) fn with(mut self, attribute: AttributeProto) -> Self {
-        self.0.node.last_mut().unwrap().attribute.push(attribute);
+        self.graph.node.last_mut().unwrap().attribute.push(attribute);
         self
     }
 
@@ -76,7 +85,7 @@ impl Sample {
 
     /// Adds a weight of any type.
     pub(crate) fn raw_weight(mut self, name: &str, dtype: DataType, dims: &[i64], raw: Vec<u8>) -> Self {
-        self.0.initializer.push(TensorProto {
+        self.graph.initializer.push(TensorProto {
             name: Some(name.into()),
             dims: dims.into(),
             data_type: Some(dtype),
@@ -89,7 +98,7 @@ impl Sample {
     /// Adds a weight of 32-bit floats that lie in another file.
     pub(crate) fn external_weight(mut self, name: &str, dims: &[i64], file: &str) -> Self {
         let location = StringStringEntryProto { key: Some("location".into()), value: Some(file.into()) };
-        self.0.initializer.push(TensorProto {
+        self.graph.initializer.push(TensorProto {
             name: Some(name.into()),
             dims: dims.into(),
             data_type: Some(DataType::FLOAT),
@@ -109,8 +118,8 @@ impl Sample {
             ir_version: Some(8),
             producer_name: Some("sample".into()),
             producer_version: Some("1".into()),
-            opset_import: vec![opset("", 17), opset("ai.onnx.ml", 3)],
-            graph: Some(self.0),
+            opset_import: vec![opset("", self.opset), opset("ai.onnx.ml", 3)],
+            graph: Some(self.graph),
             ..ModelProto::default()
         };
         model.write_buf().unwrap()

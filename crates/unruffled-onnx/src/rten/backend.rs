@@ -1,13 +1,17 @@
 //! [`RtenBackend`]: from a file to a loaded model.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
-use rten::{LoadError, LoadErrorKind, Model, ModelOptions};
+use rten::{LoadError, LoadErrorKind, Model, ModelOptions, ShapeInferenceMode};
+use rten_onnx::onnx::{ModelProto, NodeProto};
+use rten_onnx::protobuf::ProtobufError;
 use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 
 use super::loaded::Loaded;
+use super::rewrite::rewritten;
 use super::support;
-use crate::graph::OnnxFile;
+use crate::graph::{OnnxFile, Values};
 use crate::source::{display_name, guarded, malformed, unreadable};
 
 /// Runs ONNX models with rten, in pure Rust.
@@ -21,6 +25,8 @@ use crate::source::{display_name, guarded, malformed, unreadable};
 /// - rten computes with 32-bit integers and floats. Wider inputs are narrowed, and refused if a value does not fit;
 ///   outputs come back in the type that the file declares. Integers that *become* too large within the model wrap
 ///   around, and `f64` models compute in single precision.
+/// - A few operators that rten gets wrong are said in other words, for which the model is written anew in memory; what
+///   cannot be said otherwise is refused.
 /// - Rows of different requests are joined if all inputs and outputs begin with one symbolic dimension, or if a trial when
 ///   loading shows that they may be although the file does not say so.
 /// - Files are read, not mapped: a mapped file that someone changes would be undefined behaviour.
@@ -64,7 +70,7 @@ impl Backend for RtenBackend {
         };
         options.defaults.iter().try_for_each(|default| signature.set_default(default))?;
         step(0.2)?;
-        let model = guarded(source, || load_model(source))?;
+        let model = guarded(source, || load_model(source, &file))?;
         step(0.8)?;
         // A pool of 0 threads would mean as many as there are cores.
         let threads = options.threads.max(1);
@@ -77,19 +83,41 @@ impl Backend for RtenBackend {
     }
 }
 
-fn load_model(source: &ModelSource) -> Result<Model, ModelError> {
-    let options = ModelOptions::with_all_ops().prepack_weights(true).clone();
-    let loaded = match source {
+fn load_model(source: &ModelSource, file: &OnnxFile) -> Result<Model, ModelError> {
+    let mut options = ModelOptions::with_all_ops();
+    options.prepack_weights(true);
+    // Its guesses about shapes end in a panic over some sound models, which run without them.
+    match catch_unwind(AssertUnwindSafe(|| load_with(&options, source, file))) {
+        Ok(loaded) => loaded,
+        Err(_) => load_with(options.shape_inference(ShapeInferenceMode::Off), source, file),
+    }
+}
+
+fn load_with(options: &ModelOptions, source: &ModelSource, file: &OnnxFile) -> Result<Model, ModelError> {
+    let read = |path| std::fs::read(path).map_err(|error| unreadable(source, error));
+    let loaded = match (rewritten(&file.nodes, &Values::of(file)), source) {
+        (Some(nodes), ModelSource::File(path)) => options.load(with_nodes(source, &read(path)?, nodes)?),
+        (Some(nodes), ModelSource::Memory(bytes)) => options.load(with_nodes(source, bytes, nodes)?),
         // rten goes by the extension; without it, weights in a second file are not found.
-        ModelSource::File(path) if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) => {
+        (None, ModelSource::File(path))
+            if path.extension().is_some_and(|e| e.eq_ignore_ascii_case("onnx")) =>
+        {
             options.load_file(path)
         }
-        ModelSource::File(path) => {
-            options.load(std::fs::read(path).map_err(|error| unreadable(source, error))?)
-        }
-        ModelSource::Memory(bytes) => options.load(bytes.to_vec()),
+        (None, ModelSource::File(path)) => options.load(read(path)?),
+        (None, ModelSource::Memory(bytes)) => options.load(bytes.to_vec()),
     };
     loaded.map_err(|error| load_error(source, error))
+}
+
+/// The model with other nodes.
+fn with_nodes(source: &ModelSource, bytes: &[u8], nodes: Vec<NodeProto>) -> Result<Vec<u8>, ModelError> {
+    let malformed = |error: ProtobufError| malformed(source, &error).caused_by(error);
+    let mut model = ModelProto::parse_buf(bytes).map_err(malformed)?;
+    if let Some(graph) = &mut model.graph {
+        graph.node = nodes;
+    }
+    model.write_buf().map_err(malformed)
 }
 
 fn load_error(source: &ModelSource, error: LoadError) -> ModelError {
@@ -119,8 +147,8 @@ mod tests {
 
     use rten_onnx::onnx::DataType;
     use unruffled_model::{
-        Backend, BackendOptions, Batching, CancelToken, InputDefault, LoadContext, ModelError,
-        ModelErrorKind, ModelSource, Support, Tensor, TensorModel,
+        Backend, BackendOptions, Batch, Batching, CancelToken, InputDefault, LoadContext, ModelError,
+        ModelErrorKind, ModelSource, Row, RunContext, Support, Tensor, TensorModel, Tensors,
     };
 
     use super::RtenBackend;
@@ -202,6 +230,42 @@ mod tests {
             std::fs::write(&path, relu().bytes()).unwrap();
             assert!(load(&ModelSource::File(path)).is_ok(), "{name}");
         }
+    }
+
+    /// The only output of a model, given its only input.
+    #[track_caller]
+    fn answer(sample: Sample, x: Tensor) -> Tensor {
+        let model = load(&sample.source()).unwrap();
+        let mut batch = Batch::new([Tensors::new().with("x", x)]);
+        let cancel = CancelToken::new();
+        let ctx = RunContext::new(&cancel, None, &[]);
+        model.with_instance(&mut |instance| instance.run(&mut batch, &ctx).unwrap()).unwrap();
+        let row = batch.into_rows().into_iter().next();
+        row.and_then(Row::into_answer).unwrap().unwrap().get("y").unwrap().clone()
+    }
+
+    #[test]
+    fn the_first_of_equals_is_the_largest() {
+        let sample = Sample::new()
+            .input("x", DataType::FLOAT, [symbol("batch"), fixed(3)])
+            .node_with("ArgMax", ["x"], "y", [("axis", 1), ("keepdims", 0)])
+            .output("y", DataType::INT64, [symbol("batch")]);
+        let x = Tensor::new(&[2, 3], vec![1.0_f32, 2.0, 2.0, 3.0, 3.0, 3.0]).unwrap();
+        assert_eq!(answer(sample, x).elements::<i64>().unwrap(), [1, 0]);
+    }
+
+    #[test]
+    fn old_models_mean_what_they_meant() {
+        let softmax = |opset| {
+            Sample::new()
+                .opset(opset)
+                .input("x", DataType::FLOAT, [symbol("batch"), fixed(2), fixed(2)])
+                .node_with("Softmax", ["x"], "y", [("axis", 1)])
+                .output("y", DataType::FLOAT, [symbol("batch"), fixed(2), fixed(2)])
+        };
+        let zeros = Tensor::filled(&[1, 2, 2], 0.0_f32).unwrap();
+        assert_eq!(answer(softmax(12), zeros.clone()), Tensor::filled(&[1, 2, 2], 0.25_f32).unwrap());
+        assert_eq!(answer(softmax(13), zeros), Tensor::filled(&[1, 2, 2], 0.5_f32).unwrap());
     }
 
     #[test]

@@ -2,6 +2,10 @@
 
 mod convert;
 
+mod limits;
+
+mod rewrite;
+
 mod support;
 
 mod loaded;

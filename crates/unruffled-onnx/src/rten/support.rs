@@ -4,13 +4,15 @@ use rten::{LoadError, ModelOptions, ShapeInferenceMode};
 use rten_onnx::onnx::{DataType, GraphProto, ModelProto, NodeProto, TensorProto};
 use unruffled_model::{DType, ModelError, ModelSource, Signature, TensorSpec};
 
-use crate::graph::{Declared, OnnxFile, Weight, declared, for_each_node};
+use super::limits::limit;
+use super::rewrite::rewritten;
+use crate::graph::{Declared, OnnxFile, Values, Weight, declared, for_each_node};
 use crate::source::guarded;
 
 /// What rten lacks to run the model, each reason once; none if it can.
 ///
 /// rten's registry of operators is its own affair, so each node is loaded alone, without the weights around it, and rten
-/// says what it thinks of operator, version and attributes. What shows only in a run is not found.
+/// says what it thinks of operator, version and attributes. What it does not say itself is in [`limit`].
 pub(super) fn lacks(source: &ModelSource, file: &OnnxFile) -> Result<Vec<String>, ModelError> {
     let mut reasons = Vec::new();
     let mut say = |reason: String| {
@@ -22,9 +24,13 @@ pub(super) fn lacks(source: &ModelSource, file: &OnnxFile) -> Result<Vec<String>
         say(reason);
     }
     guarded(source, || {
-        let probe = Probe::new(file);
+        let (probe, values) = (Probe::new(file), Values::of(file));
+        let others = rewritten(&file.nodes, &values);
+        if others.is_some() && file.weights.iter().any(|weight| weight.external) {
+            say("some operators must be put in other words, which is not done while weights lie in a second file".into());
+        }
         let mut inner_fails = false;
-        for_each_node(&file.nodes, &mut |node| {
+        for_each_node(others.as_ref().unwrap_or(&file.nodes), &mut |node| {
             let has_graphs = node.attribute.iter().any(|attribute| attribute.g.is_some());
             // The reason why an inner graph fails has been said of the node that it lies in.
             if (has_graphs && inner_fails) || has_external_data(node) {
@@ -33,6 +39,8 @@ pub(super) fn lacks(source: &ModelSource, file: &OnnxFile) -> Result<Vec<String>
             if let Err(error) = probe.node(node) {
                 inner_fails = true;
                 say(operator_reason(node, &error));
+            } else if let Some(reason) = limit(node, &values) {
+                say(reason);
             }
         });
         let mut dtypes: Vec<DataType> = Vec::new();

@@ -1,15 +1,10 @@
 //! The suite that every backend passes.
 
-use std::path::PathBuf;
-
 use unruffled_model::Backend;
-use unruffled_onnx::{OrtBackend, OrtRuntime, OrtSearch, RtenBackend, TreesBackend};
+use unruffled_onnx::{RtenBackend, TreesBackend};
 use unruffled_testing::conformance::Suite;
 
-/// A path in the repository.
-fn path(relative: &str) -> PathBuf {
-    PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(relative)
-}
+use crate::{ort, path};
 
 fn check(backend: &dyn Backend) {
     let models = ["assets/conformance/models", "assets/models", "models"].map(path);
@@ -23,15 +18,6 @@ fn check(backend: &dyn Backend) {
         if let Some(model) = model {
             assert!(model.recorded.absolute < 1e-4, "{name} is off by {}", model.recorded);
         }
-    }
-}
-
-/// ONNX Runtime as the tests' environment has it.
-fn ort() -> OrtBackend {
-    let search = OrtSearch::default().with_folder(env!("CARGO_MANIFEST_DIR")).only_given();
-    match OrtRuntime::find(&search) {
-        Ok(runtime) => OrtBackend::new(runtime),
-        Err(missing) => panic!("{missing}; for the tests: `cargo xtask test setup`"),
     }
 }
 

@@ -12,7 +12,7 @@ use unruffled_model::{
 use super::compare::{Difference, compare};
 use super::recording::Case;
 use super::report::{Failure, ModelReport};
-use super::run::{run, run_on, run_one, run_under};
+use crate::run::{Answers, run, run_on, run_one, run_under};
 
 /// Checks a model, and writes what it finds into `report`.
 pub(super) fn check_model(model: &TensorModel, cases: &[Case], report: &mut ModelReport) {
@@ -247,7 +247,7 @@ fn at(case: &Case, what: impl std::fmt::Display) -> String {
 }
 
 /// Compares the answers of a run with the expected ones.
-fn same(case: &Case, expected: &[Tensors], answers: super::run::Answers) -> Result<Difference, String> {
+fn same(case: &Case, expected: &[Tensors], answers: Answers) -> Result<Difference, String> {
     let mut worst = Difference::default();
     for (i, (expected, answer)) in expected.iter().zip(answers).enumerate() {
         let answer = answer.map_err(|error| at(case, format!("row {i}: {error}")))?;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use unruffled_model::{Data, Tensor, Tensors};
 
+use crate::floats::floats;
+
 /// How far floats were apart.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct Difference {
@@ -97,16 +99,6 @@ fn distance(expected: &Tensor, given: &Tensor) -> Result<Difference, String> {
         worst = worst.max(Difference { absolute, of_allowed });
     }
     Ok(worst)
-}
-
-fn floats(tensor: &Tensor) -> Option<Vec<f64>> {
-    match tensor.data() {
-        Data::F16(buffer) => Some(buffer.iter().map(|x| x.to_f64()).collect()),
-        Data::BF16(buffer) => Some(buffer.iter().map(|x| x.to_f64()).collect()),
-        Data::F32(buffer) => Some(buffer.iter().map(|&x| x.into()).collect()),
-        Data::F64(buffer) => Some(buffer.to_vec()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]

@@ -26,8 +26,6 @@ mod compare;
 
 mod report;
 
-mod run;
-
 mod checks;
 
 mod suite;

@@ -5,19 +5,19 @@ use unruffled_model::{
 };
 
 /// The answers to requests that were joined into one batch.
-pub(super) type Answers = Vec<Result<Tensors, ModelError>>;
+pub(crate) type Answers = Vec<Result<Tensors, ModelError>>;
 
 /// Admits requests and runs them as one batch on an instance of their own.
 ///
 /// # Errors
 ///
 /// What kept the batch from being run.
-pub(super) fn run(model: &TensorModel, requests: &[&Tensors]) -> Result<Answers, ModelError> {
+pub(crate) fn run(model: &TensorModel, requests: &[&Tensors]) -> Result<Answers, ModelError> {
     run_under(model, requests, &CancelToken::new())
 }
 
 /// As [`run`], under a token that may be cancelled.
-pub(super) fn run_under(
+pub(crate) fn run_under(
     model: &TensorModel,
     requests: &[&Tensors],
     cancel: &CancelToken,
@@ -31,7 +31,7 @@ pub(super) fn run_under(
 }
 
 /// Runs requests as one batch on this instance.
-pub(super) fn run_on(
+pub(crate) fn run_on(
     instance: &mut dyn Model<Input = Tensors, Output = Tensors>,
     requests: &[&Tensors],
     cancel: &CancelToken,
@@ -50,6 +50,6 @@ pub(super) fn run_on(
 /// # Errors
 ///
 /// Why there is no answer.
-pub(super) fn run_one(model: &TensorModel, request: &Tensors) -> Result<Tensors, ModelError> {
+pub(crate) fn run_one(model: &TensorModel, request: &Tensors) -> Result<Tensors, ModelError> {
     run(model, &[request])?.pop().unwrap_or_else(|| Err(ModelError::failed("the instance was not lent")))
 }
