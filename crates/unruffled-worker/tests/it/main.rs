@@ -1,4 +1,5 @@
 //! Python models in worker processes, with the Python of the repository's environment.
+#![cfg(unix)]
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod logs;
