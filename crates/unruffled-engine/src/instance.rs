@@ -68,6 +68,8 @@ enum End {
     NotBuilt,
     /// It broke.
     Broken,
+    /// It broke when its run was cancelled, which is how some models are stopped.
+    Stopped,
     /// There is nothing left to do.
     NoMoreWork,
 }
@@ -94,6 +96,16 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
         match end {
             End::NoMoreWork => return,
             End::Broken => tracing::warn!(model = &**pool.name(), instance = slot, "instance is replaced"),
+            End::Stopped => {
+                tracing::debug!(
+                    model = &**pool.name(),
+                    instance = slot,
+                    "instance was stopped, and is replaced"
+                );
+                // No sign that anything is wrong with the model: callers may give up as often as they like.
+                setbacks = 0;
+                continue;
+            }
             End::NotBuilt => {
                 let error = match built {
                     Ok(Err(error)) => Error::from_model(error),
@@ -144,12 +156,14 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         } else {
             *setbacks = 0;
         }
+        // Whoever gives up later had no part in it.
+        let is_stopped = broken && work.is_cancelled();
         let row = pool.complete(slot, work, failure.as_ref(), pool.now());
         if courtesy.is_due(row, on_core) {
             thread::enter(&thread_name(pool, slot), Intent::Model);
         }
         if broken {
-            return End::Broken;
+            return if is_stopped { End::Stopped } else { End::Broken };
         }
     }
     drop(up);

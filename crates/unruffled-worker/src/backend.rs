@@ -62,6 +62,9 @@ impl Backend for PythonBackend {
         }
         let path = std::path::absolute(path)
             .map_err(|error| ModelError::failed(format!("{}: {error}", path.display())).caused_by(error))?;
+        if kind != Kind::Source {
+            tracing::info!(file = %path.display(), "as ONNX an estimator is much faster: skl2onnx converts most kinds");
+        }
         let settings = Arc::new(Settings::new(path, kind, options.threads, python));
         let unwanted = || ctx.is_cancelled();
         if unwanted() {
@@ -98,13 +101,13 @@ fn check_trust(path: &Path, kind: Kind, python: &PythonOptions) -> Result<(), Mo
     if !matches!(kind, Kind::Joblib | Kind::Pickle) {
         return Ok(());
     }
-    let path = path.display();
     if !python.trust_pickle {
+        let path = path.display();
         return Err(ModelError::failed(format!(
             "{path} may run any code when it is read, as every pickle may: save it with skops, convert it to ONNX, or set \
              `trust_pickle` if it is your own"
         )));
     }
-    tracing::warn!(file = %path, "a pickle runs whatever code it holds when it is read: this one is trusted by `trust_pickle`");
+    tracing::warn!(file = %path.display(), "a pickle runs whatever code it holds when it is read: this one is trusted by `trust_pickle`");
     Ok(())
 }

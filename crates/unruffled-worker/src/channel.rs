@@ -102,20 +102,25 @@ impl Channel {
         frame::write(&mut self.outgoing, kind, header, body)
             .map_err(|message| Fault::Io(io::Error::new(ErrorKind::InvalidInput, message)))?;
         let outgoing = std::mem::take(&mut self.outgoing);
-        let sent = self.send_raw(&outgoing, wake);
+        let sent = self.send_raw(&outgoing, Some(wake), None);
         self.outgoing = outgoing;
         self.outgoing.shrink_to(USUAL);
         sent
     }
 
     /// Sends bytes that are no frame: what a worker is made of.
-    pub(crate) fn send_raw(&mut self, mut bytes: &[u8], wake: &Wake) -> Result<(), Fault> {
+    pub(crate) fn send_raw(
+        &mut self,
+        mut bytes: &[u8],
+        wake: Option<&Wake>,
+        until: Option<Instant>,
+    ) -> Result<(), Fault> {
         while !bytes.is_empty() {
             match self.socket.write(bytes) {
                 Ok(count) => bytes = &bytes[count..],
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    if self.poll(PollFlags::OUT, Some(wake), None)? == Some(Signal::Woken) {
+                    if self.poll(PollFlags::OUT, wake, until)?.is_some() {
                         let message = "the worker does not read what it is sent";
                         return Err(Fault::Io(io::Error::new(ErrorKind::TimedOut, message)));
                     }

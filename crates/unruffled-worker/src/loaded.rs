@@ -38,9 +38,9 @@ impl PythonModel {
         match self.outputs.check(&outputs) {
             Ok(()) => Ok(outputs),
             Err(error) => {
-                let place = error.tensor().map(str::to_owned);
-                let wrong = ModelError::failed(format!("is not what the model said it gives: {error}"));
-                Err(place.map_or(wrong.clone(), |place| wrong.at(&place)))
+                let (place, told) = (error.tensor().unwrap_or_default(), error.to_string());
+                let wrong = told.strip_prefix(&format!("`{place}`: ")).unwrap_or(&told);
+                Err(ModelError::failed(format!("is not what the model said it gives: {wrong}")).at(place))
             }
         }
     }

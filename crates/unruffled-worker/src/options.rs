@@ -1,6 +1,6 @@
 //! [`PythonOptions`]: what only Python models have to be told.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use unruffled_model::{Rerun, Signature};
@@ -165,10 +165,10 @@ impl PythonOptions {
     }
 
     /// The interpreter itself.
+    #[cfg(unix)]
     pub(crate) fn interpreter(&self) -> PathBuf {
-        let inside = Path::new("bin/python");
         match self.python.is_dir() {
-            true => self.python.join(inside),
+            true => self.python.join("bin/python"),
             false => self.python.clone(),
         }
     }

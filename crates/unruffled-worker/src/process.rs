@@ -1,11 +1,10 @@
 //! A worker's process, the group that it is in, and the guardian that ends the group with us.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io::{self, PipeReader, PipeWriter};
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt, ExitStatusExt};
-use std::path::Path;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -28,12 +27,9 @@ pub(crate) struct Spec {
 #[derive(Debug)]
 pub(crate) struct Process {
     child: Child,
-    guardian: Child,
-    group: Pid,
     pid: Pid,
     status: Option<ExitStatus>,
-    /// Open for as long as the group is to live.
-    _life: PipeWriter,
+    guardian: Guardian,
 }
 
 /// A process that has just begun, and this side of what connects it.
@@ -47,10 +43,7 @@ pub(crate) struct Started {
 impl Process {
     /// Starts a process in a group of its own, with a socket as its standard input and one pipe for all that it prints.
     pub(crate) fn start(spec: &Spec) -> io::Result<Started> {
-        let (life_end, life) = io::pipe()?;
-        let guardian = guardian(spec, life_end)?;
-        // From here on the guardian ends the group when `life` is dropped.
-        let group = pid_of(&guardian);
+        let guardian = Guardian::start(spec)?;
         let (socket, theirs) = UnixStream::pair()?;
         let (errors, their_errors) = io::pipe()?;
         let child = Command::new(&spec.program)
@@ -59,18 +52,10 @@ impl Process {
             .stdin(OwnedFd::from(theirs))
             .stdout(their_errors.try_clone()?)
             .stderr(their_errors)
-            .process_group(group.as_raw_nonzero().get())
-            .spawn();
-        let child = match child {
-            Ok(child) => child,
-            Err(error) => {
-                end_guardian(guardian, group);
-                return Err(error);
-            }
-        };
+            .process_group(guardian.group.as_raw_nonzero().get())
+            .spawn()?;
         let pid = pid_of(&child);
-        let process = Process { child, guardian, group, pid, status: None, _life: life };
-        Ok(Started { process, socket, errors })
+        Ok(Started { process: Process { child, pid, status: None, guardian }, socket, errors })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -88,10 +73,8 @@ impl Process {
     /// Kills the whole group and waits for the end of the process. One that was dying already keeps the status that it had.
     pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
-            // The guardian, which is waited for last, keeps the group's number taken.
-            let _ = kill_process_group(self.group, Signal::KILL);
+            self.guardian.end_group();
             self.status = self.child.wait().ok();
-            let _ = self.guardian.wait();
         }
         self.status
     }
@@ -103,25 +86,47 @@ impl Drop for Process {
     }
 }
 
-fn guardian(spec: &Spec, life_end: PipeReader) -> io::Result<Child> {
-    let begin = |program: &Path, arguments: &[&str], input: PipeReader| {
-        Command::new(program)
-            .args(arguments)
-            .stdin(OwnedFd::from(input))
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .process_group(0)
-            .spawn()
-    };
-    let again = life_end.try_clone()?;
-    begin(Path::new("/bin/sh"), &["-c", GUARD, "unruffled-guardian"], life_end).or_else(|_| {
-        begin(Path::new(&spec.program), &["-I", "-S", "-c", GUARD_IN_PYTHON, "unruffled-guardian"], again)
-    })
+/// The first process of a group, which is waited for last: until then the group's number is not given to another.
+#[derive(Debug)]
+struct Guardian {
+    child: Child,
+    group: Pid,
+    /// Open for as long as the group is to live.
+    _life: PipeWriter,
 }
 
-fn end_guardian(mut guardian: Child, group: Pid) {
-    let _ = kill_process_group(group, Signal::KILL);
-    let _ = guardian.wait();
+impl Guardian {
+    fn start(spec: &Spec) -> io::Result<Self> {
+        let (life_end, life) = io::pipe()?;
+        let again = life_end.try_clone()?;
+        let begin = |program: &OsStr, arguments: &[&str], input: PipeReader| {
+            Command::new(program)
+                .args(arguments)
+                .arg("unruffled-guardian")
+                .stdin(OwnedFd::from(input))
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .process_group(0)
+                .spawn()
+        };
+        let child = begin("/bin/sh".as_ref(), &["-c", GUARD], life_end)
+            .or_else(|_| begin(&spec.program, &["-I", "-S", "-c", GUARD_IN_PYTHON], again))?;
+        let group = pid_of(&child);
+        Ok(Self { child, group, _life: life })
+    }
+
+    fn end_group(&self) {
+        // Fails only when all of them are gone.
+        let _ = kill_process_group(self.group, Signal::KILL);
+    }
+}
+
+impl Drop for Guardian {
+    fn drop(&mut self) {
+        self.end_group();
+        // It was killed, so that this does not last; what it has to say is of no use.
+        let _ = self.child.wait();
+    }
 }
 
 fn pid_of(child: &Child) -> Pid {

@@ -77,7 +77,9 @@ impl Worker {
             description: None,
             generation: 0,
         };
-        worker.channel.send_raw(&sources::packed(), &worker.wake).map_err(|fault| worker.broken(fault))?;
+        let until = Instant::now() + settings.python.load_timeout;
+        let sent = worker.channel.send_raw(&sources::packed(), None, Some(until));
+        sent.map_err(|fault| worker.broken(fault))?;
         worker.await_frame(unwanted)?;
         let hello: Hello = worker.message(Kind::Hello)?;
         tracing::debug!(

@@ -52,6 +52,11 @@ impl<I, O> Work<I, O> {
         &self.span
     }
 
+    /// Whether nobody waits for it any more.
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.run.cancel_token().is_cancelled()
+    }
+
     /// Whether it was told to let something more urgent go first.
     #[cfg(test)]
     pub(crate) fn is_yielding(&self) -> bool {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use unruffled_engine::{Engine, ErrorKind, Handle, PoolOptions};
-use unruffled_model::{Footprint, LoadedModel, ModelError, ModelInfo, RunContext, Serve};
+use unruffled_model::{FnModel, Footprint, LoadedModel, ModelError, ModelInfo, RunContext, Serve};
 use unruffled_testing::scripted::{Gate, Script, ScriptedModel};
 
 use crate::support::{
@@ -59,6 +59,25 @@ async fn a_crash_that_the_model_reports_replaces_the_instance() {
     check_error(handle.infer(0).await, ErrorKind::ModelCrashed, "the process died");
     assert_eq!(handle.infer(1).await.unwrap().output, 2);
     assert_eq!(script.instances_built(), 2);
+}
+
+#[tokio::test]
+async fn a_model_that_is_stopped_by_killing_it_is_back_at_once_however_often() {
+    let (tell, mut begun) = tokio::sync::mpsc::unbounded_channel();
+    let model = FnModel::interruptible(move |_: &u32, ctx: &RunContext<'_>| -> Result<u32, ModelError> {
+        tell.send(()).unwrap();
+        while !ctx.is_cancelled() {
+            std::thread::yield_now();
+        }
+        Err(ModelError::crashed("killed, as it did not stop"))
+    });
+    let handle = Engine::new().wrap_model(model).build().unwrap();
+    // Taken for crashes, the last of them would be followed by pauses of five seconds each.
+    for _ in 0..30 {
+        let request = handle.infer(0).submit();
+        patiently(begun.recv()).await.unwrap();
+        drop(request);
+    }
 }
 
 #[test]

@@ -1,4 +1,6 @@
 //! Python models in worker processes, with the Python of the repository's environment.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod logs;
 mod python;
@@ -8,6 +10,7 @@ mod context;
 mod crashes;
 mod estimators;
 mod faults;
+mod guide;
 mod loading;
 mod orphans;
 mod protocol;

@@ -32,10 +32,13 @@ def read_frame():
 for _ in range(2 * int.from_bytes(read(4), "little")):
     read(int.from_bytes(read(4), "little"))
 
-def send(kind, header, body=b"", version=1):
+def frame(kind, header, body=b"", version=1):
     if not isinstance(header, bytes):
         header = json.dumps(header).encode()
-    s.sendall(struct.pack("<BBHII", kind, version, 0, len(header), len(body)) + header + body)
+    return struct.pack("<BBHII", kind, version, 0, len(header), len(body)) + header + body
+
+def send(*arguments, **more):
+    s.sendall(frame(*arguments, **more))
 HELLO = {{"python": "4", "numpy": "3", "executable": "me"}}
 SPEC = {{"name": "x", "dtype": "f32", "dims": [None]}}
 LOADED = {{"signature": {{"inputs": [SPEC], "outputs": [SPEC]}}, "joint": False, "state": [], "resident": 0, "libraries": {{}}}}
@@ -113,5 +116,9 @@ fn nonsense_during_a_run_is_told() {
     check_run(
         "answer(19, {'run': 1, 'outputs': [['x', 'f32', [1 << 28], 1, 0, 1 << 30]]})",
         "sent more bytes than there are for `x`",
+    );
+    check_run(
+        "load(LOADED); read_frame(); s.sendall(2 * frame(19, {'run': 1, 'outputs': []}))",
+        "spoke out of turn",
     );
 }

@@ -72,8 +72,8 @@ impl Python {
     /// The answer to one request, on an instance of its own.
     #[track_caller]
     pub(crate) fn run(&self, inputs: Tensors) -> Result<Tensors, ModelError> {
-        let mut answer = None;
-        self.serve(|instance| answer = Some(run(instance, inputs.clone())));
+        let (mut inputs, mut answer) = (Some(inputs), None);
+        self.serve(|instance| answer = Some(run(instance, inputs.take().unwrap())));
         answer.unwrap()
     }
 }
