@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
-use crate::cancel::CancelToken;
+use crate::cancel::{CancelToken, HookGuard};
 use crate::error::ModelError;
 use crate::loaded::TensorModel;
 use crate::signature::InputDefault;
@@ -107,6 +107,13 @@ impl<'a> LoadContext<'a> {
     /// Whether nobody waits for the model any more.
     pub fn is_cancelled(&self) -> bool {
         self.cancel.is_cancelled()
+    }
+
+    /// Has `hook` run, once, when nobody waits any more: the way to stop a library that is loading. As
+    /// [`RunContext::on_cancel`](crate::RunContext::on_cancel).
+    #[must_use = "dropping the guard takes the hook away"]
+    pub fn on_cancel(&self, hook: impl FnOnce() + Send + 'static) -> HookGuard<'a> {
+        self.cancel.on_cancel(hook)
     }
 
     /// Says which part of the load is done, from 0 to 1.

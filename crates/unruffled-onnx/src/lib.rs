@@ -24,9 +24,16 @@ mod source;
 mod sample;
 
 mod graph;
+
+mod rows;
+
 mod rten;
+
+mod ort;
+
 mod trees;
 
-pub use graph::OnnxSummary;
-pub use rten::RtenBackend;
-pub use trees::TreesBackend;
+pub use self::graph::OnnxSummary;
+pub use self::ort::{OrtBackend, OrtMissing, OrtOptimization, OrtOptions, OrtRuntime, OrtSearch, OrtTried};
+pub use self::rten::RtenBackend;
+pub use self::trees::TreesBackend;

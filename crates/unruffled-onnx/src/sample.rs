@@ -3,8 +3,9 @@
 use std::cell::RefCell;
 
 use rten_onnx::onnx::{
-    AttributeProto, AttributeType, DataType, Dimension, GraphProto, ModelProto, NodeProto,
-    OperatorSetIdProto, TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor, ValueInfoProto,
+    AttributeProto, AttributeType, DataLocation, DataType, Dimension, GraphProto, ModelProto, NodeProto,
+    OperatorSetIdProto, StringStringEntryProto, TensorProto, TensorShapeProto, TypeProto, TypeProtoTensor,
+    ValueInfoProto,
 };
 use unruffled_model::{Bytes, ModelSource};
 
@@ -54,6 +55,18 @@ impl Sample {
         self
     }
 
+    /// Adds an output whose type the file does not say.
+    pub(crate) fn untyped_output(mut self, name: &str) -> Self {
+        self.0.output.push(ValueInfoProto { name: Some(name.into()), r#type: None });
+        self
+    }
+
+    /// Adds an attribute to the last node.
+    pub(crate) fn with(mut self, attribute: AttributeProto) -> Self {
+        self.0.node.last_mut().unwrap().attribute.push(attribute);
+        self
+    }
+
     /// Adds a weight of 32-bit floats: 1, 2, 3 and so on.
     pub(crate) fn weight(self, name: &str, dims: &[i64]) -> Self {
         let count = dims.iter().product::<i64>();
@@ -68,6 +81,20 @@ impl Sample {
             dims: dims.into(),
             data_type: Some(dtype),
             raw_data: Some(RefCell::new(raw)),
+            ..TensorProto::default()
+        });
+        self
+    }
+
+    /// Adds a weight of 32-bit floats that lie in another file.
+    pub(crate) fn external_weight(mut self, name: &str, dims: &[i64], file: &str) -> Self {
+        let location = StringStringEntryProto { key: Some("location".into()), value: Some(file.into()) };
+        self.0.initializer.push(TensorProto {
+            name: Some(name.into()),
+            dims: dims.into(),
+            data_type: Some(DataType::FLOAT),
+            external_data: vec![location],
+            data_location: Some(DataLocation::EXTERNAL),
             ..TensorProto::default()
         });
         self
@@ -102,6 +129,26 @@ pub(crate) fn fixed(size: i64) -> Dimension {
 /// A dimension of this name.
 pub(crate) fn symbol(name: &str) -> Dimension {
     Dimension { dim_value: None, dim_param: Some(name.into()) }
+}
+
+/// An attribute that is a list of integers.
+pub(crate) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        ints: ints.into(),
+        r#type: Some(AttributeType::INTS),
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a list of strings.
+pub(crate) fn strings(name: &str, strings: &[&str]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        strings: strings.iter().map(ToString::to_string).collect(),
+        r#type: Some(AttributeType::STRINGS),
+        ..AttributeProto::default()
+    }
 }
 
 fn value(name: &str, dtype: DataType, dim: Vec<Dimension>) -> ValueInfoProto {

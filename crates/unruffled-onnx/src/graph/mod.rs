@@ -12,7 +12,10 @@ mod types;
 
 mod summary;
 
+mod skeleton;
+
 pub(crate) use file::{OnnxFile, for_each_node};
+pub(crate) use skeleton::{Skeleton, TakenWeight};
 pub use summary::OnnxSummary;
 pub(crate) use types::{Declared, declared};
 pub(crate) use weight::Weight;

@@ -34,7 +34,8 @@ fn dim(dimension: &Dimension) -> Dim {
     }
 }
 
-fn dtype(dtype: DataType) -> Option<DType> {
+/// The element type of this number, if we know it.
+pub(super) fn dtype(dtype: DataType) -> Option<DType> {
     Some(match dtype {
         DataType::BOOL => DType::Bool,
         DataType::UINT8 => DType::U8,

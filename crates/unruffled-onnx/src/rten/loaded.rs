@@ -11,7 +11,7 @@ use unruffled_model::{
 };
 
 use super::convert::{from_rten, to_rten};
-use super::rows;
+use crate::rows;
 
 /// One copy of the weights, for all instances.
 pub(super) struct Loaded {

@@ -4,8 +4,6 @@ mod convert;
 
 mod support;
 
-mod rows;
-
 mod loaded;
 
 mod backend;

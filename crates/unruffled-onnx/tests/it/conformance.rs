@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use unruffled_onnx::{RtenBackend, TreesBackend};
+use unruffled_model::Backend;
+use unruffled_onnx::{OrtBackend, OrtRuntime, OrtSearch, RtenBackend, TreesBackend};
 use unruffled_testing::conformance::Suite;
 
 /// A path in the repository.
@@ -10,10 +11,9 @@ fn path(relative: &str) -> PathBuf {
     PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/../..")).join(relative)
 }
 
-#[test]
-fn rten_conforms() {
+fn check(backend: &dyn Backend) {
     let models = ["assets/conformance/models", "assets/models", "models"].map(path);
-    let report = Suite::new(path("assets/conformance"), models).check(&RtenBackend);
+    let report = Suite::new(path("assets/conformance"), models).check(backend);
     println!("{report}");
     report.assert_passed();
     for name in ["minilm", "silero-vad"] {
@@ -23,6 +23,20 @@ fn rten_conforms() {
         if let Some(model) = model {
             assert!(model.recorded.absolute < 1e-4, "{name} is off by {}", model.recorded);
         }
+    }
+}
+
+#[test]
+fn rten_conforms() {
+    check(&RtenBackend);
+}
+
+#[test]
+fn ort_conforms() {
+    let search = OrtSearch::default().with_folder(env!("CARGO_MANIFEST_DIR")).only_given();
+    match OrtRuntime::find(&search) {
+        Ok(runtime) => check(&OrtBackend::new(runtime)),
+        Err(missing) => panic!("{missing}; for the tests: `cargo xtask test setup`"),
     }
 }
 

@@ -1,3 +1,3 @@
-//! rten against recorded answers and the contract of the traits.
+//! Backends against recorded answers and the contract of the traits.
 
 mod conformance;

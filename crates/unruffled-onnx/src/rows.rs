@@ -1,6 +1,9 @@
 //! Whether rows of different requests may be joined into one run.
 
-use unruffled_model::{Batching, DType, Data, Dim, ModelError, Signature, Tensor, TensorSpec, Tensors};
+use half::{bf16, f16};
+use unruffled_model::{
+    Batching, Bytes, DType, Data, Dim, ModelError, Signature, Tensor, TensorSpec, Tensors,
+};
 
 /// What the trial tries for dimensions of any size, one after the other until the model accepts one: image models mostly
 /// want multiples of 32, and readers of text lines a height of 48.
@@ -12,12 +15,12 @@ const TRIAL_ELEMENTS_MAX: usize = 1 << 20;
 /// Decides about batches, and gives the rows of all inputs and outputs one name if they turn out to be the same rows.
 ///
 /// A file whose inputs and outputs all begin with one symbol says itself that these are the rows. Many exporters write
-/// no symbol there, or another one for each tensor. Then `run` is asked three times, with one row, with two others, and
+/// no symbol there, or another one for each tensor, or, for outputs, the one row that they have tried. Then `run` is asked three times, with one row, with two others, and
 /// with these three together: only if every row gets the same answer alone and in company are they joined. A model that
 /// does not pass the trial, for whatever reason, runs one request at a time, since a wrong join is a wrong answer.
-pub(super) fn batching(
+pub(crate) fn batching(
     signature: &mut Signature,
-    run: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+    run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Batching {
     if signature.is_batchable() {
         return Batching::Joint;
@@ -33,25 +36,31 @@ pub(super) fn batching(
     Batching::Joint
 }
 
-/// Whether everything begins with a dimension of any size, which means rows and nothing else as far as names tell.
+/// Whether everything begins with a dimension that may mean rows, and nothing else as far as names tell.
 fn is_candidate(signature: &Signature) -> bool {
     let specs = || signature.inputs.iter().chain(&signature.outputs);
     let leading = |spec: &TensorSpec| spec.dims.as_ref()?.first().cloned();
-    let rows: Option<Vec<Dim>> = specs().map(leading).collect();
-    let Some(rows) = rows.filter(|_| !signature.inputs.is_empty()) else {
+    let (Some(inputs), Some(outputs)) = (
+        signature.inputs.iter().map(leading).collect::<Option<Vec<Dim>>>(),
+        signature.outputs.iter().map(leading).collect::<Option<Vec<Dim>>>(),
+    ) else {
         return false;
     };
     let elsewhere = || specs().filter_map(|spec| spec.dims.as_ref()).flat_map(|dims| &dims[1..]);
-    let batch = Dim::Symbolic("batch".into());
-    rows.iter().all(|dim| match dim {
+    let is_free = |dim: &Dim| match dim {
         Dim::Fixed(_) => false,
         Dim::Any => true,
         symbol => elsewhere().all(|other| other != symbol),
-    }) && elsewhere().all(|other| *other != batch)
+    };
+    let batch = Dim::Symbolic("batch".into());
+    !inputs.is_empty()
+        && inputs.iter().all(is_free)
+        && outputs.iter().all(|dim| *dim == Dim::Fixed(1) || is_free(dim))
+        && elsewhere().all(|other| *other != batch)
 }
 
-fn passes_trial(signature: &Signature, run: impl Fn(&Tensors) -> Result<Tensors, ModelError>) -> bool {
-    let verdict = ANY_SIZES.iter().find_map(|&size| trial(signature, size, &run));
+fn passes_trial(signature: &Signature, mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>) -> bool {
+    let verdict = ANY_SIZES.iter().find_map(|&size| trial(signature, size, &mut run));
     verdict.unwrap_or(false)
 }
 
@@ -59,7 +68,7 @@ fn passes_trial(signature: &Signature, run: impl Fn(&Tensors) -> Result<Tensors,
 fn trial(
     signature: &Signature,
     any_size: usize,
-    run: impl Fn(&Tensors) -> Result<Tensors, ModelError>,
+    mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Option<bool> {
     let (one, two) = (made_up(signature, 1, any_size)?, made_up(signature, 2, any_size)?);
     let three = signature.inputs.iter().map(|spec| {
@@ -102,7 +111,17 @@ fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensor
             DType::I64 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i64)),
             DType::U8 => Tensor::new(&shape, random.take(count, |x| (256.0 * x) as u8)),
             DType::Bool => Tensor::new(&shape, random.take(count, |x| x < 0.5)),
-            _ => return None,
+            DType::F16 => Tensor::new(&shape, random.take(count, |x| f16::from_f64(x - 0.5))),
+            DType::BF16 => Tensor::new(&shape, random.take(count, |x| bf16::from_f64(x - 0.5))),
+            DType::I8 => Tensor::new(&shape, random.take(count, |x| (256.0 * x - 128.0) as i8)),
+            DType::I16 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i16)),
+            DType::U16 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as u16)),
+            DType::U32 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as u32)),
+            DType::U64 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as u64)),
+            DType::Bytes => Tensor::new(
+                &shape,
+                random.take(count, |x| Bytes::from_static(if x < 0.5 { b"a" } else { b"b" })),
+            ),
         };
         Some((spec.name.clone(), tensor.ok()?))
     });
@@ -127,15 +146,20 @@ impl Random {
 
 /// Equal but for the order in which a kernel adds up more or fewer rows.
 fn is_close(a: &Tensor, b: &Tensor) -> bool {
-    match (a.data(), b.data()) {
-        (Data::F32(x), Data::F32(y)) => {
-            let close = |x: f32, y: f32| {
-                x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= 1e-5 + 1e-4 * y.abs()
-            };
-            a.shape() == b.shape() && x.iter().zip(y.iter()).all(|(&x, &y)| close(x, y))
-        }
-        _ => a == b,
+    fn all<T: Copy>(x: &[T], y: &[T], tolerance: f64, wide: impl Fn(T) -> f64) -> bool {
+        x.iter().zip(y).all(|(&x, &y)| {
+            let (x, y) = (wide(x), wide(y));
+            x == y || (x.is_nan() && y.is_nan()) || (x - y).abs() <= tolerance * (0.1 + y.abs())
+        })
     }
+    a.shape() == b.shape()
+        && match (a.data(), b.data()) {
+            (Data::F64(x), Data::F64(y)) => all(x, y, 1e-4, |x| x),
+            (Data::F32(x), Data::F32(y)) => all(x, y, 1e-4, f64::from),
+            (Data::F16(x), Data::F16(y)) => all(x, y, 1e-2, f64::from),
+            (Data::BF16(x), Data::BF16(y)) => all(x, y, 1e-1, f64::from),
+            _ => a == b,
+        }
 }
 
 #[cfg(test)]
@@ -180,6 +204,12 @@ mod tests {
     fn rows_that_do_not_know_each_other_are_joined() {
         let nameless = || signature([Dim::Any, Dim::Fixed(3)], [symbol("other"), Dim::Any]);
         check(nameless(), model(|_, x, _| 2.0 * x), Batching::Joint);
+        // Some exporters write down the one row that they have tried.
+        check(
+            signature([Dim::Any, Dim::Fixed(3)], [Dim::Fixed(1), Dim::Any]),
+            model(|_, x, _| 2.0 * x),
+            Batching::Joint,
+        );
         check(nameless(), model(|_, x, sum| x / sum), Batching::Single);
         check(nameless(), model(|row, x, _| x + row as f32), Batching::Single);
         check(nameless(), |_| Err(ModelError::failed("no")), Batching::Single);
@@ -193,6 +223,7 @@ mod tests {
         check(signature([symbol("n"), Dim::Any], [symbol("n"), Dim::Any]), double(), Batching::Joint);
         check(signature([symbol("n"), symbol("n")], [Dim::Any, Dim::Any]), double(), Batching::Single);
         check(signature([Dim::Fixed(1), Dim::Any], [Dim::Any, Dim::Any]), double(), Batching::Single);
+        check(signature([Dim::Any, Dim::Any], [Dim::Fixed(2), Dim::Any]), double(), Batching::Single);
         check(signature([Dim::Any, symbol("batch")], [Dim::Any, Dim::Any]), double(), Batching::Single);
         let mut unknown = signature([Dim::Any, Dim::Any], [Dim::Any, Dim::Any]);
         unknown.outputs[0].dims = None;

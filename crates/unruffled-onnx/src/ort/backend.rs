@@ -1,0 +1,185 @@
+//! [`OrtBackend`]: from a file to a loaded model.
+
+use std::sync::Arc;
+
+use ort::ErrorCode;
+use ort::session::builder::GraphOptimizationLevel;
+use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
+
+use super::loaded::Loaded;
+use super::options::OrtOptions;
+use super::provider;
+use super::runtime::OrtRuntime;
+use super::session::{Origin, Recipe};
+use super::signature;
+use crate::graph::OnnxFile;
+use crate::source::{display_name, malformed};
+
+/// Runs ONNX models with ONNX Runtime, whatever is in them.
+///
+/// - Each instance has a session of its own; large weights, and what the kernels make of them, are there once for all
+///   instances (MiniLM: 170 MB for the first, 3 MB for each one more). Weights that lie in another file are mapped.
+/// - With one thread a run stays on the thread that asks for it. With more, each instance has a pool of that many, named
+///   `ort-0`, `ort-1` and so on, which inherit the priority of the thread that builds it where the system has it so (Linux).
+///   They do not spin while they wait.
+/// - A cancelled run stops between two nodes of the model, or at the next turn of a loop.
+/// - Sequences and maps come as tensors: a map `p`, or a sequence of maps with the same keys, as `p` and `p.keys`; a sequence
+///   of tensors of one shape as one tensor with a dimension more.
+/// - Strings must be UTF-8 without NUL characters.
+/// - Rows of different requests are joined if all inputs and outputs begin with one symbolic dimension, or if a trial when
+///   loading shows that they may be although the file does not say so.
+///
+/// [`OrtOptions`] are the options of its own.
+#[derive(Clone, Debug)]
+pub struct OrtBackend {
+    runtime: OrtRuntime,
+}
+
+impl OrtBackend {
+    /// A backend over the library that was found.
+    pub fn new(runtime: OrtRuntime) -> Self {
+        Self { runtime }
+    }
+
+    /// The library.
+    pub fn runtime(&self) -> &OrtRuntime {
+        &self.runtime
+    }
+}
+
+impl Backend for OrtBackend {
+    fn name(&self) -> &'static str {
+        "ort"
+    }
+
+    fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
+        let file = OnnxFile::read(source)?;
+        // Only ONNX Runtime knows what it can do, so it is asked, with as little work as possible.
+        let recipe = Recipe {
+            runtime: self.runtime.clone(),
+            providers: Vec::new(),
+            optimization: GraphOptimizationLevel::Disable,
+            model: Origin::plain(source, &file)?,
+        };
+        let reasons = match signature::inputs(&file) {
+            Err(reasons) => reasons,
+            Ok(_) => match recipe.session(1, drop) {
+                Ok(session) => signature::signature(&file, session.outputs()).err().unwrap_or_default(),
+                Err(error) if is_unsupported(&error) => vec![reason(source, &error)],
+                Err(error) => return Err(load_error(source, error)),
+            },
+        };
+        Ok(if reasons.is_empty() { Support::Yes } else { Support::No(reasons) })
+    }
+
+    fn load(
+        &self,
+        source: &ModelSource,
+        options: &BackendOptions,
+        ctx: &LoadContext<'_>,
+    ) -> Result<TensorModel, ModelError> {
+        let step = |done| {
+            ctx.progress(done);
+            match ctx.is_cancelled() {
+                true => Err(ModelError::cancelled()),
+                false => Ok(()),
+            }
+        };
+        step(0.0)?;
+        let own = options.special.get::<OrtOptions>().cloned().unwrap_or_default();
+        let providers = provider::choose(&own.providers, self.runtime.providers())?;
+        let file = OnnxFile::read(source)?;
+        signature::inputs(&file).map_err(|reasons| unsupported(source, &reasons))?;
+        step(0.1)?;
+        let mut recipe = Recipe {
+            runtime: self.runtime.clone(),
+            providers,
+            optimization: own.optimization.into(),
+            // What is on a device is copied there by each session anyway.
+            model: match Origin::shared(source, &file)? {
+                Some(shared) => shared,
+                None => Origin::plain(source, &file)?,
+            },
+        };
+        step(0.3)?;
+        let session = |recipe: &Recipe| {
+            let mut guard = None;
+            recipe.session(1, |canceler| {
+                guard = Some(ctx.on_cancel(move || {
+                    // It fails only if there is no session to stop.
+                    let _ = canceler.cancel();
+                }));
+            })
+        };
+        let session = match session(&recipe) {
+            // Some other version may not know what to do with shared weights.
+            Err(error) if matches!(recipe.model, Origin::Shared(_)) && !ctx.is_cancelled() => {
+                recipe.model = Origin::plain(source, &file)?;
+                let session = session(&recipe);
+                if session.is_ok() {
+                    tracing::debug!(%error, "instances of {} do not share weights", display_name(source));
+                }
+                session
+            }
+            session => session,
+        };
+        step(0.8)?;
+        let session = session.map_err(|error| load_error(source, error))?;
+        let (mut signature, outputs) = signature::signature(&file, session.outputs())
+            .map_err(|reasons| unsupported(source, &reasons))?;
+        options.defaults.iter().try_for_each(|default| signature.set_default(default))?;
+        let loaded = Loaded::new(recipe, session, signature, outputs, options.threads.max(1));
+        let loaded = loaded.map_err(|error| load_error(source, error))?;
+        step(1.0)?;
+        Ok(Arc::new(loaded))
+    }
+}
+
+/// Whether an error says that the model is sound, but wants something that the library has not.
+fn is_unsupported(error: &ort::Error) -> bool {
+    const SIGNS: [&str; 5] = [
+        "is not a registered function/op",
+        "No Op registered for",
+        "Could not find an implementation",
+        "ONNX Runtime only *guarantees* support",
+        "Unsupported model IR version",
+    ];
+    error.code() == ErrorCode::NotImplemented || SIGNS.iter().any(|sign| error.message().contains(sign))
+}
+
+fn load_error(source: &ModelSource, error: ort::Error) -> ModelError {
+    if error.code() == ErrorCode::ModelLoadCanceled {
+        return ModelError::cancelled();
+    }
+    let reason = reason(source, &error);
+    match is_unsupported(&error) {
+        true => unsupported(source, &[reason]),
+        false => malformed(source, reason),
+    }
+    .caused_by(error)
+}
+
+/// What the library says, without folders: whole paths are nothing for clients.
+fn reason(source: &ModelSource, error: &ort::Error) -> String {
+    let message = error.message().trim_end();
+    let ModelSource::File(path) = source else { return message.into() };
+    let absolute = std::path::absolute(path).ok();
+    let real = path.canonicalize().ok();
+    let paths = [Some(path), absolute.as_ref(), real.as_ref()];
+    let folders = paths
+        .into_iter()
+        .flatten()
+        .filter_map(|path| path.parent())
+        .map(|folder| folder.display().to_string());
+    folders.filter(|folder| !folder.is_empty()).fold(message.to_owned(), |message, folder| {
+        message.replace(&format!("{folder}{}", std::path::MAIN_SEPARATOR), "").replace(&folder, "its folder")
+    })
+}
+
+fn unsupported(source: &ModelSource, reasons: &[String]) -> ModelError {
+    ModelError::unsupported(format!(
+        "ONNX Runtime cannot run {}: {}; run it with another backend, or export it without these",
+        display_name(source),
+        reasons.join("; ")
+    ))
+}
