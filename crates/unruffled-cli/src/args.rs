@@ -39,6 +39,23 @@ pub(crate) struct Args {
     /// How to write it
     #[arg(long, global = true, value_name = "FORMAT", default_value = "text", help_heading = "Logging")]
     pub(crate) log_format: LogFormat,
+
+    #[command(flatten)]
+    pub(crate) runtimes: RuntimeArgs,
+}
+
+/// What runs models outside of this program.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct RuntimeArgs {
+    /// The library of ONNX Runtime, or its folder, or `none`; without it, $UNRUFFLED_ORT_LIB, or what is found:
+    /// `unruffled inspect --runtimes` tells
+    #[arg(long, global = true, value_name = "LIB", help_heading = "Runtimes")]
+    pub(crate) onnxruntime: Option<PathBuf>,
+
+    /// The Python of models that name none, a virtual environment or an interpreter; without it, $UNRUFFLED_PYTHON, the
+    /// active environment, `.venv`, or `python3`
+    #[arg(long, global = true, value_name = "PYTHON", help_heading = "Runtimes")]
+    pub(crate) python: Option<PathBuf>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -83,13 +100,16 @@ A folder of models holds
   NAME/model.onnx      a model, called by the name of its folder
   NAME/1/model.onnx    numbered versions: the highest is served
   NAME.onnx            a single file, called by its own name
+  NAME/model.py        a model written in Python
+  NAME/model.skops     a saved scikit-learn estimator; model.joblib and
+                       model.pkl if model.toml says that they are trusted
 and, where there is something to set, NAME/model.toml
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
 finish. A second one ends it at once.")]
 pub(crate) struct Serve {
     /// A model's file or folder
-    #[arg(value_name = "FILE.onnx")]
+    #[arg(value_name = "FILE|FOLDER")]
     pub(crate) file: Option<PathBuf>,
 
     /// The folder of models
@@ -133,7 +153,7 @@ Examples:
 
 Exit codes: `unruffled --help` lists them.")]
 pub(crate) struct Infer {
-    /// A model of the folder, a model's folder or an .onnx file; without it, the built-in `digits`
+    /// A model of the folder, a model's folder or its file; without it, the built-in `digits`
     #[arg(value_name = "MODEL")]
     pub(crate) model: Option<String>,
 
@@ -173,8 +193,14 @@ Examples:
   unruffled inspect                    the models of `models`, and the built-in
   unruffled inspect digits             a model by its name
   unruffled inspect models             a folder of models
-  unruffled inspect net.onnx --json    a file, for a script")]
+  unruffled inspect net.onnx --json    a file, for a script
+  unruffled inspect --runtimes         what can run models here, and which
+                                       model will be run by what, and why")]
 pub(crate) struct Inspect {
+    /// Say what can run models on this machine, where it was found, and what each model will be run by
+    #[arg(long)]
+    pub(crate) runtimes: bool,
+
     /// A model by name, a model's folder or file, or a folder of models
     #[arg(value_name = "MODEL|DIR")]
     pub(crate) model: Option<String>,

@@ -33,7 +33,8 @@ pub(crate) fn model(word: Option<&str>, folder: Option<&PathBuf>) -> Result<Mode
     let Some(word) = word else {
         return Ok(sample::digits());
     };
-    let is_path = word.contains(['/', '\\']) || word.ends_with(".onnx") || word.starts_with('.');
+    let is_file = [".onnx", ".py", ".skops", ".joblib", ".pkl"].iter().any(|ending| word.ends_with(ending));
+    let is_path = word.contains(['/', '\\']) || is_file || word.starts_with('.');
     if is_path {
         return ModelFolder::open(word).map_err(Failure::loading);
     }
@@ -44,7 +45,7 @@ pub(crate) fn model(word: Option<&str>, folder: Option<&PathBuf>) -> Result<Mode
         Err(error) => {
             warn(&repository);
             let hint = match folder {
-                None => "--models DIR for models in another folder, or the path of an .onnx file",
+                None => "--models DIR for models in another folder, or the path of a model's file",
                 Some(_) => "`unruffled inspect DIR` lists the models of a folder",
             };
             Err(Failure::loading(error).hint(hint))

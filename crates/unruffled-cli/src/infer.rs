@@ -46,7 +46,7 @@ struct Times {
     server: Option<String>,
 }
 
-pub(crate) fn run(args: &Infer) -> Result<(), Failure> {
+pub(crate) fn run(args: &Infer, backends: &Backends) -> Result<(), Failure> {
     let (told, config) = match &args.url {
         Some(url) => remote(url, args)?,
         None => {
@@ -54,7 +54,7 @@ pub(crate) fn run(args: &Infer) -> Result<(), Failure> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime =
                 runtime.map_err(|error| Failure::new(Exit::Failed, format!("no runtime: {error}")))?;
-            let told = runtime.block_on(local(&folder, args))?;
+            let told = runtime.block_on(local(&folder, args, backends))?;
             (told, folder.config)
         }
     };
@@ -81,10 +81,10 @@ pub(crate) fn run(args: &Infer) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn local(folder: &ModelFolder, args: &Infer) -> Result<Told, Failure> {
+async fn local(folder: &ModelFolder, args: &Infer, backends: &Backends) -> Result<Told, Failure> {
     let engine = Engine::new();
     let begin = Instant::now();
-    let loading = Backends::default().load(&engine, folder).map_err(Failure::loading)?;
+    let loading = backends.load(&engine, folder).map_err(Failure::loading)?;
     let handle: TensorHandle = tokio::select! {
         loaded = loading => loaded.map_err(Failure::loading)?,
         _ = tokio::signal::ctrl_c() => return Err(interrupted()),

@@ -10,6 +10,7 @@ mod logging;
 mod find;
 mod page;
 mod remote;
+mod runtimes;
 mod signals;
 
 mod greeting;
@@ -23,16 +24,20 @@ mod serve;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+use unruffled::Backends;
 
 use args::{Args, Command};
 
 fn main() -> ExitCode {
     let args = Args::parse();
+    let runtimes = runtimes::runtimes(&args.runtimes);
+    let backends = Backends::new(&runtimes);
     let outcome = logging::start(args.log(), args.log_format).and_then(|()| match &args.command {
-        Command::Serve(serve) => serve::run(serve),
-        Command::Infer(infer) => infer::run(infer),
-        Command::Inspect(inspect) => inspect::run(inspect),
-        Command::Prove(prove) => prove::run(prove),
+        Command::Serve(serve) => serve::run(serve, &backends),
+        Command::Infer(infer) => infer::run(infer, &backends),
+        Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
+        Command::Inspect(inspect) => inspect::run(inspect, &backends),
+        Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {
         Ok(()) => ExitCode::SUCCESS,

@@ -24,7 +24,7 @@ const LOOP_THREADS: usize = 2;
 /// How long models have to stop once the server has given its last answer.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
+pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
     let repository = models(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOOP_THREADS)
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &Serve) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, format!("no event loop: {error}")))?;
-    let outcome = runtime.block_on(serve(args, &repository));
+    let outcome = runtime.block_on(serve(args, &repository, backends));
     // A model that cannot be stopped must not keep the program: what it computes is for nobody.
     runtime.shutdown_background();
     outcome
@@ -67,7 +67,7 @@ fn models(args: &Serve) -> Result<Repository, Failure> {
     Ok(repository)
 }
 
-async fn serve(args: &Serve, repository: &Repository) -> Result<(), Failure> {
+async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let engine = Engine::new();
     let options = ServerOptions::default().with_grace(args.grace).with_catalog(versions(repository));
@@ -76,7 +76,7 @@ async fn serve(args: &Serve, repository: &Repository) -> Result<(), Failure> {
         .map_err(|error| unbindable(args.http, &error))?;
     let address = server.local_addr().map_err(|error| unbindable(args.http, &error))?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
-    let loads = start_loads(&engine, repository)?;
+    let loads = start_loads(&engine, repository, backends)?;
     let width = repository.models().iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
     let (stop, stopped) = oneshot::channel();
     let mut running = tokio::spawn(server.run(async {
@@ -129,8 +129,11 @@ fn versions(repository: &Repository) -> HashMap<Name, Name> {
 type Loaded = (ModelFolder, Duration, Result<TensorHandle, unruffled::engine::Error>);
 
 /// Starts all loads; each goes on by itself, on a thread of its own.
-fn start_loads(engine: &Engine, repository: &Repository) -> Result<JoinSet<Loaded>, Failure> {
-    let backends = Backends::default();
+fn start_loads(
+    engine: &Engine,
+    repository: &Repository,
+    backends: &Backends,
+) -> Result<JoinSet<Loaded>, Failure> {
     let mut loads = JoinSet::new();
     for folder in repository.models() {
         let begin = Instant::now();

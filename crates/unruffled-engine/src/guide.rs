@@ -44,6 +44,14 @@ pub struct Monitoring;
 #[doc = include_str!("../../../docs/guide/cheap-models.md")]
 pub struct CheapModels;
 
+/// Libraries with a thread pool of their own.
+#[doc = include_str!("../../../docs/guide/thread-pools.md")]
+pub struct ThreadPools;
+
+/// Models that go to their end whatever happens.
+#[doc = include_str!("../../../docs/guide/uninterruptible.md")]
+pub struct Uninterruptible;
+
 /// The traps of the usual way.
 #[doc = include_str!("../../../docs/guide/usual-wrapper.md")]
 pub struct UsualWrapper;

@@ -127,6 +127,9 @@ pub trait Backend: Send + Sync {
     /// What it is called in settings and replies: `rten`, `ort`, ...
     fn name(&self) -> &'static str;
 
+    /// How the files that it reads end, without the dot: `onnx`, say.
+    fn formats(&self) -> &'static [&'static str];
+
     /// Whether it can run this model, found without loading it fully.
     ///
     /// # Errors

@@ -53,6 +53,8 @@ mod repository;
 
 pub mod sample;
 
+mod runtimes;
+
 mod load;
 
 mod input;
@@ -67,7 +69,10 @@ pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, Signature, Tensor,
     TensorSpec, Tensors,
 };
-pub use unruffled_onnx::{OnnxSummary, RtenBackend};
+pub use unruffled_onnx::{
+    OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,
+};
+pub use unruffled_worker::{PythonBackend, PythonInterpreter, PythonOptions};
 
 pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;
@@ -75,3 +80,4 @@ pub use error::{Error, ErrorKind};
 pub use input::InputReader;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};
+pub use runtimes::Runtimes;

@@ -2,17 +2,21 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use unruffled_engine::{Engine, Handle, Loading};
 use unruffled_model::{
-    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Support, TensorModel, Tensors,
+    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Rerun, SpecialOptions, Support,
+    TensorModel, Tensors,
 };
-use unruffled_onnx::RtenBackend;
+use unruffled_onnx::{OrtOptions, RtenBackend};
+use unruffled_worker::{PythonBackend, PythonOptions};
 
+use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
+use crate::runtimes::{Runtimes, SoughtOrt};
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -22,24 +26,42 @@ pub type TensorLoading = Loading<Tensors, Tensors>;
 
 /// The ways to run a model file, in the order in which they are tried.
 #[derive(Clone)]
-pub struct Backends(Vec<Arc<dyn Backend>>);
+pub struct Backends {
+    list: Vec<Arc<dyn Backend>>,
+    /// The Python of models whose settings name none.
+    python: Option<PathBuf>,
+}
 
 impl Default for Backends {
-    /// Those that this crate was built with: `rten`.
+    /// Those that need nothing else on the machine, but for a Python where there are Python models.
     fn default() -> Self {
-        Self(vec![Arc::new(RtenBackend)])
+        Self::new(&Runtimes::default())
     }
 }
 
 impl Backends {
+    /// All that this crate was built with, and the runtimes that are said to be there.
+    ///
+    /// In this order: `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at neural networks; `rten`, which
+    /// needs nothing; and `python`, for Python models.
+    pub fn new(runtimes: &Runtimes) -> Self {
+        let mut list: Vec<Arc<dyn Backend>> = Vec::new();
+        if let Some(search) = &runtimes.onnxruntime {
+            list.push(SoughtOrt::new(search.clone()));
+        }
+        list.push(Arc::new(RtenBackend));
+        list.push(Arc::new(PythonBackend::new()));
+        Self { list, python: runtimes.python.clone() }
+    }
+
     /// These and no others.
     pub fn of(backends: impl IntoIterator<Item = Arc<dyn Backend>>) -> Self {
-        Self(backends.into_iter().collect())
+        Self { list: backends.into_iter().collect(), python: None }
     }
 
     /// What they are called, in order.
     pub fn names(&self) -> impl Iterator<Item = &'static str> {
-        self.0.iter().map(|backend| backend.name())
+        self.list.iter().map(|backend| backend.name())
     }
 
     /// The backend for a model: the one that its settings name, or else the first that can run it. Blocks: reads the file.
@@ -50,11 +72,24 @@ impl Backends {
     /// run the model, and why the file cannot be read.
     pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
         let wanted = folder.config.backend.as_deref();
+        let format = folder.format();
+        let readers = || self.list.iter().filter(|backend| backend.formats().contains(&&*format));
         let candidates: Vec<_> =
-            self.0.iter().filter(|backend| wanted.is_none_or(|name| backend.name() == name)).collect();
-        if let (Some(name), []) = (wanted, candidates.as_slice()) {
-            let known: Vec<_> = self.names().collect();
-            let message = format!("there is no backend \"{name}\"; there is {}", known.join(", "));
+            readers().filter(|backend| wanted.is_none_or(|name| backend.name() == name)).collect();
+        if candidates.is_empty() {
+            let known: Vec<_> = readers().map(|backend| backend.name()).collect();
+            let message = match wanted {
+                Some(name) => {
+                    let known = if known.is_empty() { "none".into() } else { known.join(", ") };
+                    format!("there is no backend \"{name}\" for .{format} files; there is {known}")
+                }
+                None => {
+                    return Err(Error::new(
+                        ErrorKind::Unsupported,
+                        format!("no backend reads .{format} files"),
+                    ));
+                }
+            };
             let error = Error::new(ErrorKind::InvalidConfig, message).at_key("backend");
             return Err(match &folder.config.file {
                 Some(file) => error.in_file(file),
@@ -84,14 +119,24 @@ impl Backends {
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
         let (backends, found) = (self.clone(), folder.clone());
-        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_blocking(&found, ctx)?);
+        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
         let options = folder.config.run.pool_options();
         Ok(engine.load_with(folder.name.clone(), options, loader)?)
     }
 
-    fn load_blocking(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
+    /// Loads a model without an engine, to be wrapped or looked at. Blocks: reads the file, and builds what is shared by
+    /// instances.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the file, the settings or the model.
+    pub fn load_model(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
         let config = &folder.config;
-        let mut options = BackendOptions { defaults: config.defaults(), ..BackendOptions::default() };
+        let special = SpecialOptions::default()
+            .with(OrtOptions { providers: config.onnxruntime.providers.clone(), ..OrtOptions::default() })
+            .with(python_options(config, self.python.as_deref()));
+        let mut options =
+            BackendOptions { defaults: config.defaults(), special, ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {
             options.threads = threads.get();
         }
@@ -134,6 +179,33 @@ fn reason(wanted: Option<&str>, refusals: &[String]) -> String {
         (Some(_), _) => "its settings name it".into(),
         (None, []) => "the first that can run it".into(),
         (None, refusals) => refusals.join("; "),
+    }
+}
+
+fn python_options(config: &ModelConfig, python: Option<&Path>) -> PythonOptions {
+    let set = &config.python;
+    let mut options = PythonOptions::default()
+        .with_trust_pickle(set.trust_pickle)
+        .with_reload(set.reload)
+        .with_trusted_types(set.trusted_types.iter().cloned());
+    if let Some(python) = set.interpreter.as_deref().or(python) {
+        options = options.with_python(python);
+    }
+    if let Some(signature) = config.declared() {
+        options = options.with_signature(signature);
+    }
+    if let Some(bytes) = set.memory_bytes {
+        options = options.with_memory_max(bytes);
+    }
+    if let Some(timeout) = set.load_timeout {
+        options = options.with_load_timeout(timeout);
+    }
+    if let Some(grace) = set.cancel_grace {
+        options = options.with_cancel_grace(grace);
+    }
+    match set.rerun {
+        Some(false) => options.with_rerun(Rerun::Never),
+        Some(true) | None => options,
     }
 }
 

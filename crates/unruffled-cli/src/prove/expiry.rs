@@ -28,7 +28,7 @@ const PAIRS: u64 = 2;
 /// A model that runs until it is told to end, and hears of nothing else.
 type Endless = Arc<AtomicBool>;
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let engine = Engine::new();
     let instances = cores();
     let model = engine.wrap(|end: Endless| {
@@ -82,7 +82,10 @@ impl Drop for EndOnDrop {
 }
 
 /// How late deadlines were, how late the machine's own timer was at the same time, and what ended otherwise.
-async fn measure(plan: &Plan, model: &Handle<Endless, ()>) -> Result<(Times, Times, Vec<String>), Broken> {
+async fn measure(
+    plan: &Plan<'_>,
+    model: &Handle<Endless, ()>,
+) -> Result<(Times, Times, Vec<String>), Broken> {
     let (parts, each) = plan.pick((10, 80), (3, 50));
     plan.steps(parts);
     let (mut deadlines, mut machine, mut wrong) = (Times::default(), Times::default(), Vec::new());

@@ -34,7 +34,7 @@ struct Load {
     answered: Arc<AtomicU64>,
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     // As an application would that has a window to draw.
     let engine = Engine::with_options(EngineOptions::default().with_thread_priority(ThreadPriority::Idle));
     let busy = engine.wrap(|()| work(COST)).instances(cores()).name("busy").build()?;

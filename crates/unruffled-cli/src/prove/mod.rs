@@ -4,15 +4,22 @@ mod report;
 
 mod plan;
 
+mod kinds;
 mod models;
+mod processes;
+
+mod watched;
 
 mod cancel;
 mod expiry;
 mod heartbeat;
+mod leak;
 mod neighbours;
+mod orphans;
 mod partial;
 mod poison;
 mod preempt;
+mod segv;
 mod slots;
 mod stream;
 mod supersede;
@@ -21,12 +28,13 @@ use std::fmt::Write as _;
 use std::time::Instant;
 
 use serde_json::json;
+use unruffled::Runtimes;
 
 use crate::args::Prove;
 use crate::exit::{Exit, Failure};
 use crate::terminal::{self, BAD, FAINT, GOOD, HINT, NAME, milliseconds};
 use plan::{Outcome, Plan};
-use report::Report;
+use report::{Report, Verdict};
 
 /// What stands for all of them.
 const ALL: &str = "all";
@@ -38,7 +46,7 @@ struct Proof {
     what: &'static str,
     /// What must come out.
     pass_line: &'static str,
-    run: fn(&Plan) -> Outcome,
+    run: fn(&Plan<'_>) -> Outcome,
 }
 
 const PROOFS: &[Proof] = &[
@@ -52,9 +60,12 @@ const PROOFS: &[Proof] = &[
     supersede::PROOF,
     preempt::PROOF,
     heartbeat::PROOF,
+    segv::PROOF,
+    orphans::PROOF,
+    leak::PROOF,
 ];
 
-pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
+pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {
     if args.names.is_empty() {
         let page = if args.json { format!("{:#}\n", list_json()) } else { list() };
         terminal::print(&page);
@@ -62,7 +73,7 @@ pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
     }
     let proofs = chosen(&args.names)?;
     models::calibrate();
-    let mut plan = Plan::new(args.quick, args.seed);
+    let mut plan = Plan::new(runtimes, args.quick, args.seed);
     if !args.json {
         terminal::print(&head(args));
     }
@@ -75,7 +86,8 @@ pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
         }
         reports.push(report);
     }
-    let failed: Vec<_> = reports.iter().filter(|report| !report.passed()).map(|report| report.name).collect();
+    let all_that = |verdict| reports.iter().filter(move |report| report.verdict() == verdict);
+    let failed: Vec<_> = all_that(Verdict::Failed).map(|report| report.name).collect();
     if args.json {
         let document = json!({
             "passed": failed.is_empty(),
@@ -87,9 +99,15 @@ pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
         terminal::print(&format!("{document:#}\n"));
     } else if reports.len() > 1 {
         let style = if failed.is_empty() { GOOD } else { BAD };
-        let (passed, all) = (reports.len() - failed.len(), reports.len());
+        let (passed, all) = (all_that(Verdict::Passed).count(), reports.len());
+        let left_out = match all_that(Verdict::LeftOut).count() {
+            0 => String::new(),
+            count => format!(", {count} left out"),
+        };
         let took = milliseconds(begin.elapsed());
-        terminal::print(&format!("\n{style}{passed} of {all} passed{style:#}  {FAINT}in {took}{FAINT:#}\n"));
+        terminal::print(&format!(
+            "\n{style}{passed} of {all} passed{left_out}{style:#}  {FAINT}in {took}{FAINT:#}\n"
+        ));
     }
     match failed.as_slice() {
         [] => Ok(()),
@@ -100,7 +118,7 @@ pub(crate) fn run(args: &Prove) -> Result<(), Failure> {
     }
 }
 
-fn prove(proof: &'static Proof, plan: &mut Plan) -> Report {
+fn prove(proof: &'static Proof, plan: &mut Plan<'_>) -> Report {
     plan.begin(proof.name);
     let begin = Instant::now();
     let findings = (proof.run)(plan).unwrap_or_else(|broken| Report::failed(broken.into_text()));

@@ -114,7 +114,7 @@ fn is_close(one: &Tensor, other: &Tensor) -> bool {
     }
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let engine = Engine::new();
     let numbers = Joint::new(|rows: &[&u64], _: &RunContext<'_>| {
         work(Duration::from_micros(150));
@@ -140,7 +140,7 @@ fn run(plan: &Plan) -> Outcome {
 }
 
 /// A picture of noise for every number, and the model's answer to each alone.
-async fn pictures(digits: &Handle<Tensors, Tensors>, plan: &Plan) -> Result<Pictures, Broken> {
+async fn pictures(digits: &Handle<Tensors, Tensors>, plan: &Plan<'_>) -> Result<Pictures, Broken> {
     let mut random = plan.random(1);
     let mut pictures = Vec::new();
     for _ in 0..64 {
@@ -199,7 +199,7 @@ fn cancelled<I: Send + 'static, O: Send + 'static>(model: &Handle<I, O>) -> u64 
 
 /// Has several callers leave so many requests, among many that they stay with.
 async fn measure<Q: Questions>(
-    plan: &Plan,
+    plan: &Plan<'_>,
     model: &Handle<Q::Input, Q::Output>,
     questions: Q,
     cancels: u64,

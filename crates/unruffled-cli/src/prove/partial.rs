@@ -63,13 +63,13 @@ fn predict(rows: &[&Input], _: &RunContext<'_>) -> Result<Vec<u64>, ModelError> 
     rows.iter().map(row).collect()
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let engine = Engine::new();
     let model = engine.wrap_model(Joint::new(predict).weighed(weigh)).name("partial").build()?;
     plan.run(event_loop()?, async { measure(plan, &engine, &model).await })
 }
 
-async fn measure(plan: &Plan, engine: &Engine, model: &Handle<Input, u64>) -> Outcome {
+async fn measure(plan: &Plan<'_>, engine: &Engine, model: &Handle<Input, u64>) -> Outcome {
     let rounds = plan.pick(10, 3);
     plan.steps(rounds);
     let mut random = plan.random(0);

@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio::runtime::{Builder, Runtime};
 use unruffled::engine::Handle;
+use unruffled::{Backends, Runtimes};
 
 use super::report::Findings;
 
@@ -39,15 +40,17 @@ impl<E: std::error::Error> From<E> for Broken {
 }
 
 /// How a proof is to run.
-pub(super) struct Plan {
+pub(super) struct Plan<'a> {
+    runtimes: &'a Runtimes,
+    backends: Backends,
     quick: bool,
     seed: u64,
     bar: ProgressBar,
 }
 
-impl Plan {
-    pub(super) fn new(quick: bool, seed: u64) -> Self {
-        Self { quick, seed, bar: ProgressBar::hidden() }
+impl<'a> Plan<'a> {
+    pub(super) fn new(runtimes: &'a Runtimes, quick: bool, seed: u64) -> Self {
+        Self { runtimes, backends: Backends::new(runtimes), quick, seed, bar: ProgressBar::hidden() }
     }
 
     /// Draws a bar for the proof of this name, on standard error and only where somebody looks.
@@ -65,6 +68,16 @@ impl Plan {
     pub(super) fn end(&mut self) {
         self.bar.finish_and_clear();
         self.bar = ProgressBar::hidden();
+    }
+
+    /// What runs models that come as files.
+    pub(super) fn backends(&self) -> &Backends {
+        &self.backends
+    }
+
+    /// Where the runtimes for them are.
+    pub(super) fn runtimes(&self) -> &'a Runtimes {
+        self.runtimes
     }
 
     /// How much is to be done, short or in full.

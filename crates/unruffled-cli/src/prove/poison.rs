@@ -91,7 +91,7 @@ struct Sum {
     wrong: Vec<String>,
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let (engine, runs) = (Engine::new(), Arc::new(AtomicU64::new(0)));
     let counted = Arc::clone(&runs);
     let model = Joint::new(move |rows: &[&Input], ctx: &RunContext<'_>| predict(&counted, rows, ctx));
@@ -100,7 +100,7 @@ fn run(plan: &Plan) -> Outcome {
     plan.run(runtime()?, async { measure(plan, &model, &runs).await })
 }
 
-async fn measure(plan: &Plan, model: &Handle<Input, u64>, runs: &AtomicU64) -> Outcome {
+async fn measure(plan: &Plan<'_>, model: &Handle<Input, u64>, runs: &AtomicU64) -> Outcome {
     let positions = plan.pick(20, 6);
     plan.steps(2 * positions);
     let mut random = plan.random(0);

@@ -83,7 +83,7 @@ struct Sum {
     together: Duration,
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let engine = Engine::new();
     let thrown_away = Arc::new(Mutex::new(Times::default()));
     let bulk = |name: &'static str| {
@@ -129,7 +129,7 @@ fn run(plan: &Plan) -> Outcome {
 }
 
 fn round(
-    plan: &Plan,
+    plan: &Plan<'_>,
     world: &World,
     random: &mut fastrand::Rng,
     [idle, alone, together]: [Duration; 3],

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Value as Json, json};
 
-use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds};
+use crate::terminal::{BAD, FAINT, GOOD, NAME, WARN, milliseconds, size};
 
 /// The figures of a proof, and what in them is not as promised.
 #[derive(Debug, Default)]
@@ -27,16 +27,35 @@ struct Figure {
 #[derive(Debug)]
 enum Value {
     Count(u64),
+    Bytes(u64),
     Time(Duration),
     Factor(f64),
     Share(f64),
     Rate(f64),
     Spread(Spread),
+    /// What was not tried, and why.
+    LeftOut(String),
 }
 
 impl Findings {
+    /// Nothing of the proof could be tried on this machine.
+    pub(super) fn left_out(key: &'static str, label: &'static str, why: String) -> Self {
+        let mut findings = Self::default();
+        findings.leave_out(key, label, why);
+        findings
+    }
+
+    /// Says that a part of the proof could not be tried on this machine.
+    pub(super) fn leave_out(&mut self, key: &'static str, label: &'static str, why: String) {
+        self.add(key, label, Value::LeftOut(why));
+    }
+
     pub(super) fn count(&mut self, key: &'static str, label: &'static str, count: impl TryInto<u64>) {
         self.add(key, label, Value::Count(count.try_into().unwrap_or(u64::MAX)));
+    }
+
+    pub(super) fn bytes(&mut self, key: &'static str, label: &'static str, bytes: u64) {
+        self.add(key, label, Value::Bytes(bytes));
     }
 
     pub(super) fn time(&mut self, key: &'static str, label: &'static str, time: Duration) {
@@ -129,9 +148,24 @@ pub(super) struct Report {
     pub(super) took: Duration,
 }
 
+/// What became of a proof.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Passed,
+    Failed,
+    /// Nothing of it could be tried here.
+    LeftOut,
+}
+
 impl Report {
-    pub(super) fn passed(&self) -> bool {
-        self.findings.misses.is_empty()
+    pub(super) fn verdict(&self) -> Verdict {
+        let Findings { figures, misses } = &self.findings;
+        let is_figure = |figure: &Figure| !matches!(figure.value, Value::LeftOut(_));
+        match (misses.is_empty(), figures.iter().any(is_figure)) {
+            (false, _) => Verdict::Failed,
+            (true, true) => Verdict::Passed,
+            (true, false) => Verdict::LeftOut,
+        }
     }
 
     /// What failed, for one that came to no end.
@@ -152,9 +186,10 @@ impl Report {
         }
         line("promised", self.pass_line);
         let took = milliseconds(self.took);
-        let verdict = match self.passed() {
-            true => format!("  {GOOD}PASS{GOOD:#}  {FAINT}in {took}{FAINT:#}\n"),
-            false => format!("  {BAD}FAIL{BAD:#}  {FAINT}in {took}{FAINT:#}\n"),
+        let verdict = match self.verdict() {
+            Verdict::Passed => format!("  {GOOD}PASS{GOOD:#}  {FAINT}in {took}{FAINT:#}\n"),
+            Verdict::Failed => format!("  {BAD}FAIL{BAD:#}  {FAINT}in {took}{FAINT:#}\n"),
+            Verdict::LeftOut => format!("  {WARN}LEFT OUT{WARN:#}\n"),
         };
         page.push_str(&verdict);
         for miss in misses {
@@ -169,7 +204,11 @@ impl Report {
             figures.iter().map(|figure| (figure.key.to_owned(), figure.value.json())).collect();
         json!({
             "name": self.name,
-            "passed": self.passed(),
+            "passed": match self.verdict() {
+                Verdict::Passed => json!(true),
+                Verdict::Failed => json!(false),
+                Verdict::LeftOut => Json::Null,
+            },
             "figures": figures,
             "pass_line": self.pass_line,
             "missed": misses,
@@ -182,6 +221,7 @@ impl Value {
     fn shown(&self) -> String {
         match self {
             Value::Count(count) => grouped(*count),
+            Value::Bytes(bytes) => size(*bytes),
             Value::Time(time) => milliseconds(*time),
             Value::Factor(factor) => format!("{factor:.2} times"),
             Value::Share(share) => format!("{:.1} %", share * 100.0),
@@ -190,17 +230,19 @@ impl Value {
                 let [p50, p99, max] = [p50, p99, max].map(|time| milliseconds(*time));
                 format!("p50 {p50:>8}   p99 {p99:>8}   max {max:>8}   of {}", grouped(*count as u64))
             }
+            Value::LeftOut(why) => format!("{WARN}left out{WARN:#}: {why}"),
         }
     }
 
     fn json(&self) -> Json {
         match self {
-            Value::Count(count) => json!(count),
+            Value::Count(count) | Value::Bytes(count) => json!(count),
             Value::Time(time) => json!(in_ms(*time)),
             Value::Factor(number) | Value::Share(number) | Value::Rate(number) => json!(rounded(*number)),
             Value::Spread(Spread { count, p50, p99, max }) => {
                 json!({ "count": count, "p50": in_ms(*p50), "p99": in_ms(*p99), "max": in_ms(*max) })
             }
+            Value::LeftOut(why) => json!({ "left_out": why }),
         }
     }
 }

@@ -93,7 +93,7 @@ struct Sum {
     wrong: Vec<String>,
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let engine = Engine::new();
     let model = Joint::new(|rows: &[&u64], _: &RunContext<'_>| {
         work(RUN);
@@ -103,7 +103,7 @@ fn run(plan: &Plan) -> Outcome {
     plan.run(event_loop()?, async { measure(plan, &model).await })
 }
 
-async fn measure(plan: &Plan, model: &Handle<u64, u64>) -> Outcome {
+async fn measure(plan: &Plan<'_>, model: &Handle<u64, u64>) -> Outcome {
     let rounds = plan.pick(10, 3);
     plan.steps(rounds);
     let mut random = plan.random(0);

@@ -33,7 +33,7 @@ struct Found {
     at: Instant,
 }
 
-fn run(plan: &Plan) -> Outcome {
+fn run(plan: &Plan<'_>) -> Outcome {
     let (engine, gauge) = (Engine::new(), Arc::new(Gauge::default()));
     let counted = Arc::clone(&gauge);
     let model = FnModel::interruptible(move |key: &Key, ctx| {
@@ -56,7 +56,7 @@ struct Sum {
     wrong: Vec<String>,
 }
 
-async fn measure(plan: &Plan, model: &Handle<Key, Found>, gauge: &Gauge) -> Outcome {
+async fn measure(plan: &Plan<'_>, model: &Handle<Key, Found>, gauge: &Gauge) -> Outcome {
     let bursts = plan.pick(10, 3);
     plan.steps(bursts);
     let mut random = plan.random(0);

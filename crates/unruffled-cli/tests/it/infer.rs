@@ -95,9 +95,13 @@ fn a_server_answers_as_the_model_does_here() {
 #[test]
 fn a_model_that_is_not_there_says_where_to_look() {
     check_refused(&["infer", "nosuch"], 3, "there is no model `nosuch`; there is digits");
-    check_refused(&["infer", "/etc"], 3, "has neither model.onnx nor 1/model.onnx");
+    check_refused(
+        &["infer", "/etc"],
+        3,
+        "has neither model.onnx, .py, .skops, .joblib or .pkl nor a folder 1",
+    );
     check_refused(&["infer", "gone.onnx"], 3, "there is no such file or folder");
-    check_refused(&["infer", "/etc/passwd"], 3, "expected a folder or an .onnx file");
+    check_refused(&["infer", "/etc/passwd"], 3, "expected a folder, or a file that ends in .onnx, .py");
     check_refused(&["infer", "x", "--models", "gone"], 3, "NAME/1/model.onnx");
 }
 

@@ -1,6 +1,6 @@
 //! `unruffled inspect`: what is told of models, sound or broken.
 
-use crate::program::{run, typed};
+use crate::program::{onnxruntime, program, run, typed};
 
 #[test]
 fn a_model_is_described() {
@@ -51,5 +51,35 @@ fn a_model_that_cannot_run_is_still_described() {
         "{}",
         said.out
     );
-    assert!(said.err.contains("there is no backend \"ort\"; there is rten"), "{}", said.err);
+    assert!(said.err.contains("there is no backend \"ort\" for .onnx files; there is rten"), "{}", said.err);
+}
+
+#[test]
+fn runtimes_are_told_with_what_each_model_is_run_by() {
+    let page = run(&["inspect", "--runtimes", "--onnxruntime", &onnxruntime()]).ok();
+    for part in
+        ["onnxruntime  1.", "providers  cpu", "libonnxruntime", "rten         built in", "digits  ort "]
+    {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+    let arguments = ["inspect", "digits", "--runtimes", "--json", "--onnxruntime", &onnxruntime()];
+    let document = run(&arguments).json();
+    assert_eq!(document["onnxruntime"]["found"], true);
+    assert_eq!(document["onnxruntime"]["providers"], serde_json::json!(["cpu"]));
+    assert_eq!(document["models"][0]["backend"], "ort");
+}
+
+#[test]
+fn without_a_runtime_the_remedy_is_told_and_another_backend_taken() {
+    let page = run(&["inspect", "--runtimes"]).ok();
+    assert!(page.contains("onnxruntime  not looked for") && page.contains("digits  rten "), "{page}");
+
+    let empty = tempfile::tempdir().unwrap();
+    let mut program = program();
+    program.env_remove("UNRUFFLED_ORT_LIB").env("ORT_DYLIB_PATH", empty.path());
+    let said = program.args(["inspect", "--runtimes", "--json"]).current_dir(&empty).output().unwrap();
+    let document: serde_json::Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(document["onnxruntime"]["found"], false);
+    let error = document["models"][0]["error"].as_str().unwrap();
+    assert!(error.contains("cannot load ONNX Runtime") && error.contains("ORT_DYLIB_PATH"), "{error}");
 }

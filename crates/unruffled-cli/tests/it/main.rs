@@ -7,4 +7,5 @@ mod gathered;
 mod infer;
 mod inspect;
 mod prove;
+mod python;
 mod serve;

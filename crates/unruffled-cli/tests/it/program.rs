@@ -20,7 +20,27 @@ pub(crate) fn typed(path: &str) -> String {
 pub(crate) fn program() -> Command {
     let mut program = Command::new(env!("CARGO_BIN_EXE_unruffled"));
     program.stdin(Stdio::null()).env_remove("CLICOLOR_FORCE");
+    // What happens to be installed elsewhere is nothing that tests should depend on.
+    program.env("UNRUFFLED_ORT_LIB", "none").env_remove("VIRTUAL_ENV").env_remove("UNRUFFLED_PYTHON");
     program
+}
+
+/// The Python environment that `cargo xtask test setup` makes.
+#[track_caller]
+pub(crate) fn environment() -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../.venv");
+    assert!(folder.is_dir(), "there is no .venv; remedy: cargo xtask test setup");
+    folder.canonicalize().unwrap().display().to_string()
+}
+
+/// The library of ONNX Runtime in there.
+#[track_caller]
+pub(crate) fn onnxruntime() -> String {
+    let found = std::fs::read_dir(Path::new(&environment()).join("lib")).unwrap().flatten();
+    let folder = found
+        .map(|python| python.path().join("site-packages/onnxruntime/capi"))
+        .find(|folder| folder.is_dir());
+    folder.expect("there is no onnxruntime in .venv; remedy: cargo xtask test setup").display().to_string()
 }
 
 /// What the program said, having been started in an empty folder.

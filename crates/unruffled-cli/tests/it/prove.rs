@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 10] = [
+const NAMES: [&str; 13] = [
     "cancel",
     "slots",
     "poison",
@@ -15,6 +15,9 @@ const NAMES: [&str; 10] = [
     "supersede",
     "preempt",
     "heartbeat",
+    "segv",
+    "orphans",
+    "leak",
 ];
 
 #[test]

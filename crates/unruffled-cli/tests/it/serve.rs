@@ -134,7 +134,7 @@ fn broken_models_are_told_and_the_good_one_is_served() {
     let (code, said) = server.ended();
     assert_eq!(code, 0, "{said}");
     for part in [
-        "empty: has neither model.onnx nor 1/model.onnx; put one there, or take the folder away",
+        "empty: has neither model.onnx, .py, .skops, .joblib or .pkl nor a folder 1 with one; put one there, or take",
         "garbage  `garbage.onnx` is not a sound ONNX model",
         "settings/model.toml:2: `run.threds`: unknown field `threds`, expected one of",
         "misfit/model.toml: `inputs.picture`: a default for an input that does not exist",

@@ -52,6 +52,10 @@ impl Backend for OrtBackend {
         "ort"
     }
 
+    fn formats(&self) -> &'static [&'static str] {
+        &["onnx"]
+    }
+
     fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
         let file = OnnxFile::read(source)?;
         // Only ONNX Runtime knows what it can do, so it is asked, with as little work as possible.

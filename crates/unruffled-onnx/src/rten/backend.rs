@@ -31,6 +31,10 @@ impl Backend for RtenBackend {
         "rten"
     }
 
+    fn formats(&self) -> &'static [&'static str] {
+        &["onnx"]
+    }
+
     fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
         let reasons = support::lacks(source, &OnnxFile::read(source)?)?;
         Ok(if reasons.is_empty() { Support::Yes } else { Support::No(reasons) })

@@ -162,6 +162,10 @@ mod tests {
             "scripted"
         }
 
+        fn formats(&self) -> &'static [&'static str] {
+            &["onnx"]
+        }
+
         fn supports(&self, _: &ModelSource) -> Result<Support, ModelError> {
             Ok(Support::Yes)
         }

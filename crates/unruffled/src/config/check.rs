@@ -1,16 +1,18 @@
 //! From what is written to what is meant: every value checked, every refusal with its line and key.
 
 use std::ops::Range;
-use std::path::{Component, Path};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use toml::Spanned;
+use unruffled_model::{DType, Dim};
 
 use super::place::{key_at, line_at};
-use super::raw::{Raw, RawFrom, RawInput, RawOutput};
+use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython};
 use super::typed::{
-    AudioInput, Color, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource, Labels, Layout,
-    ModelConfig, OutputConfig, RunConfig,
+    AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -30,6 +32,7 @@ impl Checker<'_> {
         let inputs = raw.inputs.into_iter().map(|(name, raw)| self.input(name, raw));
         let inputs = inputs.collect::<Result<_, _>>()?;
         let outputs = raw.outputs.into_iter().map(|(name, raw)| self.output(name, raw));
+        let outputs = outputs.collect::<Result<_, _>>()?;
         Ok(ModelConfig {
             description: raw.description,
             license: raw.license,
@@ -42,8 +45,10 @@ impl Checker<'_> {
                 queue_items: raw.run.queue_items,
                 queue_bytes: raw.run.queue_bytes,
             },
+            onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
+            python: self.python(raw.python)?,
             inputs,
-            outputs: outputs.collect::<Result<_, _>>()?,
+            outputs,
             file: Some(self.file.to_owned()),
         })
     }
@@ -59,6 +64,50 @@ impl Checker<'_> {
         }
     }
 
+    fn python(&self, raw: RawPython) -> Result<PythonConfig, Error> {
+        let interpreter = raw.interpreter.map(|path| match path.get_ref().as_str() {
+            "" => Err(self.refuse(Some(path.span()), "names no interpreter; leave it out for the usual one")),
+            // A bare name is looked for as a shell would; a path is meant from where the settings are.
+            name if !name.contains(['/', '\\']) && !name.starts_with('.') => Ok(PathBuf::from(name)),
+            relative => Ok(self.file.parent().unwrap_or(Path::new("")).join(relative)),
+        });
+        Ok(PythonConfig {
+            interpreter: interpreter.transpose()?,
+            trust_pickle: raw.trust_pickle,
+            trusted_types: raw.trusted_types,
+            memory_bytes: raw.memory_bytes.map(u64::from),
+            load_timeout: raw.load_timeout_ms.map(|ms| Duration::from_millis(ms.into())),
+            cancel_grace: raw.cancel_grace_ms.map(Duration::from_millis),
+            rerun: raw.rerun,
+            reload: raw.reload.unwrap_or_default(),
+        })
+    }
+
+    fn declared(
+        &self,
+        dtype: Option<&Spanned<String>>,
+        dims: Option<Spanned<Vec<RawDim>>>,
+    ) -> Result<Option<Declared>, Error> {
+        let Some(dtype) = dtype else {
+            return match dims {
+                None => Ok(None),
+                Some(dims) => {
+                    let message = "are the dimensions of what? add its type: dtype = \"f32\"";
+                    Err(self.refuse(Some(dims.span()), message))
+                }
+            };
+        };
+        let known = DType::ALL.iter().find(|known| known.name() == dtype.get_ref());
+        let dtype = *known.ok_or_else(|| {
+            let names: Vec<_> = DType::ALL.iter().map(|known| known.name()).collect();
+            let message =
+                format!("unknown type \"{}\"; expected one of {}", dtype.get_ref(), names.join(", "));
+            self.refuse(Some(dtype.span()), message)
+        })?;
+        let dims = dims.map(|dims| dims.into_inner().into_iter().map(dim).collect());
+        Ok(Some(Declared { dtype, dims }))
+    }
+
     fn input(&self, name: String, raw: RawInput) -> Result<InputConfig, Error> {
         if let (None, Some(shape)) = (raw.default, &raw.shape) {
             return Err(self.refuse(
@@ -69,7 +118,8 @@ impl Checker<'_> {
         let default =
             raw.default.map(|value| DefaultValue { value, shape: raw.shape.map(Spanned::into_inner) });
         let from = raw.from.map(|from| self.from(from)).transpose()?;
-        Ok(InputConfig { name, default, from })
+        let declared = self.declared(raw.dtype.as_ref(), raw.dims)?;
+        Ok(InputConfig { name, declared, default, from })
     }
 
     fn from(&self, raw: RawFrom) -> Result<InputSource, Error> {
@@ -206,13 +256,15 @@ impl Checker<'_> {
             }
             Some(_) => Decode::Ctc,
         };
-        if let (None, None) = (&raw.labels, &raw.top) {
+        let declared = self.declared(raw.dtype.as_ref(), raw.dims)?;
+        if let (None, None, None) = (&raw.labels, &raw.top, &declared) {
             return Err(
                 self.refuse(Some(table), "sets nothing; add labels = \"labels.txt\", or leave it out")
             );
         }
         Ok(OutputConfig {
             name,
+            declared,
             labels: raw.labels.map(|file| self.labels(&file)).transpose()?,
             top: raw.top.map_or(TOP.try_into().expect("it is not 0"), Spanned::into_inner),
             decode,
@@ -239,6 +291,14 @@ impl Checker<'_> {
             );
         }
         Ok(labels)
+    }
+}
+
+fn dim(raw: RawDim) -> Dim {
+    match raw {
+        RawDim::Size(size) => Dim::Fixed(size),
+        RawDim::Name(name) if name == "?" => Dim::Any,
+        RawDim::Name(name) => Dim::Symbolic(name.into()),
     }
 }
 

@@ -2,7 +2,7 @@
 
 use unruffled_model::{DType, Dim, InputDefault, Signature, TensorSpec};
 
-use super::typed::{Decode, InputSource, Layout, ModelConfig, OutputConfig};
+use super::typed::{Declared, Decode, InputSource, Layout, ModelConfig, OutputConfig};
 use crate::error::{Error, ErrorKind};
 
 impl ModelConfig {
@@ -19,6 +19,17 @@ impl ModelConfig {
         defaults.collect()
     }
 
+    /// What the settings say that the model takes and gives; `None` if they say nothing of it.
+    pub fn declared(&self) -> Option<Signature> {
+        let spec = |name: &str, declared: &Option<Declared>| {
+            let Declared { dtype, dims } = declared.clone()?;
+            Some(TensorSpec { name: name.into(), dtype, dims, default: None })
+        };
+        let inputs: Vec<_> = self.inputs.iter().filter_map(|x| spec(&x.name, &x.declared)).collect();
+        let outputs: Vec<_> = self.outputs.iter().filter_map(|y| spec(&y.name, &y.declared)).collect();
+        (!inputs.is_empty() || !outputs.is_empty()).then_some(Signature { inputs, outputs })
+    }
+
     /// Checks the settings against the model's own description.
     ///
     /// # Errors
@@ -28,6 +39,8 @@ impl ModelConfig {
         for input in &self.inputs {
             let key = format!("inputs.{}", input.name);
             let spec = find(&signature.inputs, &input.name, "input")
+                .map_err(|message| self.misfit(key.clone(), message))?;
+            fit_declared(input.declared.as_ref(), spec)
                 .map_err(|message| self.misfit(key.clone(), message))?;
             if let Some(InputSource::Image(image)) = &input.from {
                 let expected = if image.layout == Layout::Nhw { 3 } else { 4 };
@@ -41,7 +54,9 @@ impl ModelConfig {
             let key = format!("outputs.{}", output.name);
             let spec = find(&signature.outputs, &output.name, "output")
                 .map_err(|message| self.misfit(key.clone(), message))?;
-            fit_output(output, spec).map_err(|message| self.misfit(key, message))?;
+            fit_declared(output.declared.as_ref(), spec)
+                .and_then(|()| fit_output(output, spec))
+                .map_err(|message| self.misfit(key, message))?;
         }
         Ok(())
     }
@@ -60,6 +75,27 @@ fn find<'a>(specs: &'a [TensorSpec], name: &str, what: &str) -> Result<&'a Tenso
         let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
         format!("there is no such {what}; the model has {}", known.join(", "))
     })
+}
+
+/// What the settings say of an input or output may leave sizes open that the model knows, and must not contradict it.
+fn fit_declared(declared: Option<&Declared>, spec: &TensorSpec) -> Result<(), String> {
+    let Some(Declared { dtype, dims }) = declared else {
+        return Ok(());
+    };
+    let fits = |ours: &[Dim], theirs: &[Dim]| {
+        let open = |dim: &Dim| !matches!(dim, Dim::Fixed(_));
+        ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a == b || open(a) || open(b))
+    };
+    let dims_fit = match (dims, &spec.dims) {
+        (Some(ours), Some(theirs)) => fits(ours, theirs),
+        _ => true,
+    };
+    match *dtype == spec.dtype && dims_fit {
+        true => Ok(()),
+        false => {
+            Err(format!("says something else than the model, which has {spec}; leave dtype and dims out"))
+        }
+    }
 }
 
 fn fit_output(output: &OutputConfig, spec: &TensorSpec) -> Result<(), String> {

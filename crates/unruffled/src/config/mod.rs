@@ -13,6 +13,23 @@
 //! queue_items = 1024             # how much may wait, in requests
 //! queue_bytes = 268435456        # and in bytes
 //!
+//! [onnxruntime]
+//! providers = ["cuda", "cpu"]    # execution providers, the preferred one first
+//!
+//! [python]                       # for model.py, model.skops and model.joblib
+//! interpreter = "../.venv"       # a virtual environment or an interpreter; a path is meant from this folder
+//! trust_pickle = true            # unpickling runs whatever code is in the file: only for files of your own
+//! trusted_types = ["numpy.dtype"]  # of a .skops file, beside those that are known to be harmless
+//! memory_bytes = 2147483648      # of one worker
+//! load_timeout_ms = 60000
+//! cancel_grace_ms = 100          # before a worker whose run was cancelled is killed
+//! rerun = false                  # a row is never run twice, even if its worker died
+//! reload = true                  # when the files of the model have changed
+//!
+//! [inputs.features]              # for a model that does not say so itself
+//! dtype = "f32"                  # bool, u8 to u64, i8 to i64, f16, bf16, f32, f64, bytes
+//! dims = ["batch", 4, "?"]       # a name, a size, or any size
+//!
 //! [inputs.image.from]            # what a person may give instead of numbers
 //! kind = "image"                 # width, height, side_max, multiple, color, layout, invert, scale, mean, std
 //! width = 8
@@ -63,8 +80,8 @@ use check::Checker;
 use raw::Raw;
 
 pub use typed::{
-    AudioInput, Color, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource, Labels, Layout,
-    ModelConfig, OutputConfig, RunConfig,
+    AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
 };
 
 /// What the file is called.

@@ -1,8 +1,8 @@
 //! `model.toml` as it is written: the mirror of the file, checked in [`check`](super::check).
 
-use std::collections::BTreeMap;
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 
+use indexmap::IndexMap;
 use serde::Deserialize;
 use toml::Spanned;
 
@@ -16,9 +16,14 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) run: RawRun,
     #[serde(default)]
-    pub(super) inputs: BTreeMap<String, RawInput>,
+    pub(super) onnxruntime: RawOnnxRuntime,
     #[serde(default)]
-    pub(super) outputs: BTreeMap<String, Spanned<RawOutput>>,
+    pub(super) python: RawPython,
+    /// In the order in which they are written: a Python model may answer in that order.
+    #[serde(default)]
+    pub(super) inputs: IndexMap<String, RawInput>,
+    #[serde(default)]
+    pub(super) outputs: IndexMap<String, Spanned<RawOutput>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -31,12 +36,43 @@ pub(super) struct RawRun {
     pub(super) queue_bytes: Option<NonZeroUsize>,
 }
 
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawOnnxRuntime {
+    #[serde(default)]
+    pub(super) providers: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawPython {
+    pub(super) interpreter: Option<Spanned<String>>,
+    #[serde(default)]
+    pub(super) trust_pickle: bool,
+    #[serde(default)]
+    pub(super) trusted_types: Vec<String>,
+    pub(super) memory_bytes: Option<NonZeroU64>,
+    pub(super) load_timeout_ms: Option<NonZeroU64>,
+    pub(super) cancel_grace_ms: Option<u64>,
+    pub(super) rerun: Option<bool>,
+    pub(super) reload: Option<bool>,
+}
+
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawInput {
+    pub(super) dtype: Option<Spanned<String>>,
+    pub(super) dims: Option<Spanned<Vec<RawDim>>>,
     pub(super) default: Option<f64>,
     pub(super) shape: Option<Spanned<Vec<usize>>>,
     pub(super) from: Option<RawFrom>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(untagged, expecting = "a dimension is a size, a name, or \"?\" for any size")]
+pub(super) enum RawDim {
+    Size(usize),
+    Name(String),
 }
 
 /// The keys of all kinds together, so that a key of another kind gets an error that says so.
@@ -69,6 +105,8 @@ pub(super) struct RawFrom {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct RawOutput {
+    pub(super) dtype: Option<Spanned<String>>,
+    pub(super) dims: Option<Spanned<Vec<RawDim>>>,
     pub(super) labels: Option<Spanned<String>>,
     pub(super) top: Option<Spanned<NonZeroUsize>>,
     pub(super) decode: Option<Spanned<String>>,

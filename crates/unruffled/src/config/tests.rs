@@ -1,6 +1,7 @@
 //! What `model.toml` accepts, and what it says about the rest.
 
 use std::path::Path;
+use std::time::Duration;
 
 use unruffled_model::{DType, Dim, Signature, TensorSpec};
 
@@ -43,6 +44,45 @@ fn everything_can_be_set() {
 }
 
 #[test]
+fn what_other_runtimes_are_to_know() {
+    let config = parse(
+        "[onnxruntime]\nproviders = ['cuda', 'cpu']\n\
+         [python]\ninterpreter = '../.venv'\ntrust_pickle = true\nmemory_bytes = 7\ncancel_grace_ms = 20\nrerun = false\n\
+         [inputs.z]\ndtype = 'f32'\ndims = ['n', 4, '?']\n[inputs.a]\ndtype = 'bytes'\n[outputs.y]\ndtype = 'i64'\ndims = []\n",
+    )
+    .unwrap();
+    assert_eq!(config.onnxruntime.providers, ["cuda", "cpu"]);
+    assert_eq!(config.python.interpreter.as_deref(), Some(Path::new("m/../.venv")));
+    assert!(config.python.trust_pickle && config.python.rerun == Some(false) && !config.python.reload);
+    assert_eq!(config.python.cancel_grace, Some(Duration::from_millis(20)));
+    let declared = config.declared().unwrap();
+    let lines: Vec<_> = declared.inputs.iter().chain(&declared.outputs).map(ToString::to_string).collect();
+    assert_eq!(
+        lines,
+        ["z: f32 [n, 4, ?]", "a: bytes", "y: i64 []"],
+        "in the order in which they are written"
+    );
+    assert_eq!(
+        parse("[python]\ninterpreter = 'python3.12'").unwrap().python.interpreter,
+        Some("python3.12".into())
+    );
+    assert_eq!(parse("").unwrap().declared(), None);
+    check_refused(
+        "[inputs.x]\ndtype = 'float'\n",
+        "m/model.toml:2: `inputs.x.dtype`: unknown type \"float\"; expected one of bool, u8, u16, u32, u64, i8, i16, i32, \
+         i64, f16, bf16, f32, f64, bytes",
+    );
+    check_refused(
+        "[outputs.x]\ndims = [1]\n",
+        "m/model.toml:2: `outputs.x.dims`: are the dimensions of what? add its type: dtype = \"f32\"",
+    );
+    check_refused(
+        "[inputs.x]\ndtype = 'f32'\ndims = [-1]\n",
+        "m/model.toml:3: `inputs.x.dims`: a dimension is a size, a name, or \"?\" for any size",
+    );
+}
+
+#[test]
 fn an_empty_file_sets_nothing() {
     let config = parse("").unwrap();
     assert!(config.inputs.is_empty() && config.outputs.is_empty());
@@ -53,7 +93,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `inputs`, `outputs`",
+         `backend`, `run`, `onnxruntime`, `python`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",

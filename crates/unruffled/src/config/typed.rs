@@ -3,8 +3,10 @@
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use unruffled_engine::{PoolOptions, QueueLimits};
+use unruffled_model::{DType, Dim};
 
 /// Everything that a `model.toml` may set. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -19,6 +21,10 @@ pub struct ModelConfig {
     pub backend: Option<String>,
     /// How it is run.
     pub run: RunConfig,
+    /// What ONNX Runtime is to know.
+    pub onnxruntime: OnnxRuntimeConfig,
+    /// What a model in a Python worker is to know.
+    pub python: PythonConfig,
     /// What is said about inputs; those that nothing is said about are not here.
     pub inputs: Vec<InputConfig>,
     /// What is said about outputs; those that nothing is said about are not here.
@@ -69,11 +75,50 @@ impl RunConfig {
     }
 }
 
+/// What ONNX Runtime is to know about a model.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OnnxRuntimeConfig {
+    /// The execution providers to use, the preferred one first; none is the processor alone.
+    pub providers: Vec<String>,
+}
+
+/// What a model in a Python worker is to know; what is `None` is the worker's default.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PythonConfig {
+    /// The interpreter, or the folder of its virtual environment; not relative to anything.
+    pub interpreter: Option<PathBuf>,
+    /// Whether the model's file may be unpickled, which runs whatever code is in it.
+    pub trust_pickle: bool,
+    /// Types that a `.skops` file may hold beside those that are known to be harmless.
+    pub trusted_types: Vec<String>,
+    /// The memory that one worker may take.
+    pub memory_bytes: Option<u64>,
+    /// How long a worker may take to load the model.
+    pub load_timeout: Option<Duration>,
+    /// How long a cancelled run may go on before its worker is killed.
+    pub cancel_grace: Option<Duration>,
+    /// Whether a row may be run again after its worker died.
+    pub rerun: Option<bool>,
+    /// Whether a changed file is loaded in place of the old one.
+    pub reload: bool,
+}
+
+/// What an input or output is, for a model that does not say so itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Declared {
+    /// The element type.
+    pub dtype: DType,
+    /// The dimensions; `None` if even their number is left open.
+    pub dims: Option<Vec<Dim>>,
+}
+
 /// What is said about one input.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InputConfig {
     /// The input.
     pub name: String,
+    /// What it is, if the settings say so.
+    pub declared: Option<Declared>,
     /// What stands in for it when it is left out.
     pub default: Option<DefaultValue>,
     /// What a person may give for it instead of numbers.
@@ -191,6 +236,8 @@ pub struct FileInput {
 pub struct OutputConfig {
     /// The output.
     pub name: String,
+    /// What it is, if the settings say so.
+    pub declared: Option<Declared>,
     /// What its classes are called.
     pub labels: Option<Labels>,
     /// How many of the best classes are told.

@@ -9,7 +9,7 @@ use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSou
 use super::{Backends, Load};
 use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
-use crate::{RtenBackend, sample};
+use crate::{ModelFolder, RtenBackend, sample};
 
 fn digits_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../assets/models/digits")
@@ -21,6 +21,10 @@ struct Picky;
 impl Backend for Picky {
     fn name(&self) -> &'static str {
         "picky"
+    }
+
+    fn formats(&self) -> &'static [&'static str] {
+        &["onnx"]
     }
 
     fn supports(&self, _: &ModelSource) -> Result<Support, ModelError> {
@@ -75,7 +79,11 @@ async fn settings_that_do_not_fit_are_named() {
         "model.toml: `inputs.picture`: a default for an input that does not exist",
     )
     .await;
-    check("backend = 'ort'", "model.toml: `backend`: there is no backend \"ort\"; there is rten").await;
+    check(
+        "backend = 'ort'",
+        "model.toml: `backend`: there is no backend \"ort\" for .onnx files; there is rten",
+    )
+    .await;
 }
 
 #[test]
@@ -87,4 +95,18 @@ fn the_first_backend_that_can_is_taken_and_says_why() {
     let none = Backends::of([Arc::new(Picky) as Arc<dyn Backend>]).choose(&folder).unwrap_err();
     assert_eq!(none.kind(), ErrorKind::Unsupported);
     assert_eq!(none.to_string(), "no backend can run it: picky cannot: Softmax");
+}
+
+#[test]
+fn a_file_that_nobody_reads_is_refused_by_its_ending() {
+    let root = tempfile::tempdir().unwrap();
+    let file = root.path().join("model.PKL");
+    std::fs::write(&file, "").unwrap();
+    let backends = Backends::of([Arc::new(RtenBackend) as Arc<dyn Backend>]);
+    let mut folder = ModelFolder::open(&file).unwrap();
+    let refused = backends.choose(&folder).unwrap_err();
+    assert_eq!((refused.kind(), refused.message()), (ErrorKind::Unsupported, "no backend reads .pkl files"));
+    folder.config.backend = Some("rten".into());
+    let refused = backends.choose(&folder).unwrap_err();
+    assert_eq!(refused.message(), "there is no backend \"rten\" for .pkl files; there is none");
 }

@@ -7,8 +7,15 @@ use unruffled_model::{ModelSource, Name};
 use crate::config::{self, ModelConfig};
 use crate::error::{Error, ErrorKind};
 
-/// What the model file of a folder is called.
-pub(super) const MODEL_FILE: &str = "model.onnx";
+/// What the model file of a folder may be called. Of several the first counts, unless the settings name the backend of
+/// another.
+const MODEL_FILES: [&str; 5] = ["model.onnx", "model.py", "model.skops", "model.joblib", "model.pkl"];
+
+/// The same for messages.
+const KINDS: &str = "model.onnx, .py, .skops, .joblib or .pkl";
+
+/// The backend that runs all kinds but the first.
+const PYTHON: &str = "python";
 
 /// The longest name of a model, in bytes.
 const NAME_BYTES_MAX: usize = 200;
@@ -30,7 +37,7 @@ pub struct ModelFolder {
 }
 
 impl ModelFolder {
-    /// Finds the model at a path: `NAME`, `NAME/1`, or a file like `NAME/model.onnx` or `NAME.onnx`.
+    /// Finds the model at a path: `NAME`, `NAME/1`, or a file like `NAME/model.onnx`, `NAME.onnx` or `NAME/model.py`.
     ///
     /// Reads small files: on an event loop, use [`open`](crate::Load::load) instead.
     ///
@@ -49,17 +56,19 @@ impl ModelFolder {
         let path = &std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         if found.is_dir() {
             return match (path.parent(), version_of(path)) {
-                (Some(folder), Some(version)) if path.join(MODEL_FILE).is_file() => {
-                    Self::in_folder(folder, Some(version))
-                }
+                (Some(folder), Some(version)) if has_model(path) => Self::in_folder(folder, Some(version)),
                 _ => Self::in_folder(path, None),
             };
         }
         match path.parent() {
-            Some(parent) if path.ends_with(MODEL_FILE) => match (parent.parent(), version_of(parent)) {
-                (Some(folder), Some(version)) => Self::in_folder(folder, Some(version)),
-                _ => Self::in_folder(parent, None),
-            },
+            Some(parent) if MODEL_FILES.iter().any(|name| path.ends_with(name)) => {
+                let found = match (parent.parent(), version_of(parent)) {
+                    (Some(folder), Some(version)) => Self::in_folder(folder, Some(version)),
+                    _ => Self::in_folder(parent, None),
+                };
+                // Of several files the one that was named.
+                found.map(|found| Self { source: ModelSource::File(path.to_owned()), ..found })
+            }
             _ => Self::single_file(path),
         }
     }
@@ -87,28 +96,38 @@ impl ModelFolder {
         }
     }
 
+    /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`.
+    pub fn format(&self) -> String {
+        // What is in memory has no name to tell, and no other kind can be there.
+        let ending = self.file().map_or(Some("onnx".as_ref()), Path::extension);
+        ending.unwrap_or_default().to_string_lossy().to_lowercase()
+    }
+
+    /// Whether it is an ONNX file; [`OnnxSummary`](crate::OnnxSummary) says what is in one.
+    pub fn is_onnx(&self) -> bool {
+        self.format() == "onnx"
+    }
+
     pub(super) fn in_folder(folder: &Path, version: Option<u64>) -> Result<Self, Error> {
         let name = name_of(folder.file_name(), folder)?;
         let versions = versions(folder)?;
-        let (version, file) = match version.or(versions.last().copied()) {
-            Some(version) => (Some(version), folder.join(version.to_string()).join(MODEL_FILE)),
-            None => (None, folder.join(MODEL_FILE)),
-        };
-        if !file.is_file() {
+        let version = version.or(versions.last().copied());
+        let place = version.map_or_else(|| folder.to_owned(), |version| folder.join(version.to_string()));
+        let mut files = model_files(&place).peekable();
+        if files.peek().is_none() {
             return Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder));
         }
-        Ok(Self {
-            name,
-            version,
-            versions,
-            source: ModelSource::File(file),
-            config: ModelConfig::read(folder)?,
-        })
+        let config = ModelConfig::read(folder)?;
+        let is_wanted = |file: &PathBuf| config.backend.as_deref() != Some(PYTHON) || !is_onnx(file);
+        let first = files.peek().cloned();
+        let file = files.find(is_wanted).or(first).expect("there is one");
+        Ok(Self { name, version, versions, source: ModelSource::File(file), config })
     }
 
     pub(super) fn single_file(file: &Path) -> Result<Self, Error> {
-        if !is_onnx(file) {
-            let message = "is not a model that can be run here; expected a folder or an .onnx file";
+        if !is_model_file(file) {
+            let message = "is not a model that can be run here; expected a folder, or a file that ends in .onnx, .py, \
+                           .skops, .joblib or .pkl";
             return Err(Error::new(ErrorKind::ModelNotFound, message).in_file(file));
         }
         Ok(Self {
@@ -124,7 +143,7 @@ impl ModelFolder {
 /// Whether a folder is that of one model, not of many.
 pub(super) fn is_model(folder: &Path) -> bool {
     folder.join(config::FILE_NAME).is_file()
-        || folder.join(MODEL_FILE).is_file()
+        || has_model(folder)
         || versions(folder).is_ok_and(|versions| !versions.is_empty())
 }
 
@@ -134,8 +153,32 @@ pub(super) fn unfinished(folder: &ModelFolder, path: &Path) -> Vec<u64> {
     numbered.into_iter().filter(|number| Some(*number) > folder.version).collect()
 }
 
+/// The model files of a folder, in the order of preference.
+fn model_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
+    MODEL_FILES.iter().map(|name| folder.join(name)).filter(|file| file.is_file())
+}
+
+fn has_model(folder: &Path) -> bool {
+    model_files(folder).next().is_some()
+}
+
 pub(super) fn is_onnx(file: &Path) -> bool {
-    file.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("onnx"))
+    has_ending(file, &["onnx"])
+}
+
+/// Whether a file that lies among models is one by its name alone: not a script, which may be anything, and nothing that has
+/// to be trusted first.
+pub(super) fn is_single(file: &Path) -> bool {
+    has_ending(file, &["onnx", "skops"])
+}
+
+fn is_model_file(file: &Path) -> bool {
+    has_ending(file, &["onnx", "py", "skops", "joblib", "pkl"])
+}
+
+fn has_ending(file: &Path, endings: &[&str]) -> bool {
+    let ending = file.extension().and_then(|ending| ending.to_str());
+    ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
 }
 
 /// What a folder lacks, with the likeliest remedy.
@@ -143,13 +186,16 @@ fn missing(folder: &Path) -> String {
     let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
     let mut names: Vec<_> = entries.map(|entry| entry.file_name().display().to_string()).collect();
     names.sort();
-    if let Some(other) = names.iter().find(|name| is_onnx(Path::new(name))) {
-        return format!("has no {MODEL_FILE}; rename `{other}` to {MODEL_FILE}, or name that file itself");
+    if let Some(other) = names.iter().find(|name| is_single(Path::new(name))) {
+        let ending = if is_onnx(Path::new(other)) { "onnx" } else { "skops" };
+        return format!(
+            "has no model.{ending}; rename `{other}` to model.{ending}, or name that file itself"
+        );
     }
     match names.iter().find(|name| name.starts_with("model.") && *name != config::FILE_NAME) {
-        Some(other) => format!("has no {MODEL_FILE}; `{other}` is of a kind that cannot be run here"),
+        Some(other) => format!("`{other}` is of a kind that cannot be run here; expected {KINDS}"),
         None => {
-            format!("has neither {MODEL_FILE} nor 1/{MODEL_FILE}; put one there, or take the folder away")
+            format!("has neither {KINDS} nor a folder 1 with one; put one there, or take the folder away")
         }
     }
 }
@@ -157,7 +203,7 @@ fn missing(folder: &Path) -> String {
 /// The numbered sub-folders that hold a model, ascending.
 fn versions(folder: &Path) -> Result<Vec<u64>, Error> {
     let mut versions = numbered(folder)?;
-    versions.retain(|version| folder.join(version.to_string()).join(MODEL_FILE).is_file());
+    versions.retain(|version| has_model(&folder.join(version.to_string())));
     Ok(versions)
 }
 

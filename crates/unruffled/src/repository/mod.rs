@@ -5,7 +5,7 @@ mod folder;
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
-use folder::{entries, is_model, is_onnx, unfinished, unreadable};
+use folder::{entries, is_model, is_single, unfinished, unreadable};
 
 pub use folder::ModelFolder;
 
@@ -15,6 +15,8 @@ a model repository is a folder that holds
   NAME/model.onnx     a model, called by the name of its folder
   NAME/1/model.onnx   numbered versions: the highest is taken
   NAME.onnx           a single file, called by its own name
+  NAME/model.py       a model written in Python
+  NAME/model.skops    a saved scikit-learn estimator; model.joblib and model.pkl if they are trusted
 and, where there is something to set, NAME/model.toml";
 
 /// The models of a folder, found but not loaded.
@@ -115,7 +117,7 @@ impl Repository {
     fn add(&mut self, path: &Path) {
         let model = if path.is_dir() {
             ModelFolder::in_folder(path, None)
-        } else if is_onnx(path) {
+        } else if is_single(path) {
             ModelFolder::single_file(path)
         } else {
             return;
@@ -124,7 +126,7 @@ impl Repository {
             Ok(model) => {
                 if let Some(highest) = unfinished(&model, path).last() {
                     let message = format!(
-                        "version {highest} has no model.onnx; version {} is used",
+                        "version {highest} has no model file; version {} is used",
                         model.version.unwrap_or_default()
                     );
                     self.warn(Error::new(ErrorKind::ModelNotFound, message).in_file(path));

@@ -53,8 +53,13 @@ fn all_layouts_side_by_side() {
             ("single.onnx", ""),
             (".cache/model.onnx", ""),
             ("README.md", ""),
+            ("script.py", ""),
+            ("pickled.joblib", ""),
+            ("written/1/model.py", ""),
+            ("estimator/model.skops", ""),
+            ("saved.skops", ""),
         ],
-        &["numbered 10 of [9, 10]", "plain", "single"],
+        &["estimator", "numbered 10 of [9, 10]", "plain", "saved", "single", "written 1 of [1]"],
         &[],
     );
 }
@@ -66,7 +71,7 @@ fn broken_folders_are_told_and_passed_over() {
             ("good/model.onnx", ""),
             ("empty/", ""),
             ("other/best.onnx", ""),
-            ("python/model.py", ""),
+            ("caffe/model.caffemodel", ""),
             ("settings/model.onnx", ""),
             ("settings/model.toml", "[run]\nthreads = -1"),
             ("half/1/model.onnx", ""),
@@ -75,11 +80,13 @@ fn broken_folders_are_told_and_passed_over() {
         ],
         &["good", "half 1 of [1]"],
         &[
-            "empty: has neither model.onnx nor 1/model.onnx; put one there, or take the folder away",
+            "caffe: `model.caffemodel` is of a kind that cannot be run here; expected model.onnx, .py, .skops, .joblib or \
+             .pkl",
+            "empty: has neither model.onnx, .py, .skops, .joblib or .pkl nor a folder 1 with one; put one there, or take \
+             the folder away",
             "good.onnx: the name `good` is taken by another model; rename one",
-            "half: version 2 has no model.onnx; version 1 is used",
+            "half: version 2 has no model file; version 1 is used",
             "other: has no model.onnx; rename `best.onnx` to model.onnx, or name that file itself",
-            "python: has no model.onnx; `model.py` is of a kind that cannot be run here",
             "settings/model.toml:2: `run.threads`: invalid value: integer `-1`, expected a nonzero usize",
         ],
     );
@@ -122,6 +129,30 @@ fn a_model_is_found_by_folder_version_and_file() {
     assert_eq!(one.models().len(), 1, "a model's own folder is a repository of it");
     let gone = ModelFolder::open(root.path().join("gone")).unwrap_err();
     assert_eq!(gone.message(), "there is no such file or folder");
+}
+
+#[test]
+fn of_several_files_the_settings_or_the_caller_choose() {
+    let root = folder(&[
+        ("a/model.onnx", ""),
+        ("a/model.py", ""),
+        ("b/model.onnx", ""),
+        ("b/model.joblib", ""),
+        ("b/model.toml", "backend = 'python'"),
+        ("c/model.py", ""),
+        ("c/model.pkl", ""),
+        ("single.py", ""),
+    ]);
+    #[track_caller]
+    fn check(root: &Path, path: &str, file: &str) {
+        let model = ModelFolder::open(root.join(path)).unwrap();
+        assert_eq!(model.file(), Some(&*root.join(file)));
+    }
+    check(root.path(), "a", "a/model.onnx");
+    check(root.path(), "a/model.py", "a/model.py");
+    check(root.path(), "b", "b/model.joblib");
+    check(root.path(), "c", "c/model.py");
+    check(root.path(), "single.py", "single.py");
 }
 
 #[test]

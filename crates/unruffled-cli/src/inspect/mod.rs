@@ -1,4 +1,6 @@
-//! `unruffled inspect`: what a model is, in words or as JSON.
+//! `unruffled inspect`: what a model is and what runs models here, in words or as JSON.
+
+mod runtimes;
 
 use std::fmt::{Display, Write as _};
 use std::path::Path;
@@ -6,8 +8,10 @@ use std::path::Path;
 use serde_json::{Value, json};
 use unruffled::{
     Backends, Batching, Dim, Engine, ErrorKind, InputReader, ModelFolder, ModelInfo, OnnxSummary, Repository,
-    TensorSpec,
+    Runtimes, TensorSpec,
 };
+
+use self::runtimes::Survey;
 
 use crate::args::Inspect;
 use crate::exit::{Exit, Failure};
@@ -17,7 +21,20 @@ use crate::{find, notes, terminal};
 /// How many operators are named; the others are counted.
 const OPERATORS: usize = 8;
 
-pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
+/// What can run models here, and which model will be run by what.
+pub(crate) fn runtimes(args: &Inspect, runtimes: &Runtimes, backends: &Backends) -> Result<(), Failure> {
+    let repository = match folder(args)? {
+        Target::Many(repository) => repository,
+        Target::One(model) => Repository::of([*model]),
+    };
+    find::warn(&repository);
+    let survey = Survey::new(runtimes, backends, &repository);
+    let page = if args.json { format!("{:#}\n", survey.to_json()) } else { survey.page() };
+    terminal::print(&page);
+    Ok(())
+}
+
+pub(crate) fn run(args: &Inspect, backends: &Backends) -> Result<(), Failure> {
     match folder(args)? {
         Target::Many(repository) => {
             find::warn(&repository);
@@ -27,7 +44,7 @@ pub(crate) fn run(args: &Inspect) -> Result<(), Failure> {
             Ok(())
         }
         Target::One(model) => {
-            let report = Report::new(*model)?;
+            let report = Report::new(*model, backends)?;
             let page = if args.json { format!("{:#}\n", report.to_json()) } else { report.page() };
             terminal::print(&page);
             // The page shows what there is; a script still learns that the model does not run.
@@ -80,6 +97,10 @@ fn table(repository: &Repository) -> String {
 
 /// What a model without a description takes and gives.
 fn in_and_out(model: &ModelFolder) -> String {
+    if !model.is_onnx() {
+        let file = model.file().and_then(Path::file_name).unwrap_or_default();
+        return format!("{}, run in a Python worker", file.display());
+    }
     match OnnxSummary::read(&model.source) {
         Ok(file) => format!("{} -> {}", file.inputs.join(", "), file.outputs.join(", ")),
         Err(error) => format!("{BAD}broken{BAD:#}: {error}"),
@@ -97,21 +118,22 @@ fn table_json(repository: &Repository) -> Value {
 /// Everything that is found out about one model.
 struct Report {
     model: ModelFolder,
-    file: OnnxSummary,
+    /// `None` of what is no ONNX file.
+    file: Option<OnnxSummary>,
     backend: String,
     /// What the loaded model says, or why it could not be loaded.
     info: Result<ModelInfo, String>,
 }
 
 impl Report {
-    fn new(model: ModelFolder) -> Result<Self, Failure> {
-        let file = OnnxSummary::read(&model.source).map_err(Failure::loading)?;
-        let backends = Backends::default();
+    fn new(model: ModelFolder, backends: &Backends) -> Result<Self, Failure> {
+        let read = || OnnxSummary::read(&model.source).map_err(Failure::loading);
+        let file = model.is_onnx().then(read).transpose()?;
         let (backend, info) = match backends.choose(&model) {
             Err(error) => ("none".into(), Err(error.to_string())),
             Ok(choice) => {
                 let backend = format!("{} ({})", choice.backend.name(), choice.reason);
-                (backend, load(&model, &backends).map_err(|error| error.to_string()))
+                (backend, load(&model, backends).map_err(|error| error.to_string()))
             }
         };
         Ok(Self { model, file, backend, info })
@@ -136,10 +158,12 @@ impl Report {
             Err(error) => {
                 let list =
                     |lines: &[String]| lines.iter().map(|text| format!("  {text}\n")).collect::<String>();
-                heading(&mut page, "inputs");
-                page.push_str(&list(&self.file.inputs));
-                heading(&mut page, "outputs");
-                page.push_str(&list(&self.file.outputs));
+                if let Some(file) = &self.file {
+                    heading(&mut page, "inputs");
+                    page.push_str(&list(&file.inputs));
+                    heading(&mut page, "outputs");
+                    page.push_str(&list(&file.outputs));
+                }
                 line(&mut page, format_args!("\n{BAD}does not run{BAD:#}: {error}"));
             }
         }
@@ -222,35 +246,29 @@ impl Report {
 
     fn file(&self, page: &mut String) {
         let config = &self.model.config;
+        let producer = self.file.as_ref().and_then(|file| file.producer.as_ref());
+        let told = [
+            ("producer", producer),
+            ("licence", config.license.as_ref()),
+            ("source", config.source.as_ref()),
+        ];
+        if self.file.is_none() && told.iter().all(|(_, value)| value.is_none()) {
+            return;
+        }
         heading(page, "file");
-        let weights = if self.file.external_weights { ", some in a second file" } else { "" };
-        field(page, "weights", format_args!("{}{weights}", size(self.file.weight_bytes)));
-        field(page, "operators", self.operators());
-        let opsets: Vec<_> =
-            self.file.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
-        field(page, "opsets", opsets.join(", "));
-        let told =
-            [("producer", &self.file.producer), ("licence", &config.license), ("source", &config.source)];
+        if let Some(file) = &self.file {
+            let weights = if file.external_weights { ", some in a second file" } else { "" };
+            field(page, "weights", format_args!("{}{weights}", size(file.weight_bytes)));
+            field(page, "operators", operators(file));
+            let opsets: Vec<_> =
+                file.opsets.iter().map(|(domain, version)| format!("{domain} {version}")).collect();
+            field(page, "opsets", opsets.join(", "));
+        }
         for (name, value) in told {
             if let Some(value) = value {
                 field(page, name, value);
             }
         }
-    }
-
-    /// The operators by how often they occur.
-    fn operators(&self) -> String {
-        let mut operators: Vec<_> = self.file.operators.iter().collect();
-        operators.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
-        let shown = operators.iter().take(OPERATORS).map(|(name, count)| match count {
-            1 => (*name).clone(),
-            _ => format!("{name} x{count}"),
-        });
-        let mut shown: Vec<_> = shown.collect();
-        if operators.len() > OPERATORS {
-            shown.push(format!("and {} others", operators.len() - OPERATORS));
-        }
-        shown.join(", ")
     }
 
     fn to_json(&self) -> Value {
@@ -277,11 +295,13 @@ impl Report {
             "license": config.license,
             "source": config.source,
             "backend": self.backend,
-            "weight_bytes": self.file.weight_bytes,
-            "operators": self.file.operators,
-            "producer": self.file.producer,
-            "opsets": self.file.opsets,
         });
+        if let Some(file) = &self.file {
+            document["weight_bytes"] = json!(file.weight_bytes);
+            document["operators"] = json!(file.operators);
+            document["producer"] = json!(file.producer);
+            document["opsets"] = json!(file.opsets);
+        }
         match &self.info {
             Err(error) => document["error"] = json!(error),
             Ok(info) => {
@@ -293,6 +313,21 @@ impl Report {
         }
         document
     }
+}
+
+/// The operators by how often they occur.
+fn operators(file: &OnnxSummary) -> String {
+    let mut operators: Vec<_> = file.operators.iter().collect();
+    operators.sort_by_key(|(_, count)| std::cmp::Reverse(**count));
+    let shown = operators.iter().take(OPERATORS).map(|(name, count)| match count {
+        1 => (*name).clone(),
+        _ => format!("{name} x{count}"),
+    });
+    let mut shown: Vec<_> = shown.collect();
+    if operators.len() > OPERATORS {
+        shown.push(format!("and {} others", operators.len() - OPERATORS));
+    }
+    shown.join(", ")
 }
 
 /// Loads a model to hear what it says of itself.
