@@ -1,6 +1,7 @@
 //! ONNX models behind the `Model` trait.
 //!
 //! [`RtenBackend`] runs them with rten, in pure Rust: nothing to install, one copy of the weights for all instances.
+//! [`TreesBackend`] runs classical models in the same way: trees, linear models, support vectors.
 //! [`OnnxSummary`] says what is in a file without loading it.
 //!
 //! ```no_run
@@ -29,9 +30,9 @@ mod rows;
 
 mod rten;
 
-mod ort;
-
 mod trees;
+
+mod ort;
 
 pub use self::graph::OnnxSummary;
 pub use self::ort::{OrtBackend, OrtMissing, OrtOptimization, OrtOptions, OrtRuntime, OrtSearch, OrtTried};

@@ -29,6 +29,10 @@ impl Backend for TreesBackend {
         "trees"
     }
 
+    fn formats(&self) -> &'static [&'static str] {
+        &["onnx"]
+    }
+
     fn supports(&self, source: &ModelSource) -> Result<Support, ModelError> {
         let reasons = foreign(&OnnxFile::read(source)?);
         if !reasons.is_empty() {
