@@ -5,7 +5,7 @@ use rten_onnx::onnx::DataType;
 use unruffled_model::{CancelToken, ModelErrorKind, Tensor};
 
 use super::{load, rows_of, run_under};
-use crate::sample::{Sample, floats, fixed, ints, strings, symbol};
+use crate::sample::{Sample, fixed, floats, ints, strings, symbol};
 
 const INEQUALITIES: [&str; 4] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT"];
 const MODES: [&str; 6] = ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GTE", "BRANCH_GT", "BRANCH_EQ", "BRANCH_NEQ"];
@@ -27,7 +27,13 @@ struct Forest {
 }
 
 impl Forest {
-    fn random(random: &mut Rng, modes: &[&'static str], columns: usize, trees: usize, branches: usize) -> Self {
+    fn random(
+        random: &mut Rng,
+        modes: &[&'static str],
+        columns: usize,
+        trees: usize,
+        branches: usize,
+    ) -> Self {
         let tree = |random: &mut Rng| {
             let leaf = Node { mode: "LEAF", feature: 0, threshold: 0.0, missing: false, yes: 0, no: 0 };
             let mut nodes = vec![leaf];
@@ -80,7 +86,9 @@ impl Forest {
     fn sample(&self) -> Sample {
         let each = |of: &dyn Fn(usize, usize, &Node) -> i64| -> Vec<i64> {
             let trees = self.trees.iter().enumerate();
-            trees.flat_map(|(tree, nodes)| nodes.iter().enumerate().map(move |(i, node)| of(tree, i, node))).collect()
+            trees
+                .flat_map(|(tree, nodes)| nodes.iter().enumerate().map(move |(i, node)| of(tree, i, node)))
+                .collect()
         };
         let nodes = || self.trees.iter().flatten();
         let modes: Vec<&str> = nodes().map(|node| node.mode).collect();
@@ -92,12 +100,12 @@ impl Forest {
             .collect();
         rows_of(DataType::FLOAT, self.columns as i64)
             .node("ai.onnx.ml/TreeEnsembleRegressor", ["x"], "y")
-            .with(ints("nodes_treeids", &each(&|tree, ..| tree as i64)))
+            .with(ints("nodes_treeids", &each(&|tree, _, _| tree as i64)))
             .with(ints("nodes_nodeids", &each(&|_, i, _| i as i64)))
-            .with(ints("nodes_featureids", &each(&|.., node| node.feature as i64)))
-            .with(ints("nodes_truenodeids", &each(&|.., node| node.yes as i64)))
-            .with(ints("nodes_falsenodeids", &each(&|.., node| node.no as i64)))
-            .with(ints("nodes_missing_value_tracks_true", &each(&|.., node| node.missing.into())))
+            .with(ints("nodes_featureids", &each(&|_, _, node| node.feature as i64)))
+            .with(ints("nodes_truenodeids", &each(&|_, _, node| node.yes as i64)))
+            .with(ints("nodes_falsenodeids", &each(&|_, _, node| node.no as i64)))
+            .with(ints("nodes_missing_value_tracks_true", &each(&|_, _, node| node.missing.into())))
             .with(strings("nodes_modes", &modes))
             .with(floats("nodes_values", &values))
             .with(ints("target_treeids", &leaves.iter().map(|leaf| leaf.0 as i64).collect::<Vec<_>>()))

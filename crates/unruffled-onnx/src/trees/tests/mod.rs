@@ -6,8 +6,8 @@ mod refused;
 
 use rten_onnx::onnx::DataType;
 use unruffled_model::{
-    Backend, BackendOptions, Batch, CancelToken, Element, LoadContext, ModelError, ModelSource, RequestContext,
-    RequestId, RunContext, Support, Tensor, TensorModel, Tensors,
+    Backend, BackendOptions, Batch, CancelToken, Element, LoadContext, ModelError, ModelSource,
+    RequestContext, RequestId, RunContext, Support, Tensor, TensorModel, Tensors,
 };
 
 use super::TreesBackend;
@@ -21,9 +21,11 @@ fn rows_of(dtype: DataType, columns: i64) -> Sample {
 /// A graph with an operator of the classical domain that passes `x` on as `y`, so that others may be tried around it.
 fn classical(dtype: DataType, columns: i64) -> Sample {
     let places: Vec<u8> = (0..columns).flat_map(i64::to_le_bytes).collect();
-    rows_of(dtype, columns)
-        .raw_weight("places", DataType::INT64, &[columns], places)
-        .node("ai.onnx.ml/ArrayFeatureExtractor", ["x", "places"], "y")
+    rows_of(dtype, columns).raw_weight("places", DataType::INT64, &[columns], places).node(
+        "ai.onnx.ml/ArrayFeatureExtractor",
+        ["x", "places"],
+        "y",
+    )
 }
 
 fn load(source: &ModelSource) -> Result<TensorModel, ModelError> {

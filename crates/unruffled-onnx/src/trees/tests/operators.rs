@@ -21,7 +21,8 @@ fn words(words: &[&'static str]) -> Vec<Bytes> {
 fn numbers_are_prepared() {
     let x = (&[2, 2][..], &[1.0_f32, -2.0, f32::NAN, 4.0][..]);
     let node = |operator: &str| rows_of(F32, 2).node(operator, ["x"], "z");
-    let scaler = node("ai.onnx.ml/Scaler").with(floats("offset", &[1.0, 0.0])).with(floats("scale", &[2.0, 3.0]));
+    let scaler =
+        node("ai.onnx.ml/Scaler").with(floats("offset", &[1.0, 0.0])).with(floats("scale", &[2.0, 3.0]));
     check(scaler, (&[1, 2], &[3.0_f32, 2.0]), (&[1, 2], &[4.0_f32, 6.0]));
     let imputer = node("ai.onnx.ml/Imputer")
         .with(floats("imputed_value_floats", &[7.0]))
@@ -36,8 +37,9 @@ fn numbers_are_prepared() {
 #[test]
 fn categories_become_numbers() {
     let text = (&[2, 1][..], &words(&["b", "c"])[..]);
-    let one_hot =
-        rows_of(DataType::STRING, 1).node("ai.onnx.ml/OneHotEncoder", ["x"], "z").with(strings("cats_strings", &["a", "b"]));
+    let one_hot = rows_of(DataType::STRING, 1)
+        .node("ai.onnx.ml/OneHotEncoder", ["x"], "z")
+        .with(strings("cats_strings", &["a", "b"]));
     let sample = one_hot.output("z", F32, [symbol("batch"), fixed(1), fixed(2)]);
     let answer = run(sample, Tensor::new(text.0, text.1.to_vec()).unwrap()).unwrap();
     let expected = Tensor::new(&[2, 1, 2], vec![0.0_f32, 1.0, 0.0, 0.0]).unwrap();
@@ -99,9 +101,11 @@ fn rows_are_computed_with() {
     check(largest, x, (&[2], &[2_i64, 0]));
     let smallest = classical(F32, 3).node_with("ArgMin", ["y"], "z", [("axis", -1)]);
     check(smallest, x, (&[2, 1], &[0_i64, 2]));
-    let share = constant(classical(F32, 3), "axes", &[1])
-        .node("ReduceSum", ["y", "axes"], "sum")
-        .node("Div", ["y", "sum"], "z");
+    let share = constant(classical(F32, 3), "axes", &[1]).node("ReduceSum", ["y", "axes"], "sum").node(
+        "Div",
+        ["y", "sum"],
+        "z",
+    );
     check(share, (&[1, 3], &[1.0_f32, 1.0, 2.0]), (&[1, 3], &[0.25_f32, 0.25, 0.5]));
     // 1 2 3 / 4 5 6 / 7 8 9
     let product = classical(F32, 3).weight("w", &[3, 3]).node("MatMul", ["y", "w"], "z");
@@ -115,7 +119,8 @@ fn rows_are_rearranged() {
     let x = (&[2, 3][..], &[1.0_f32, 2.0, 3.0, 4.0, 5.0, 6.0][..]);
     let joined = classical(F32, 3).node_with("Concat", ["y", "x"], "z", [("axis", 1)]);
     check(joined, x, (&[2, 6], &[1.0_f32, 2.0, 3.0, 1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 4.0, 5.0, 6.0]));
-    let picked = constant(classical(F32, 3), "at", &[2, -3]).node_with("Gather", ["y", "at"], "z", [("axis", 1)]);
+    let picked =
+        constant(classical(F32, 3), "at", &[2, -3]).node_with("Gather", ["y", "at"], "z", [("axis", 1)]);
     check(picked, x, (&[2, 2], &[3.0_f32, 1.0, 6.0, 4.0]));
     // Rows go to the second axis and come back, as exporters of bagging have them.
     let there_and_back = constant(constant(classical(F32, 3), "there", &[1, -1, 3]), "axes", &[0])
@@ -142,6 +147,11 @@ fn rows_that_would_meet_are_refused() {
     check(x().node("Transpose", ["y"], "z"), "does not begin with rows");
     check(constant(x(), "all", &[-1]).node("Reshape", ["y", "all"], "z"), "does not keep rows apart");
     check(constant(x(), "turned", &[3, -1]).node("Reshape", ["y", "turned"], "z"), "moves rows about");
-    let flat = x().node_with("ArgMax", ["y"], "n", [("axis", 1), ("keepdims", 0)]).node_with("Cast", ["n"], "m", [("to", 1)]);
+    let flat = x().node_with("ArgMax", ["y"], "n", [("axis", 1), ("keepdims", 0)]).node_with(
+        "Cast",
+        ["n"],
+        "m",
+        [("to", 1)],
+    );
     check(flat.node("Add", ["m", "y"], "z"), "rows meet something other than rows");
 }

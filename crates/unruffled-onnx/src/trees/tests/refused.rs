@@ -34,7 +34,8 @@ fn check(sample: Sample, expected: &[&str]) {
 fn neural_networks_are_left_to_others() {
     let plain = rows_of(DataType::FLOAT, 3).weight("w", &[3, 3]).node("MatMul", ["x", "w"], "y");
     check(plain.untyped_output("y"), &["it has no operators of the domain ai.onnx.ml"]);
-    let convolution = classical(DataType::FLOAT, 3).node("Conv", ["y", "y"], "z").node("Conv", ["z", "y"], "t");
+    let convolution =
+        classical(DataType::FLOAT, 3).node("Conv", ["y", "y"], "z").node("Conv", ["z", "y"], "t");
     check(convolution.untyped_output("t"), &["Conv is not known here"]);
 }
 
@@ -55,7 +56,8 @@ fn what_is_not_known_is_named() {
 
 #[test]
 fn trees_that_are_none_are_refused() {
-    let refused = |yes, no| reasons(tree(yes, no)).join("; ").replace("ai.onnx.ml/TreeEnsembleRegressor ", "");
+    let refused =
+        |yes, no| reasons(tree(yes, no)).join("; ").replace("ai.onnx.ml/TreeEnsembleRegressor ", "");
     assert_eq!(refused(1, 7), "has no node 7 in tree 0, which it refers to");
     assert_eq!(refused(1, 1), "reaches its node 1 twice");
     assert_eq!(refused(0, 2), "reaches its node 0 twice");
