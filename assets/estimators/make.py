@@ -1,18 +1,21 @@
 """Trains estimators of many kinds and writes them as ONNX files and as saved Python objects, with recorded answers.
 
     python make.py --out FOLDER           the estimators, in under a minute
-    python make.py --out FOLDER --bench   the larger ones that `benches/src/bin/trees.rs` compares
+    python make.py --out FOLDER --bench   the larger ones that `benches/src/bin/trees` compares
 
 Into FOLDER go NAME/1/model.onnx, model.joblib and, for those of scikit-learn, model.skops, for each NAME of `zoo.py`;
 recordings/NAME/CASE/in.TENSOR.npy and out.TENSOR.npy with what ONNX Runtime answers on one thread; and manifest.json, which
 says what each one is and how far ONNX Runtime is from what the estimator answers itself. The models of `odd.py` are there
-too, as files and recordings only. Everything is seeded: the same versions of the libraries write the same files.
+too, as files and recordings only. Everything is seeded: the same versions of the libraries write the same files, but for the
+time and the addresses that a skops file notes.
 """
 
 import argparse
 import json
+import os
 import pathlib
 import shutil
+import sys
 import urllib.parse
 import warnings
 
@@ -112,6 +115,8 @@ def write(asked, onnx_model, out):
 
 def make(estimator, out):
     onnx_model = estimator.convert()
+    # Some converters name it at random.
+    onnx_model.graph.name = estimator.name
     folder, recorded = write(estimator, onnx_model, out)
     files = ["model.onnx", "model.joblib"]
     joblib.dump(estimator.model, folder / "model.joblib")
@@ -136,6 +141,9 @@ def main():
     parser.add_argument("--out", type=pathlib.Path, required=True)
     parser.add_argument("--bench", action="store_true", help="the larger models of the benchmark instead")
     arguments = parser.parse_args()
+    if os.environ.get("PYTHONHASHSEED") != "0":
+        # The order of sets decides about names in files.
+        os.execve(sys.executable, [sys.executable, *sys.argv], {**os.environ, "PYTHONHASHSEED": "0"})
     warnings.filterwarnings("ignore")
     estimators = zoo.benchmarks() if arguments.bench else zoo.estimators()
     arguments.out.mkdir(parents=True, exist_ok=True)

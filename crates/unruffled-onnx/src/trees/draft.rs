@@ -14,7 +14,7 @@ use super::shape::{Dim, Type, known_size};
 use crate::graph::{Declared, Node, WholeGraph, declared};
 
 /// No value may have more elements a row: a few bytes of a file could ask for any number.
-const ELEMENTS_MAX: usize = 1 << 26;
+const ELEMENTS_MAX: usize = 1 << 22;
 
 /// Makes a plan of a graph.
 ///
