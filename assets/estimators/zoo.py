@@ -107,7 +107,9 @@ class Estimator:
             return {"variable": self.model.predict(rows).reshape(len(rows), -1)}
         zipmap = (self.options or {}).get("zipmap", not isinstance(self.model, LinearSVC))
         answers = {("output_label" if zipmap else "label"): self.model.predict(rows)}
-        if hasattr(self.model, "predict_proba"):
+        if (self.options or {}).get("raw_scores"):
+            answers["probabilities"] = self.model.decision_function(rows)
+        elif hasattr(self.model, "predict_proba"):
             answers["output_probability" if zipmap else "probabilities"] = self.model.predict_proba(rows)
         return answers
 

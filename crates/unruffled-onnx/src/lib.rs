@@ -1,6 +1,7 @@
 //! ONNX models behind the `Model` trait.
 //!
 //! [`RtenBackend`] runs them with rten, in pure Rust: nothing to install, one copy of the weights for all instances.
+//! [`TreesBackend`] runs classical models in the same way: trees, linear models, support vectors.
 //! [`OrtBackend`] runs them with ONNX Runtime, which must be installed and is [looked for](OrtSearch) at run time: faster on
 //! most models, and there is no model that it does not know; a run can be cancelled.
 //! [`OnnxSummary`] says what is in a file without loading it.

@@ -70,6 +70,12 @@ impl Sample {
         self
     }
 
+    /// Adds an output to the last node.
+    pub(crate) fn and_output(mut self, name: &str) -> Self {
+        self.graph.node.last_mut().unwrap().output.push(name.into());
+        self
+    }
+
     /// Adds an attribute to the last node.
     pub(crate) fn with(mut self, attribute: AttributeProto) -> Self {
         self.graph.node.last_mut().unwrap().attribute.push(attribute);
@@ -146,6 +152,36 @@ pub(crate) fn ints(name: &str, ints: &[i64]) -> AttributeProto {
         name: Some(name.into()),
         ints: ints.into(),
         r#type: Some(AttributeType::INTS),
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a list of floats.
+pub(crate) fn floats(name: &str, floats: &[f32]) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        floats: floats.into(),
+        r#type: Some(AttributeType::FLOATS),
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a float.
+pub(crate) fn float(name: &str, f: f32) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        f: Some(f),
+        r#type: Some(AttributeType::FLOAT),
+        ..AttributeProto::default()
+    }
+}
+
+/// An attribute that is a string.
+pub(crate) fn string(name: &str, s: &str) -> AttributeProto {
+    AttributeProto {
+        name: Some(name.into()),
+        s: Some(s.into()),
+        r#type: Some(AttributeType::STRING),
         ..AttributeProto::default()
     }
 }

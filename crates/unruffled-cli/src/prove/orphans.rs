@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Proof;
 use super::kinds::{self, Ask, MODEL, Script};
+use super::models::wait;
 use super::plan::{Broken, Outcome, Plan, thread};
 use super::processes::{descendants, is_alive};
 use super::report::{Findings, Times};
@@ -79,14 +80,14 @@ fn orphans(plan: &Plan<'_>, ask: Option<Ask>, gone: &mut Times) -> Result<Option
     };
     let Server { mut child, .. } = server;
     if busy.is_some() {
-        // Nothing tells from outside when a run has begun; a second is plenty, and too soon is no error.
-        std::thread::sleep(Duration::from_millis(300));
+        // Nothing tells from outside when a run has begun; a moment is plenty, and too soon is no error.
+        wait(Duration::from_millis(300));
     }
     child.kill()?;
     child.wait()?;
     let killed = Instant::now();
     while processes.iter().any(|process| is_alive(*process)) && killed.elapsed() < GIVEN_UP {
-        std::thread::sleep(Duration::from_millis(1));
+        wait(Duration::from_millis(1));
     }
     gone.add(killed.elapsed());
     if let Some(busy) = busy {

@@ -253,7 +253,8 @@ pub(super) struct Function {
 
 /// The function of a name.
 pub(super) fn function(name: &str) -> Option<Function> {
-    let (single, double): (fn(f32) -> f32, fn(f64) -> f64) = match name {
+    type Pair = (fn(f32) -> f32, fn(f64) -> f64);
+    let (single, double): Pair = match name {
         "Abs" => (f32::abs, f64::abs),
         "Ceil" => (f32::ceil, f64::ceil),
         "Exp" => (f32::exp, f64::exp),

@@ -14,7 +14,7 @@ use super::shape::{Dim, Type, known_size};
 use crate::graph::{Declared, Node, WholeGraph, declared};
 
 /// No value may have more elements a row: a few bytes of a file could ask for any number.
-const ELEMENTS_MAX: usize = 1 << 26;
+const ELEMENTS_MAX: usize = 1 << 22;
 
 /// Makes a plan of a graph.
 ///
@@ -278,17 +278,17 @@ impl Draft {
                 false => Ok(()),
             };
         };
-        let r#type = &known.operand.r#type;
-        if r#type.dims.first() != Some(&Dim::Rows) {
-            return Err(format!("does not begin with rows: it is {}", r#type));
+        let computed = &known.operand.r#type;
+        if computed.dims.first() != Some(&Dim::Rows) {
+            return Err(format!("does not begin with rows: it is {computed}"));
         }
         let batch = self.batch.clone().unwrap_or(SpecDim::Any);
-        let dims = r#type.dims.iter().map(|dim| match dim {
+        let dims = computed.dims.iter().map(|dim| match dim {
             Dim::Rows => batch.clone(),
             Dim::Size(size) => SpecDim::Fixed(*size),
             Dim::Any => SpecDim::Any,
         });
-        signature.outputs.push(TensorSpec::new(name, r#type.dtype, dims.collect::<Vec<_>>()));
+        signature.outputs.push(TensorSpec::new(name, computed.dtype, dims.collect::<Vec<_>>()));
         found.push((name.into(), known.source));
         Ok(())
     }

@@ -44,7 +44,7 @@ impl Labels {
         }
     }
 
-    /// The labels of these classes, one for each row; a class that there is none of is a bug.
+    /// The labels of these classes, one for each row.
     pub(super) fn tensor(&self, classes: &[usize]) -> Result<Tensor, ModelError> {
         self.repeated(&[classes.len()], classes.iter().copied())
     }

@@ -7,7 +7,7 @@ use super::labels::Labels;
 use super::matrix::{Matrix, as_floats, numeric_columns};
 use super::settings::Settings;
 use super::shape::{Dim, Type};
-use super::transform::{PostTransform, Second, logistic};
+use super::transform::{PostTransform, Second};
 
 /// Coefficients, and what is added to their products.
 struct Linear {
@@ -114,10 +114,7 @@ impl Classifier {
     fn finish(&self, scores: &mut [f32]) -> usize {
         if let ([first, second], 1) = (&mut *scores, self.linear.matrix.outputs) {
             let score = *first;
-            [*first, *second] = match self.transform {
-                PostTransform::Logistic => [logistic(-score), logistic(score)],
-                transform => transform.pair(score, Second::Complement),
-            };
+            [*first, *second] = self.transform.pair(score, Second::Complement);
             return usize::from(score > 0.0);
         }
         let mut best = 0;

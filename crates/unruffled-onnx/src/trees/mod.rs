@@ -37,4 +37,7 @@ mod loaded;
 
 mod backend;
 
+#[cfg(test)]
+mod tests;
+
 pub use backend::TreesBackend;

@@ -177,19 +177,19 @@ pub(super) fn concat(site: &Site<'_>) -> Result<Built, String> {
     let at = axis(at, first.dims.len())?;
     let mut total = 0_usize;
     for input in site.inputs {
-        let r#type = &input.r#type;
+        let other = &input.r#type;
         let rest = |dims: &[Dim]| {
             dims.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, d)| *d).collect::<Vec<_>>()
         };
-        if r#type.dtype != first.dtype
-            || r#type.dims.len() != first.dims.len()
-            || rest(&r#type.dims) != rest(&first.dims)
+        if other.dtype != first.dtype
+            || other.dims.len() != first.dims.len()
+            || rest(&other.dims) != rest(&first.dims)
         {
-            return Err(format!("joins {first} and {}", r#type));
+            return Err(format!("joins {first} and {other}"));
         }
-        match r#type.dims[at] {
+        match other.dims[at] {
             Dim::Size(size) => total = total.saturating_add(size),
-            _ => return Err(format!("joins {} along axis {at}", r#type)),
+            _ => return Err(format!("joins {other} along axis {at}")),
         }
     }
     let mut dims = first.dims.clone();

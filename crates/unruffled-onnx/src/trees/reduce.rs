@@ -100,23 +100,23 @@ impl Reduce {
 
 impl Reduction {
     fn of(self, values: impl ExactSizeIterator<Item = f64> + Clone) -> f64 {
-        let largest = |values: &mut dyn Iterator<Item = f64>| {
+        fn largest(values: impl Iterator<Item = f64>) -> f64 {
             values.fold(f64::NEG_INFINITY, |max, x| if x > max || x.is_nan() { x } else { max })
-        };
+        }
         match self {
             Reduction::Sum => values.sum(),
             Reduction::Mean => {
                 let count = values.len() as f64;
                 values.sum::<f64>() / count
             }
-            Reduction::Max => largest(&mut values.clone()),
-            Reduction::Min => -largest(&mut values.clone().map(|x| -x)),
+            Reduction::Max => largest(values),
+            Reduction::Min => -largest(values.map(|x| -x)),
             Reduction::Prod => values.product(),
             Reduction::SumSquare => values.map(|x| x * x).sum(),
             Reduction::L1 => values.map(f64::abs).sum(),
             Reduction::L2 => values.map(|x| x * x).sum::<f64>().sqrt(),
             Reduction::LogSumExp => {
-                let max = largest(&mut values.clone());
+                let max = largest(values.clone());
                 let shift = if max.is_finite() { max } else { 0.0 };
                 values.map(|x| (x - shift).exp()).sum::<f64>().ln() + shift
             }

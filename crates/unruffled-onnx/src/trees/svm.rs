@@ -218,7 +218,7 @@ impl Classifier {
             let chances = pairs.map(|(margin, (a, b))| 1.0 - logistic(margin * a + b)).collect::<Vec<_>>();
             couple(&chances, scores);
         } else if classes == 2 {
-            let pair = PostTransform::None.pair(margins[0], Second::Positive);
+            let pair = PostTransform::None.pair(margins[0], Second::Opposite);
             scores.copy_from_slice(&pair);
             // The margin is for the first class, so that a vote of weights that are all positive is the other way.
             if self.all_positive && margins[0] >= 0.5 {

@@ -12,17 +12,15 @@ pub(super) enum PostTransform {
     Probit,
 }
 
-/// How a single score is made into those of two classes.
+/// What a single score says of two classes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Second {
-    /// Not at all.
+    /// Nothing of the other.
     Absent,
     /// It is a probability: the other is what is left of one.
     Complement,
-    /// It is a margin: the other is its opposite, and the positive class has won.
-    Positive,
-    /// It is a margin, and the negative class has won.
-    Negative,
+    /// It is a margin: the other is its opposite.
+    Opposite,
 }
 
 impl PostTransform {
@@ -48,11 +46,17 @@ impl PostTransform {
     ///
     /// A reason, if there is none of that number.
     pub(super) fn numbered(number: i64) -> Result<Self, String> {
-        let all = [Self::None, Self::Softmax, Self::Logistic, Self::SoftmaxZero, Self::Probit];
-        usize::try_from(number)
-            .ok()
-            .and_then(|number| all.get(number).copied())
-            .ok_or_else(|| format!("has transform {number}, which is not known"))
+        Ok(match number {
+            0 => Self::None,
+            1 | 2 => {
+                return Err(format!(
+                    "has transform {number}, which ONNX and ONNX Runtime understand differently"
+                ));
+            }
+            3 => Self::SoftmaxZero,
+            4 => Self::Probit,
+            other => return Err(format!("has transform {other}, which is not known")),
+        })
     }
 
     /// Transforms the scores of one row, two or more.
@@ -70,10 +74,9 @@ impl PostTransform {
     pub(super) fn pair(self, score: f32, second: Second) -> [f32; 2] {
         match (second, self) {
             (Second::Absent, _) => [score, 0.0],
-            (Second::Complement, _) => [1.0 - score, score],
             (_, Self::Logistic) => [logistic(-score), logistic(score)],
-            (Second::Positive, _) => [-score, score],
-            (Second::Negative, _) => [score, -score],
+            (Second::Complement, _) => [1.0 - score, score],
+            (Second::Opposite, _) => [-score, score],
         }
     }
 }
@@ -109,12 +112,14 @@ fn softmax_zero(scores: &mut [f32]) {
 }
 
 /// The quantile of the normal distribution, by the usual short approximation of the inverse error function.
+#[allow(clippy::approx_constant, reason = "ONNX Runtime has it in six digits")]
 pub(super) fn probit(x: f32) -> f32 {
     let y = 2.0 * x - 1.0;
     let sign = if y < 0.0 { -1.0 } else { 1.0 };
     let log = ((1.0 - y) * (1.0 + y)).ln();
     let v = 2.0 / (3.141_59 * 0.147) + 0.5 * log;
-    let root = (v * v - log / 0.147).sqrt();
+    // Near the middle little is left of this difference: in 32 bits the root would be another than ONNX Runtime's.
+    let root = (f64::from(v) * f64::from(v) - f64::from(log / 0.147)).sqrt() as f32;
     SQRT_2 * sign * (root - v).sqrt()
 }
 
@@ -144,14 +149,13 @@ mod tests {
     #[test]
     fn one_score_becomes_two() {
         assert_eq!(PostTransform::None.pair(0.25, Second::Complement), [0.75, 0.25]);
-        assert_eq!(PostTransform::None.pair(2.0, Second::Positive), [-2.0, 2.0]);
-        assert_eq!(PostTransform::None.pair(-2.0, Second::Negative), [-2.0, 2.0]);
-        assert_eq!(PostTransform::Logistic.pair(2.0, Second::Negative), [logistic(-2.0), logistic(2.0)]);
+        assert_eq!(PostTransform::None.pair(-2.0, Second::Opposite), [2.0, -2.0]);
+        assert_eq!(PostTransform::Logistic.pair(2.0, Second::Complement), [logistic(-2.0), logistic(2.0)]);
     }
 
     #[test]
     fn unknown_transforms_are_refused() {
         assert!(PostTransform::named(Some("CUBE")).is_err() && PostTransform::numbered(5).is_err());
-        assert_eq!(PostTransform::numbered(2), Ok(PostTransform::Logistic));
+        assert_eq!(PostTransform::numbered(3), Ok(PostTransform::SoftmaxZero));
     }
 }

@@ -2,7 +2,7 @@
 
 use unruffled_model::{DType, ModelError, RunContext, Tensor};
 
-use super::kernel::{Built, Kernel, Site};
+use super::kernel::{Built, Kernel, Site, check_columns, rows_columns};
 use super::labels::Labels;
 use super::shape::{Dim, Type};
 
@@ -28,8 +28,10 @@ impl Kernel for ZipMap {
         _: &RunContext<'_>,
         outputs: &mut Vec<Tensor>,
     ) -> Result<(), ModelError> {
+        let (rows, columns) = rows_columns(inputs[0])?;
+        check_columns(columns, self.0.len())?;
         outputs.push(inputs[0].clone());
-        outputs.push(self.0.for_rows(inputs[0].shape().first().copied().unwrap_or(0))?);
+        outputs.push(self.0.for_rows(rows)?);
         Ok(())
     }
 }

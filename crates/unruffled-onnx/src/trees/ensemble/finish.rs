@@ -15,14 +15,16 @@ pub(super) struct Regression<S> {
 }
 
 impl<S: Score> Regression<S> {
-    /// Turns the scores of a row into answers.
-    pub(super) fn finish(&self, scores: &mut [S], answers: &mut [f64]) {
+    /// Turns the scores of a row into answers. A target that no leaf had a weight for is zero, base value or not, unless
+    /// it is transformed or alone.
+    pub(super) fn finish(&self, scores: &mut [S], seen: &[bool], answers: &mut [f64]) {
         for (i, (score, answer)) in scores.iter_mut().zip(answers.iter_mut()).enumerate() {
             if self.aggregate == Aggregate::Average {
                 *score = score.over(self.trees);
             }
             let base = self.base.get(i).copied().unwrap_or(S::ZERO);
-            *answer = score.plus(base).to_f64();
+            let is_zero = !seen[i] && seen.len() > 1 && self.transform == PostTransform::None;
+            *answer = if is_zero { 0.0 } else { score.plus(base).to_f64() };
         }
         match (answers, self.transform) {
             (_, PostTransform::None) => {}
@@ -106,15 +108,18 @@ impl<S: Score> Classification<S> {
         let weight = weight.to_f64();
         let (class, pair) = match (self.is_binary, self.all_positive) {
             (true, true) => (usize::from(weight > 0.5), Second::Complement),
-            (true, false) if weight > 0.0 => (1, Second::Positive),
-            (true, false) => (0, Second::Negative),
-            (false, _) if self.base.is_empty() => (usize::from(weight > 0.0), Second::Negative),
+            (true, false) => (usize::from(weight > 0.0), Second::Opposite),
+            (false, _) if self.base.is_empty() => (usize::from(weight > 0.0), Second::Opposite),
             (false, _) => (usize::from(weight > 0.0), Second::Absent),
         };
         if is_one {
             return (self.transform.pair(first.to_f32(), pair), class);
         }
         let mut answers = [first.to_f32(), second.to_f32()];
+        if self.transform == PostTransform::None {
+            // A class that no leaf had a weight for is zero, base value or not.
+            answers = [0, 1].map(|class| if seen[class] { answers[class] } else { 0.0 });
+        }
         self.transform.apply(&mut answers);
         (answers, class)
     }

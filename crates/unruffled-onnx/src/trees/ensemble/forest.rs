@@ -55,6 +55,9 @@ pub(super) struct Forest {
 /// The most nodes, weights or members that one forest may have: sums of a few indices stay within 32 bits.
 const COUNT_MAX: usize = 1 << 28;
 
+/// The most targets: what is kept for each of them is not in the file.
+const TARGETS_MAX: usize = 1 << 20;
+
 impl Forest {
     /// Checks what a file describes.
     ///
@@ -68,11 +71,11 @@ impl Forest {
         members: Vec<f64>,
         targets: usize,
     ) -> Result<Self, String> {
-        if nodes.len().max(weights.len()).max(members.len()).max(targets) > COUNT_MAX {
+        if nodes.len().max(weights.len()).max(members.len()) > COUNT_MAX {
             return Err(format!("has more than {COUNT_MAX} nodes"));
         }
-        if targets == 0 || roots.is_empty() {
-            return Err("has no trees or no targets".into());
+        if !(1..=TARGETS_MAX).contains(&targets) || roots.is_empty() {
+            return Err(format!("has {} trees for {targets} targets", roots.len()));
         }
         if let Some(weight) = weights.iter().find(|weight| weight.target as usize >= targets) {
             return Err(format!("has a leaf of target {} among {targets}", weight.target));

@@ -145,7 +145,7 @@ fn mode(name: &Bytes) -> Result<Option<Mode>, String> {
 /// A reason, if it is none.
 pub(super) fn feature(feature: i64) -> Result<u32, String> {
     /// Keys are made for every feature up to the highest.
-    const FEATURE_MAX: u32 = 1 << 24;
+    const FEATURE_MAX: u32 = 1 << 20;
     u32::try_from(feature)
         .ok()
         .filter(|&feature| feature <= FEATURE_MAX)

@@ -206,8 +206,8 @@ impl<T: Feature + FromTensor, S: Scratched> Kernel for Regressor<T, S> {
         let (rows, width) = rows_columns(inputs[0])?;
         let x = T::from_tensor(inputs[0])?;
         let mut answers = vec![0.0; rows * self.targets];
-        self.ensemble.evaluate(&x, width, ctx, |row, scores, _| {
-            self.finish.finish(scores, &mut answers[row * self.targets..][..self.targets]);
+        self.ensemble.evaluate(&x, width, ctx, |row, scores, seen| {
+            self.finish.finish(scores, seen, &mut answers[row * self.targets..][..self.targets]);
         })?;
         let shape = [rows, self.targets];
         outputs.push(match self.output {

@@ -176,12 +176,16 @@ impl<S: Score> Leaves<S> {
                 let start = payload.checked_sub(1).map_or(0, |before| ends[before]);
                 for &(target, value) in &weights[start as usize..ends[payload] as usize] {
                     let (score, seen) = (&mut scores[target as usize], &mut seen[target as usize]);
-                    *score = match aggregate {
-                        Aggregate::Sum | Aggregate::Average => score.plus(value),
-                        Aggregate::Min if *seen && !(value < *score) => *score,
-                        Aggregate::Max if *seen && !(value > *score) => *score,
-                        Aggregate::Min | Aggregate::Max => value,
+                    let replaces = match aggregate {
+                        Aggregate::Sum | Aggregate::Average => false,
+                        Aggregate::Min => !*seen || value < *score,
+                        Aggregate::Max => !*seen || value > *score,
                     };
+                    if replaces {
+                        *score = value;
+                    } else if matches!(aggregate, Aggregate::Sum | Aggregate::Average) {
+                        *score = score.plus(value);
+                    }
                     *seen = true;
                 }
             }
