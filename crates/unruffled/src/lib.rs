@@ -34,7 +34,8 @@
 //!
 //! - Ask and be answered: [`Engine`], [`Handle`], [`Priority`]. Any Rust function is a model: [`Engine::wrap`].
 //! - Models on disk: [`Load`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
-//! - What runs them: [`Backends`]. Today that is `rten`, ONNX in pure Rust, with nothing to install.
+//! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
+//!   Python where they are found, see [`Runtimes`].
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
 //! - A model to begin with: [`sample`].
 //!
@@ -60,6 +61,9 @@ mod load;
 mod input;
 
 mod answer;
+
+#[cfg(doctest)]
+mod guide;
 
 pub use unruffled_engine::{
     Drained, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority, QueueLimits,
