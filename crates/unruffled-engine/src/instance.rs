@@ -156,8 +156,8 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         } else {
             *setbacks = 0;
         }
-        // Whoever gives up later had no part in it.
-        let is_stopped = broken && work.is_cancelled();
+        // Whoever gives up later had no part in it, and no model is stopped by a panic.
+        let is_stopped = broken && matches!(failure, Some(Failure::Error(_))) && work.is_cancelled();
         let row = pool.complete(slot, work, failure.as_ref(), pool.now());
         if courtesy.is_due(row, on_core) {
             thread::enter(&thread_name(pool, slot), Intent::Model);

@@ -277,8 +277,8 @@ impl Signature {
         Ok(())
     }
 
-    /// Whether rows of different requests may be joined along the first dimension: every input and every output begins
-    /// with the same symbol.
+    /// Whether rows of different requests may be joined along the first dimension, as far as names tell: every input and every
+    /// output begins with the same symbol, which occurs nowhere else.
     pub fn is_batchable(&self) -> bool {
         let leading = |spec: &TensorSpec| match spec.dims.as_deref() {
             Some([Dim::Symbolic(symbol), ..]) => Some(symbol.clone()),
@@ -287,7 +287,12 @@ impl Signature {
         let Some(first) = self.inputs.first().and_then(leading) else {
             return false;
         };
-        self.inputs.iter().chain(&self.outputs).all(|spec| leading(spec).as_ref() == Some(&first))
+        let is_elsewhere = |spec: &TensorSpec| {
+            let behind = spec.dims.as_deref().and_then(|dims| dims.get(1..)).unwrap_or_default();
+            behind.iter().any(|dim| matches!(dim, Dim::Symbolic(symbol) if *symbol == first))
+        };
+        let mut specs = self.inputs.iter().chain(&self.outputs);
+        specs.all(|spec| leading(spec).as_ref() == Some(&first) && !is_elsewhere(spec))
     }
 }
 

@@ -14,10 +14,11 @@ const TRIAL_ELEMENTS_MAX: usize = 1 << 20;
 
 /// Decides about batches, and gives the rows of all inputs and outputs one name if they turn out to be the same rows.
 ///
-/// A file whose inputs and outputs all begin with one symbol says itself that these are the rows. Many exporters write
-/// no symbol there, or another one for each tensor, or, for outputs, the one row that they have tried. Then `run` is asked three times, with one row, with two others, and
-/// with these three together: only if every row gets the same answer alone and in company are they joined. A model that
-/// does not pass the trial, for whatever reason, runs one request at a time, since a wrong join is a wrong answer.
+/// A file whose inputs and outputs all begin with one symbol, and have it nowhere else, says itself that these are the rows,
+/// and is believed. Many exporters write no symbol there, or another one for each tensor, or, for outputs, the one row that they
+/// have tried. Then `run` is asked three times, with one row, with two others, and with these three together: only if every
+/// row gets the same answer alone and in company are they joined. A model that does not pass the trial, for whatever reason,
+/// runs one request at a time, since a wrong join is a wrong answer.
 pub(crate) fn batching(
     signature: &mut Signature,
     run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
@@ -25,7 +26,7 @@ pub(crate) fn batching(
     if signature.is_batchable() {
         return Batching::Joint;
     }
-    if !is_candidate(signature) || !passes_trial(signature, run) {
+    if !is_candidate(signature) || verdict(signature, run) != Some(true) {
         return Batching::Single;
     }
     for spec in signature.inputs.iter_mut().chain(&mut signature.outputs) {
@@ -43,7 +44,9 @@ pub(crate) fn corrected(
     signature: &mut Signature,
     mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Option<Tensors> {
-    let rows = signature.inputs.first()?.dims.as_ref()?.first()?.clone();
+    let sizes = signature.inputs.iter().filter_map(|spec| spec.dims.as_deref()?.get(1..)).flatten();
+    // What comes out may be as wide as what was made up.
+    let has_open_sizes = sizes.into_iter().any(|dim| !matches!(dim, Dim::Fixed(_)));
     let inputs = [1, 2].map(|rows| made_up(signature, rows, ANY_SIZES[0]));
     let [one, two] = [inputs[0].as_ref()?, inputs[1].as_ref()?].map(|inputs| run(inputs).ok());
     let (one, two) = (one?, two?);
@@ -58,8 +61,9 @@ pub(crate) fn corrected(
         }
         for (at, dim) in dims.iter_mut().enumerate().filter(|(_, dim)| matches!(dim, Dim::Fixed(_))) {
             *dim = match (at, one.shape()[at], two.shape()[at]) {
-                (0, 1, 2) => rows.clone(),
-                (_, a, b) if a == b => Dim::Fixed(a),
+                (at, a, b) if at > 0 && a == b && !has_open_sizes => Dim::Fixed(a),
+                (_, a, b) if *dim == Dim::Fixed(a) && a == b => Dim::Fixed(a),
+                // If these are the rows, a trial tells.
                 _ => Dim::Any,
             };
         }
@@ -84,15 +88,23 @@ fn is_candidate(signature: &Signature) -> bool {
         symbol => elsewhere().all(|other| other != symbol),
     };
     let batch = Dim::Symbolic("batch".into());
-    !inputs.is_empty()
+    let mut symbols = inputs.iter().filter(|dim| matches!(dim, Dim::Symbolic(_)));
+    let first = symbols.next();
+    // Inputs that name different sizes may have different numbers of rows.
+    let is_one = symbols.all(|symbol| Some(symbol) == first);
+    is_one
+        && !inputs.is_empty()
         && inputs.iter().all(is_free)
         && outputs.iter().all(|dim| *dim == Dim::Fixed(1) || is_free(dim))
         && elsewhere().all(|other| *other != batch)
 }
 
-fn passes_trial(signature: &Signature, mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>) -> bool {
-    let verdict = ANY_SIZES.iter().find_map(|&size| trial(signature, size, &mut run));
-    verdict.unwrap_or(false)
+/// The outcome of the first trial that has one.
+fn verdict(
+    signature: &Signature,
+    mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
+) -> Option<bool> {
+    ANY_SIZES.iter().find_map(|&size| trial(signature, size, &mut run))
 }
 
 /// Whether three rows get the same answers together as apart; `None` if that could not be found out.
@@ -108,6 +120,10 @@ fn trial(
     });
     let three = three.collect::<Option<Tensors>>()?;
     let (first, rest, together) = (run(&one).ok()?, run(&two).ok()?, run(&three).ok()?);
+    // Rows that get no number agree about nothing.
+    if !together.iter().all(|(_, tensor)| has_finite(tensor)) {
+        return None;
+    }
     Some(together.iter().all(|(name, joined)| {
         let (Some(first), Some(rest)) = (first.get(name), rest.get(name)) else {
             return false;
@@ -119,9 +135,10 @@ fn trial(
     }))
 }
 
-/// Inputs of so many rows: numbers around zero, and the smallest integers, which every table of embeddings has.
+/// Inputs of so many rows: numbers around zero, and the smallest integers, which every table of embeddings has. Rows of few
+/// values begin with 0 and 1 in turn, so that no two neighbours are the same.
 fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensors> {
-    let mut random = Random(rows as u64);
+    let mut random = Random { state: rows as u64, width: 1, first_row: rows - 1 };
     let tensors = signature.inputs.iter().map(|spec| {
         let dims = spec.dims.as_ref()?.iter().enumerate();
         let shape: Vec<usize> = dims
@@ -135,23 +152,24 @@ fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensor
         if count > TRIAL_ELEMENTS_MAX {
             return None;
         }
+        random.width = (count / rows).max(1);
         let tensor = match spec.dtype {
             DType::F32 => Tensor::new(&shape, random.take(count, |x| x as f32 - 0.5)),
             DType::F64 => Tensor::new(&shape, random.take(count, |x| x - 0.5)),
-            DType::I32 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i32)),
-            DType::I64 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i64)),
+            DType::I32 => Tensor::new(&shape, random.take_few(count, |x| (2.0 * x) as i32)),
+            DType::I64 => Tensor::new(&shape, random.take_few(count, |x| (2.0 * x) as i64)),
             DType::U8 => Tensor::new(&shape, random.take(count, |x| (256.0 * x) as u8)),
-            DType::Bool => Tensor::new(&shape, random.take(count, |x| x < 0.5)),
+            DType::Bool => Tensor::new(&shape, random.take_few(count, |x| x < 0.5)),
             DType::F16 => Tensor::new(&shape, random.take(count, |x| f16::from_f64(x - 0.5))),
             DType::BF16 => Tensor::new(&shape, random.take(count, |x| bf16::from_f64(x - 0.5))),
             DType::I8 => Tensor::new(&shape, random.take(count, |x| (256.0 * x - 128.0) as i8)),
-            DType::I16 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as i16)),
-            DType::U16 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as u16)),
-            DType::U32 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as u32)),
-            DType::U64 => Tensor::new(&shape, random.take(count, |x| (2.0 * x) as u64)),
+            DType::I16 => Tensor::new(&shape, random.take_few(count, |x| (2.0 * x) as i16)),
+            DType::U16 => Tensor::new(&shape, random.take_few(count, |x| (2.0 * x) as u16)),
+            DType::U32 => Tensor::new(&shape, random.take_few(count, |x| (2.0 * x) as u32)),
+            DType::U64 => Tensor::new(&shape, random.take_few(count, |x| (2.0 * x) as u64)),
             DType::Bytes => Tensor::new(
                 &shape,
-                random.take(count, |x| Bytes::from_static(if x < 0.5 { b"a" } else { b"b" })),
+                random.take_few(count, |x| Bytes::from_static(if x < 0.5 { b"a" } else { b"b" })),
             ),
         };
         Some((spec.name.clone(), tensor.ok()?))
@@ -159,14 +177,42 @@ fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensor
     tensors.collect()
 }
 
+/// Whether a tensor of floats has a number in it; others always do.
+fn has_finite(tensor: &Tensor) -> bool {
+    match tensor.data() {
+        Data::F64(x) => x.is_empty() || x.iter().any(|x| x.is_finite()),
+        Data::F32(x) => x.is_empty() || x.iter().any(|x| x.is_finite()),
+        Data::F16(x) => x.is_empty() || x.iter().any(|x| x.is_finite()),
+        Data::BF16(x) => x.is_empty() || x.iter().any(|x| x.is_finite()),
+        _ => true,
+    }
+}
+
 /// Numbers that look random and are the same each time: splitmix64.
-struct Random(u64);
+struct Random {
+    state: u64,
+    /// Elements of a row.
+    width: usize,
+    /// The number of the first row.
+    first_row: usize,
+}
 
 impl Random {
+    /// For types that have few values here: every row begins with another than the one before.
+    fn take_few<T>(&mut self, count: usize, make: impl Fn(f64) -> T) -> Vec<T> {
+        let (width, first_row) = (self.width, self.first_row);
+        let numbers = self.take(count, |x| x).into_iter().enumerate();
+        let marked = numbers.map(|(at, x)| match at % width {
+            0 => ((first_row + at / width) % 2) as f64 / 2.0,
+            _ => x,
+        });
+        marked.map(make).collect()
+    }
+
     fn take<T>(&mut self, count: usize, make: impl Fn(f64) -> T) -> Vec<T> {
         let next = || {
-            self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-            let mut bits = self.0;
+            self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+            let mut bits = self.state;
             bits = (bits ^ (bits >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
             bits = (bits ^ (bits >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
             make(((bits ^ (bits >> 31)) >> 11) as f64 / (1_u64 << 53) as f64)

@@ -59,7 +59,7 @@ impl LoadedModel for PythonModel {
     }
 
     fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
-        let worker = self.nursery.take()?;
+        let worker = self.nursery.take(&|| false)?;
         serve(&mut Instance { model: self, worker });
         Ok(())
     }
@@ -74,14 +74,14 @@ struct Instance<'a> {
 impl Instance<'_> {
     /// Has a worker to run on: with the newest files, and also after the last one has died while it had nothing to do, for
     /// which no row is to blame.
-    fn revive(&mut self) -> Result<(), ModelError> {
+    fn revive(&mut self, ctx: &RunContext<'_>) -> Result<(), ModelError> {
         if let Some(newer) = self.model.nursery.newer(&self.worker) {
             self.worker = newer;
         }
         if !self.worker.is_alive() {
             let (model, pid) = (&*self.model.nursery.settings().name, self.worker.id());
             tracing::warn!(model, pid, "worker has died while it was idle, and is replaced");
-            self.worker = self.model.nursery.take().map_err(|error| {
+            self.worker = self.model.nursery.take(&|| ctx.is_cancelled()).map_err(|error| {
                 ModelError::crashed(format!("the worker {pid} has died, and there is no other: {error}"))
             })?;
         }
@@ -162,7 +162,7 @@ impl Model for Instance<'_> {
         if ctx.is_cancelled() {
             return Err(ModelError::cancelled());
         }
-        self.revive()?;
+        self.revive(ctx)?;
         if self.model.info.batching == Batching::Joint {
             return self.run_joint(batch.rows_mut(), ctx);
         }

@@ -3,9 +3,10 @@
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use parking_lot::{Condvar, Mutex};
-use unruffled_model::ModelError;
+use unruffled_model::{ModelError, Signature, TensorSpec};
 
 use crate::launcher::Launcher;
 use crate::options::Spare;
@@ -15,6 +16,9 @@ use crate::worker::{Description, Worker};
 
 /// A spare is loaded ahead, unless told otherwise, if that takes no more than this.
 const CHEAP: u64 = 512 << 20;
+
+/// How often somebody who waits for a worker looks whether it is still wanted.
+const TICK: Duration = Duration::from_millis(20);
 
 /// Where the workers of a model come from. At most one is ready beside those that run, and at most one on its way.
 #[derive(Debug)]
@@ -47,6 +51,18 @@ struct State {
     is_rearing: bool,
     /// Somebody waits for it.
     is_awaited: bool,
+    /// How often the files had changed when a worker could last not be had.
+    failed_at: Option<u64>,
+}
+
+/// One that is on its way arrives, or does not: either way it is on its way no more.
+struct Rearing<'a>(&'a Shared);
+
+impl Drop for Rearing<'_> {
+    fn drop(&mut self) {
+        self.0.state.lock().is_rearing = false;
+        self.0.changed.notify_all();
+    }
 }
 
 impl Nursery {
@@ -92,26 +108,42 @@ impl Nursery {
     }
 
     /// A worker with the model in it: the spare, the one that is on its way, or a new one.
-    pub(crate) fn take(&self) -> Result<Worker, ModelError> {
-        let worker = match self.shared.await_ready() {
+    pub(crate) fn take(&self, unwanted: &dyn Fn() -> bool) -> Result<Worker, ModelError> {
+        let shared = &self.shared;
+        let worker = match shared.await_ready(unwanted) {
             Some(worker) => worker,
-            None => Worker::start(&self.shared.settings, &self.shared.launcher, &|| false)?,
+            None => Worker::start(&shared.settings, &shared.launcher, unwanted)?,
         };
-        let worker = self.shared.loaded(worker, &|| false)?;
-        self.shared.rear(self.shared.settings.python.spare != Spare::None);
+        let worker = shared.loaded(worker, unwanted)?;
+        shared.rear_spare();
         Ok(worker)
     }
 
     /// A worker with newer files than those of `worker`, if there are such files and the worker is ready. If it is not, it is on
-    /// its way.
+    /// its way, unless the files of now cannot be loaded.
     pub(crate) fn newer(&self, worker: &Worker) -> Option<Worker> {
-        if self.shared.newest.load(Ordering::Acquire) <= worker.generation {
+        let shared = &self.shared;
+        if shared.newest.load(Ordering::Acquire) <= worker.generation {
             return None;
         }
-        let is_newer = |ready: &mut Worker| ready.generation > worker.generation;
-        let newer = self.shared.state.lock().ready.take_if(is_newer);
-        self.shared.rear(true);
-        newer.filter(Worker::is_alive)
+        // One that is no newer is of no more use.
+        let ready = shared.state.lock().ready.take();
+        let newer = ready.filter(|ready| ready.generation > worker.generation && ready.is_alive());
+        match newer {
+            Some(newer) => {
+                shared.rear_spare();
+                Some(newer)
+            }
+            None => {
+                // Somebody runs old files, and waits for a worker that can take over at once.
+                let is_hopeless =
+                    shared.state.lock().failed_at == Some(shared.changes.load(Ordering::Relaxed));
+                if !is_hopeless {
+                    shared.rear(true);
+                }
+                None
+            }
+        }
     }
 }
 
@@ -133,22 +165,28 @@ impl Drop for Nursery {
 
 impl Shared {
     /// The worker that is ready, or that will be before another could.
-    fn await_ready(&self) -> Option<Worker> {
+    fn await_ready(&self, unwanted: &dyn Fn() -> bool) -> Option<Worker> {
         let mut state = self.state.lock();
         loop {
             if let Some(worker) = state.ready.take() {
-                if worker.is_alive() {
+                if worker.is_alive() && self.is_current(&worker) {
                     return Some(worker);
                 }
                 continue;
             }
-            if !state.is_rearing || state.is_awaited {
+            if !state.is_rearing || state.is_awaited || unwanted() {
                 return None;
             }
             state.is_awaited = true;
-            self.changed.wait(&mut state);
+            // Nobody rings when it is no longer wanted.
+            self.changed.wait_for(&mut state, TICK);
             state.is_awaited = false;
         }
+    }
+
+    /// Whether a worker has the newest files that there was a worker with, or may still load them.
+    fn is_current(&self, worker: &Worker) -> bool {
+        !worker.is_loaded() || worker.generation >= self.newest.load(Ordering::Acquire)
     }
 
     /// Loads the model, and makes sure that it is the one that was loaded first.
@@ -157,7 +195,7 @@ impl Shared {
         let generation = self.changes.load(Ordering::Relaxed);
         let description = worker.load(unwanted)?;
         let known = &self.description;
-        if (&description.signature, description.is_joint) != (&known.signature, known.is_joint) {
+        if !is_same(&description.signature, &known.signature) || description.is_joint != known.is_joint {
             let path = self.settings.path.display();
             return Err(ModelError::failed(format!(
                 "{path} takes or gives something else by now: load it again"
@@ -190,39 +228,57 @@ impl Shared {
         }
     }
 
-    /// Begins a spare, if it is wanted and there is none, on a thread of its own.
-    fn rear(self: &Arc<Self>, is_wanted: bool) {
+    /// Begins a spare if the settings want one.
+    fn rear_spare(self: &Arc<Self>) {
+        let is_whole = match self.settings.python.spare {
+            Spare::None => return,
+            Spare::Interpreter => false,
+            Spare::Loaded => true,
+            Spare::Auto => self.description.resident <= CHEAP,
+        };
+        self.rear(is_whole);
+    }
+
+    /// Begins a worker, with the model or without, unless there is one, on a thread of its own.
+    fn rear(self: &Arc<Self>, is_whole: bool) {
         let mut state = self.state.lock();
-        let is_wanted = is_wanted && !self.is_closed.load(Ordering::Relaxed);
-        if !is_wanted || state.is_rearing || state.ready.is_some() {
+        if self.is_closed.load(Ordering::Relaxed) || state.is_rearing || state.ready.is_some() {
             return;
         }
         let own = Arc::clone(self);
         let thread = std::thread::Builder::new().name("worker-spare".into()).spawn(move || {
-            let spare = own.spare().inspect_err(|error| {
+            let _rearing = Rearing(&own);
+            let change = own.changes.load(Ordering::Relaxed);
+            let reared = own.reared(is_whole).inspect_err(|error| {
                 tracing::debug!(model = &*own.settings.name, %error, "no spare worker");
             });
             let mut state = own.state.lock();
-            state.is_rearing = false;
             // Looked at under the lock that whoever closes takes next.
-            if !own.is_closed.load(Ordering::Relaxed) && state.ready.is_none() {
-                state.ready = spare.ok();
+            let is_wanted = !own.is_closed.load(Ordering::Relaxed) && state.ready.is_none();
+            match reared {
+                Ok(worker) if is_wanted && own.is_current(&worker) => state.ready = Some(worker),
+                Ok(unwanted) => {
+                    drop(state);
+                    drop(unwanted);
+                }
+                Err(_) => state.failed_at = Some(change),
             }
-            own.changed.notify_all();
         });
         state.is_rearing = thread.is_ok();
     }
 
-    fn spare(&self) -> Result<Worker, ModelError> {
+    fn reared(&self, is_whole: bool) -> Result<Worker, ModelError> {
         let unwanted = || self.is_closed.load(Ordering::Relaxed);
         let worker = Worker::start(&self.settings, &self.launcher, &unwanted)?;
-        let is_whole = match self.settings.python.spare {
-            Spare::Loaded => true,
-            Spare::Auto => self.description.resident <= CHEAP,
-            Spare::Interpreter | Spare::None => false,
-        };
-        // Somebody runs old files, and waits for a worker that can take over at once.
-        let is_whole = is_whole || self.newest.load(Ordering::Relaxed) > 0;
         if is_whole { self.loaded(worker, &unwanted) } else { Ok(worker) }
     }
+}
+
+/// Whether two signatures take and give the same: what stands in for an input that is left out may be another each time.
+fn is_same(a: &Signature, b: &Signature) -> bool {
+    let same = |a: &[TensorSpec], b: &[TensorSpec]| {
+        let parts = |spec: &TensorSpec| (spec.name.clone(), spec.dtype, spec.dims.clone());
+        a.iter().map(parts).eq(b.iter().map(parts))
+    };
+    same(&a.inputs, &b.inputs) && same(&a.outputs, &b.outputs)
 }

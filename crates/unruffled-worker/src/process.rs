@@ -28,6 +28,8 @@ pub(crate) struct Spec {
 pub(crate) struct Process {
     child: Child,
     pid: Pid,
+    /// It was waited for: its number may be another's by now.
+    is_ended: bool,
     status: Option<ExitStatus>,
     guardian: Guardian,
 }
@@ -55,7 +57,11 @@ impl Process {
             .process_group(guardian.group.as_raw_nonzero().get())
             .spawn()?;
         let pid = pid_of(&child);
-        Ok(Started { process: Process { child, pid, status: None, guardian }, socket, errors })
+        Ok(Started {
+            process: Process { child, pid, is_ended: false, status: None, guardian },
+            socket,
+            errors,
+        })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -65,15 +71,17 @@ impl Process {
     /// Asks the process, not those that it has started, to stop what it does.
     pub(crate) fn interrupt(&self) {
         // Until it is waited for, the process keeps its number, dead or alive.
-        if self.status.is_none() {
+        if !self.is_ended {
             let _ = kill_process(self.pid, Signal::INT);
         }
     }
 
     /// Kills the whole group and waits for the end of the process. One that was dying already keeps the status that it had.
     pub(crate) fn kill(&mut self) -> Option<ExitStatus> {
-        if self.status.is_none() {
+        if !self.is_ended {
             self.guardian.end_group();
+            self.is_ended = true;
+            // Where somebody else takes note of ended processes there is no status to be had.
             self.status = self.child.wait().ok();
         }
         self.status

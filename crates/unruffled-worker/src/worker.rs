@@ -93,6 +93,11 @@ impl Worker {
         Ok(worker)
     }
 
+    /// Whether the model is in it.
+    pub(crate) fn is_loaded(&self) -> bool {
+        self.description.is_some()
+    }
+
     /// Loads the model, unless that is done.
     pub(crate) fn load(&mut self, unwanted: &dyn Fn() -> bool) -> Result<Description, ModelError> {
         if let Some(description) = &self.description {

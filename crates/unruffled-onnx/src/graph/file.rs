@@ -62,11 +62,12 @@ impl OnnxFile {
 
 /// A tensor among a node's attributes, by the name under which others know it, if they do.
 fn constant(node: &NodeProto, tensor: &TensorProto) -> Weight {
-    let mut weight = Weight::from(tensor);
-    if node.op_type.as_deref() == Some("Constant") {
-        weight.name = node.output.first().cloned().unwrap_or_default();
-    }
-    weight
+    let name = match node.op_type.as_deref() {
+        Some("Constant") => node.output.first().cloned().unwrap_or_default(),
+        // Its own name is nobody's: some other value may have the same.
+        _ => String::new(),
+    };
+    Weight { name, ..Weight::from(tensor) }
 }
 
 /// Visits nodes and those of the graphs inside them, innermost first.

@@ -3,7 +3,7 @@
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Cursor, Seek};
 
-use rten_onnx::protobuf::{DecodeMessage, ErrorKind, Fields, OwnedValues, ProtobufError, ReadValue};
+use rten_onnx::protobuf::{DecodeMessage, ErrorKind, OwnedValues, ProtobufError, ReadValue};
 use unruffled_model::ModelSource;
 
 /// Reads a message of type `M`.
@@ -32,14 +32,75 @@ where
     }
 }
 
-/// Checks that every outermost field is there as a whole.
+/// How deep messages may lie in each other; protobuf's own readers have the same limit.
+const DEPTH_MAX: usize = 100;
+
+/// The messages that may hold others of their kind, at some remove.
+#[derive(Clone, Copy)]
+enum Kind {
+    Model,
+    Graph,
+    Node,
+    Attribute,
+    Value,
+    Type,
+    /// A sequence, a map or an optional, whose own type stands in field 1 or 2.
+    Compound,
+}
+
+impl Kind {
+    /// What lies in a field, if it may hold more; the numbers are those of `onnx.proto`.
+    fn within(self, field: u64) -> Option<Kind> {
+        match (self, field) {
+            (Kind::Model, 7) | (Kind::Attribute, 6 | 11) => Some(Kind::Graph),
+            (Kind::Graph, 1) => Some(Kind::Node),
+            (Kind::Graph, 11..=13) => Some(Kind::Value),
+            (Kind::Node, 5) => Some(Kind::Attribute),
+            (Kind::Attribute, 14 | 15) | (Kind::Value, 2) | (Kind::Compound, 1 | 2) => Some(Kind::Type),
+            (Kind::Type, 4 | 5 | 9) => Some(Kind::Compound),
+            _ => None,
+        }
+    }
+}
+
+/// Checks that every field is there as a whole, and that messages do not lie in each other without end.
 ///
-/// The decoder takes the end of the bytes for the end of whatever message it is in, so a file that was cut off would pass
-/// for a shorter model.
-fn check_whole<R: ReadValue>(mut reader: R) -> Result<(), ProtobufError> {
-    let mut fields = Fields::new(&mut reader, None);
-    while let Some(mut field) = fields.next()? {
-        field.skip()?;
+/// The decoder takes the end of the bytes for the end of whatever message it is in, so that a file that was cut off would
+/// pass for a shorter model; and it goes as deep as the file does, which may be deeper than the stack.
+fn check_whole<R: BufRead + Seek>(mut reader: Reader<R>) -> Result<(), ProtobufError> {
+    let end = reader.end;
+    check_message(&mut reader, Kind::Model, end, 0)
+}
+
+fn check_message<R: BufRead + Seek>(
+    reader: &mut Reader<R>,
+    kind: Kind,
+    end: u64,
+    depth: usize,
+) -> Result<(), ProtobufError> {
+    if depth > DEPTH_MAX {
+        let why = format!("its graphs or types lie more than {DEPTH_MAX} deep in each other");
+        return Err(ProtobufError::new(ErrorKind::IoError(io::Error::other(why))));
+    }
+    while reader.position < end {
+        let tag = reader.read_varint()?;
+        let len = match tag & 7 {
+            0 => {
+                reader.read_varint()?;
+                continue;
+            }
+            1 => 8,
+            2 => reader.read_varint()?,
+            5 => 4,
+            _ => return Err(ProtobufError::new(ErrorKind::InvalidWireType)),
+        };
+        if len > end.saturating_sub(reader.position) {
+            return Err(ProtobufError::new(ErrorKind::Eof));
+        }
+        match kind.within(tag >> 3).filter(|_| tag & 7 == 2) {
+            Some(inner) => check_message(reader, inner, reader.position + len, depth + 1)?,
+            None => reader.skip(usize::try_from(len).map_err(|_| ProtobufError::new(ErrorKind::Eof))?)?,
+        }
     }
     Ok(())
 }
@@ -131,7 +192,39 @@ mod tests {
 
     use rten_onnx::protobuf::{ErrorKind, ReadValue};
 
-    use super::Reader;
+    use super::{Reader, check_whole};
+
+    /// Messages in each other, each in the field of the next, the innermost being empty.
+    fn nested(fields: impl DoubleEndedIterator<Item = u8>) -> Vec<u8> {
+        fields.rev().fold(Vec::new(), |inner, field| {
+            let mut outer = vec![field << 3 | 2];
+            let mut len = inner.len();
+            while len >= 0x80 {
+                outer.push(len as u8 | 0x80);
+                len >>= 7;
+            }
+            outer.push(len as u8);
+            [outer, inner].concat()
+        })
+    }
+
+    #[track_caller]
+    fn check_depth(bytes: &[u8], is_sound: bool) {
+        let checked = check_whole(Reader::new(Cursor::new(bytes), bytes.len() as u64));
+        assert_eq!(checked.is_ok(), is_sound, "{checked:?}");
+    }
+
+    #[test]
+    fn graphs_and_types_do_not_nest_without_end() {
+        // Graph, and then node, attribute and graph again and again.
+        let graphs = |levels: usize| nested([7].into_iter().chain([1, 5, 6].repeat(levels)));
+        check_depth(&graphs(30), true);
+        check_depth(&graphs(100_000), false);
+        // An input whose type is a sequence of sequences.
+        let types = |levels: usize| nested([7, 11, 2].into_iter().chain([4, 1].repeat(levels)));
+        check_depth(&types(40), true);
+        check_depth(&types(100_000), false);
+    }
 
     fn varint(bytes: &[u8]) -> Result<u64, ErrorKindName> {
         let mut reader = Reader::new(Cursor::new(bytes), bytes.len() as u64);

@@ -141,7 +141,7 @@ impl Backend for OrtBackend {
         let mut interface = signature::interface(&file, session.outputs())
             .map_err(|reasons| unsupported(source, &reasons))?;
         options.defaults.iter().try_for_each(|default| interface.signature.set_default(default))?;
-        let loaded = Loaded::new(recipe, session, interface, options.threads.max(1));
+        let loaded = Loaded::new(recipe, session, interface, options.threads.max(1), ctx);
         let loaded = loaded.map_err(|error| load_error(source, error))?;
         step(1.0)?;
         Ok(Arc::new(loaded))

@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ort::ErrorCode;
 use ort::session::{NoSelectedOutputs, RunOptions, Session, SessionInputValue};
 use unruffled_model::{
-    Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, Name, RunContext, Serve, TensorRun,
-    Tensors, admit_tensors,
+    Footprint, Interrupt, JointModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RunContext,
+    Serve, TensorRun, Tensors, admit_tensors,
 };
 
 use super::compound::Form;
@@ -36,9 +36,16 @@ impl Loaded {
         mut session: Session,
         interface: Interface,
         threads: usize,
+        ctx: &LoadContext<'_>,
     ) -> ort::Result<Self> {
         let Interface { mut signature, mut outputs, is_classical } = interface;
-        let options = RunOptions::new()?;
+        let options = Arc::new(RunOptions::new()?);
+        let stopped = Arc::clone(&options);
+        // A model may run for ever on what was made up; whoever loads it may not want to wait for that.
+        let _guard = ctx.on_cancel(move || {
+            // It fails only if there are no options to set.
+            let _ = stopped.terminate();
+        });
         if is_classical {
             let found =
                 rows::corrected(&mut signature, |inputs| run(&mut session, inputs, &outputs, &options));

@@ -29,11 +29,14 @@ pub(super) fn reduction(site: &Site<'_>, operator: Reduction) -> Result<Built, S
     let rank = from.dims.len();
     let keeps = site.settings.integer("keepdims").unwrap_or(1) != 0;
     let passes_none = site.settings.integer("noop_with_empty_axes").unwrap_or(0) != 0;
-    let axes = match axes(site)?.unwrap_or_default() {
+    let mut axes = match axes(site)?.unwrap_or_default() {
         axes if axes.is_empty() && passes_none => return Err("does nothing".into()),
         axes if axes.is_empty() => (0..rank).collect(),
         axes => axes.iter().map(|&at| axis(at, rank)).collect::<Result<Vec<_>, _>>()?,
     };
+    // One may be named twice, from either end.
+    axes.sort_unstable();
+    axes.dedup();
     if axes.iter().any(|&axis| from.dims[axis] == Dim::Rows) {
         return Err("mixes the rows".into());
     }

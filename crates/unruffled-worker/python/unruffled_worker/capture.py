@@ -27,6 +27,8 @@ def _write(record):
         pass  # Nobody reads any more: what would hear of it is gone.
 
 
+_STREAMS = []
+
 class Lines(io.TextIOBase):
     """Standard output or error, cut into lines."""
 
@@ -84,6 +86,8 @@ def begin():
     raw = sys.stderr.buffer
     sys.stdout = Lines("stdout", raw)
     sys.stderr = Lines("stderr", raw)
+    # A model may put others in their place, to be silent.
+    _STREAMS.extend((sys.stdout, sys.stderr))
     root = logging.getLogger()
     root.addHandler(Records())
     logging.captureWarnings(True)
@@ -96,5 +100,5 @@ def listen(level):
 
 def flush():
     """Sends lines that have no end yet."""
-    sys.stdout.flush()
-    sys.stderr.flush()
+    for stream in _STREAMS:
+        stream.flush()

@@ -4,6 +4,7 @@ import os
 import traceback
 
 FRAMES_SHOWN = 4
+TEXT_MAX = 1 << 15
 
 
 class InvalidInput(Exception):
@@ -20,6 +21,16 @@ class ModelFault(Exception):
     def __init__(self, message, tensor=None):
         super().__init__(message)
         self.tensor = tensor
+
+
+def short(text):
+    """As much of a text as anybody reads."""
+    return text if len(text) <= TEXT_MAX else text[:TEXT_MAX] + " ..."
+
+
+def tensor_name(tensor):
+    """What an error says is at fault, as the name that it should be."""
+    return None if tensor is None else str(tensor)
 
 
 def describe(error):
@@ -39,4 +50,4 @@ def describe(error):
     for frame in frames[-FRAMES_SHOWN:]:
         place = "  %s:%s in %s" % (os.path.basename(frame.filename), frame.lineno, frame.name)
         lines.append(place + (": " + frame.line if frame.line else ""))
-    return "\n".join(lines)
+    return short("\n".join(lines))

@@ -24,7 +24,8 @@ class Connection:
         self.buffer = bytearray(1 << 17)
 
     def send(self, kind, header, body=()):
-        text = _encode(header).encode()
+        # Half of a pair of surrogates, which is in no text that anybody could read, becomes a question mark.
+        text = _encode(header).encode("utf-8", "replace")
         length = sum(map(len, body))
         self.socket.sendall(b"".join((PREFIX.pack(kind, VERSION, 0, len(text), length), text, *body)))
 

@@ -8,7 +8,7 @@ import traceback
 import numpy as np
 
 from unruffled_worker import capture, context, frames
-from unruffled_worker.errors import InvalidInput, ModelFault, describe
+from unruffled_worker.errors import InvalidInput, ModelFault, describe, short, tensor_name
 from unruffled_worker.interrupts import Interrupts
 from unruffled_worker.memory import TENSORS_START, Memory
 from unruffled_worker.tensors import Outputs, decode
@@ -84,9 +84,15 @@ class Worker:
         self.connection.send(frames.LOADED, loaded, body)
 
     def run(self, header, body):
-        arrays, lease, start = decode(header["inputs"], body, self.memory)
         context.enter(header["rows"])
         self.interrupts.run = header["run"]
+        try:
+            arrays, lease, start = decode(header["inputs"], body, self.memory)
+        except Exception as error:
+            context.enter(())
+            answer = {"kind": "failed", "message": describe(error), "run": header["run"], "kept": False}
+            self.connection.send(frames.ERROR, answer)
+            return
         kind, answer, parts = self._answer(arrays, Outputs(self.memory, start, self.inline_max))
         arrays = None
         capture.flush()
@@ -121,9 +127,9 @@ class Worker:
         except KeyboardInterrupt:
             return frames.ERROR, {"kind": "cancelled", "message": "interrupted"}, []
         except InvalidInput as error:
-            return frames.ERROR, {"kind": "invalid", "message": str(error), "tensor": error.input}, []
+            return frames.ERROR, {"kind": "invalid", "message": short(str(error)), "tensor": tensor_name(error.input)}, []
         except ModelFault as error:
-            return frames.ERROR, {"kind": "failed", "message": str(error), "tensor": error.tensor}, []
+            return frames.ERROR, {"kind": "failed", "message": short(str(error)), "tensor": tensor_name(error.tensor)}, []
         except BaseException as error:
             return frames.ERROR, {"kind": "failed", "message": describe(error)}, []
 
