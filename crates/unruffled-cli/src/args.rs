@@ -227,7 +227,7 @@ Examples:
   unruffled prove cancel               is a running model really stopped?
   unruffled prove preempt heartbeat    two of them
   unruffled prove all                  all of them, in less than three minutes
-  unruffled prove all --quick          the same in short, in half a minute
+  unruffled prove all --quick          the same in short, in about a minute
   unruffled prove neighbours --seed 7 --json
 
 It ends with exit code 7 if a promise is not kept.")]

@@ -116,6 +116,19 @@ impl<'a> LoadContext<'a> {
         self.cancel.on_cancel(hook)
     }
 
+    /// Says which part of the load is done, and goes on only if somebody still waits for the model.
+    ///
+    /// # Errors
+    ///
+    /// `Cancelled` if nobody does.
+    pub fn step(&self, done: f32) -> Result<(), ModelError> {
+        self.progress(done);
+        match self.is_cancelled() {
+            true => Err(ModelError::cancelled()),
+            false => Ok(()),
+        }
+    }
+
     /// Says which part of the load is done, from 0 to 1.
     pub fn progress(&self, done: f32) {
         (self.progress)(done.clamp(0.0, 1.0));

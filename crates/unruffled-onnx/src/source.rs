@@ -31,6 +31,15 @@ pub(crate) fn malformed(source: &ModelSource, why: impl std::fmt::Display) -> Mo
     ModelError::failed(message)
 }
 
+/// The source is a sound ONNX model, and this backend cannot run it.
+pub(crate) fn unsupported(backend: &str, source: &ModelSource, reasons: &[String]) -> ModelError {
+    ModelError::unsupported(format!(
+        "{backend} cannot run {}: {}; run it with another backend, or export it without these",
+        display_name(source),
+        reasons.join("; ")
+    ))
+}
+
 /// Does what reads foreign bytes; a panic over them is one more way of saying that they are malformed.
 pub(crate) fn guarded<T>(
     source: &ModelSource,

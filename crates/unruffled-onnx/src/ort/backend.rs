@@ -16,7 +16,7 @@ use super::runtime::OrtRuntime;
 use super::session::{Origin, Recipe};
 use super::signature;
 use crate::graph::OnnxFile;
-use crate::source::{display_name, malformed};
+use crate::source::{display_name, malformed, unsupported};
 
 /// Runs ONNX models with ONNX Runtime, whatever is in them.
 ///
@@ -50,6 +50,9 @@ impl OrtBackend {
         &self.runtime
     }
 }
+
+/// What errors call it.
+const NAME: &str = "ONNX Runtime";
 
 impl Backend for OrtBackend {
     fn name(&self) -> &'static str {
@@ -87,19 +90,12 @@ impl Backend for OrtBackend {
         options: &BackendOptions,
         ctx: &LoadContext<'_>,
     ) -> Result<TensorModel, ModelError> {
-        let step = |done| {
-            ctx.progress(done);
-            match ctx.is_cancelled() {
-                true => Err(ModelError::cancelled()),
-                false => Ok(()),
-            }
-        };
-        step(0.0)?;
+        ctx.step(0.0)?;
         let own = options.special.get::<OrtOptions>().cloned().unwrap_or_default();
         let providers = provider::choose(&own.providers, self.runtime.providers())?;
         let file = OnnxFile::read(source)?;
-        let inputs = takes(&file).map_err(|reasons| unsupported(source, &reasons))?;
-        step(0.1)?;
+        let inputs = takes(&file).map_err(|reasons| unsupported(NAME, source, &reasons))?;
+        ctx.step(0.1)?;
         let mut recipe = Recipe {
             runtime: self.runtime.clone(),
             providers,
@@ -114,7 +110,7 @@ impl Backend for OrtBackend {
                 false => Origin::plain(source, &file)?,
             },
         };
-        step(0.3)?;
+        ctx.step(0.3)?;
         let session = |recipe: &Recipe| {
             let mut guard = None;
             recipe.session(1, |canceler| {
@@ -136,14 +132,14 @@ impl Backend for OrtBackend {
             }
             session => session,
         };
-        step(0.8)?;
+        ctx.step(0.8)?;
         let session = session.map_err(|error| load_error(source, error))?;
         let mut interface = signature::interface(&file, session.outputs())
-            .map_err(|reasons| unsupported(source, &reasons))?;
+            .map_err(|reasons| unsupported(NAME, source, &reasons))?;
         options.defaults.iter().try_for_each(|default| interface.signature.set_default(default))?;
         let loaded = Loaded::new(recipe, session, interface, options.threads.max(1), ctx);
         let loaded = loaded.map_err(|error| load_error(source, error))?;
-        step(1.0)?;
+        ctx.step(1.0)?;
         Ok(Arc::new(loaded))
     }
 }
@@ -178,7 +174,7 @@ fn load_error(source: &ModelSource, error: ort::Error) -> ModelError {
     }
     let reason = reason(source, &error);
     match is_unsupported(&error) {
-        true => unsupported(source, &[reason]),
+        true => unsupported(NAME, source, &[reason]),
         false => malformed(source, reason),
     }
     .caused_by(error)
@@ -199,12 +195,4 @@ fn reason(source: &ModelSource, error: &ort::Error) -> String {
     folders.filter(|folder| !folder.is_empty()).fold(message.to_owned(), |message, folder| {
         message.replace(&format!("{folder}{}", std::path::MAIN_SEPARATOR), "").replace(&folder, "its folder")
     })
-}
-
-fn unsupported(source: &ModelSource, reasons: &[String]) -> ModelError {
-    ModelError::unsupported(format!(
-        "ONNX Runtime cannot run {}: {}; run it with another backend, or export it without these",
-        display_name(source),
-        reasons.join("; ")
-    ))
 }

@@ -12,7 +12,7 @@ use super::loaded::Loaded;
 use super::rewrite::rewritten;
 use super::support;
 use crate::graph::{OnnxFile, Values};
-use crate::source::{display_name, guarded, malformed, unreadable};
+use crate::source::{guarded, malformed, unreadable, unsupported};
 
 /// Runs ONNX models with rten, in pure Rust.
 ///
@@ -32,6 +32,9 @@ use crate::source::{display_name, guarded, malformed, unreadable};
 /// - Files are read, not mapped: a mapped file that someone changes would be undefined behaviour.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RtenBackend;
+
+/// What errors call it.
+const NAME: &str = "rten";
 
 impl Backend for RtenBackend {
     fn name(&self) -> &'static str {
@@ -53,32 +56,25 @@ impl Backend for RtenBackend {
         options: &BackendOptions,
         ctx: &LoadContext<'_>,
     ) -> Result<TensorModel, ModelError> {
-        let step = |done| {
-            ctx.progress(done);
-            match ctx.is_cancelled() {
-                true => Err(ModelError::cancelled()),
-                false => Ok(()),
-            }
-        };
-        step(0.0)?;
+        ctx.step(0.0)?;
         let file = OnnxFile::read(source)?;
-        step(0.1)?;
+        ctx.step(0.1)?;
         let reasons = support::lacks(source, &file)?;
         let mut signature = match support::signature(&file) {
             Ok(signature) if reasons.is_empty() => signature,
-            _ => return Err(unsupported(source, &reasons)),
+            _ => return Err(unsupported(NAME, source, &reasons)),
         };
         options.defaults.iter().try_for_each(|default| signature.set_default(default))?;
-        step(0.2)?;
+        ctx.step(0.2)?;
         let model = guarded(source, || load_model(source, &file))?;
-        step(0.8)?;
+        ctx.step(0.8)?;
         // A pool of 0 threads would mean as many as there are cores.
         let threads = options.threads.max(1);
         let loaded = guarded(source, || {
             Loaded::new(model, signature, threads)
                 .map_err(|name| malformed(source, format!("nothing computes `{name}`")))
         })?;
-        step(1.0)?;
+        ctx.step(1.0)?;
         Ok(Arc::new(loaded))
     }
 }
@@ -122,7 +118,9 @@ fn with_nodes(source: &ModelSource, bytes: &[u8], nodes: Vec<NodeProto>) -> Resu
 
 fn load_error(source: &ModelSource, error: LoadError) -> ModelError {
     let reason = match error.kind() {
-        LoadErrorKind::OperatorInvalid => return unsupported(source, &[error.to_string()]).caused_by(error),
+        LoadErrorKind::OperatorInvalid => {
+            return unsupported(NAME, source, &[error.to_string()]).caused_by(error);
+        }
         // The text of this one has the whole path in it.
         LoadErrorKind::ExternalDataError => match source {
             ModelSource::File(_) => "its weights lie in a second file, which cannot be read beside it".into(),
@@ -131,14 +129,6 @@ fn load_error(source: &ModelSource, error: LoadError) -> ModelError {
         _ => error.to_string(),
     };
     malformed(source, reason).caused_by(error)
-}
-
-fn unsupported(source: &ModelSource, reasons: &[String]) -> ModelError {
-    ModelError::unsupported(format!(
-        "rten cannot run {}: {}; run it with another backend, or export it without these",
-        display_name(source),
-        reasons.join("; ")
-    ))
 }
 
 #[cfg(test)]

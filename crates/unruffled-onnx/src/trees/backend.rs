@@ -9,7 +9,7 @@ use super::loaded::Loaded;
 use super::operators::{CLASSICAL, find};
 use super::plan::Plan;
 use crate::graph::{OnnxFile, WholeGraph};
-use crate::source::{display_name, guarded};
+use crate::source::{guarded, unsupported};
 
 /// Runs classical models: trees, linear models, support vectors and what converters of scikit-learn, LightGBM and XGBoost put
 /// around them, in pure Rust.
@@ -23,6 +23,9 @@ use crate::source::{display_name, guarded};
 /// - Outputs have the shapes that the operators compute, whatever the file declares.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct TreesBackend;
+
+/// What errors call it.
+const NAME: &str = "trees";
 
 impl Backend for TreesBackend {
     fn name(&self) -> &'static str {
@@ -54,26 +57,19 @@ impl Backend for TreesBackend {
         options: &BackendOptions,
         ctx: &LoadContext<'_>,
     ) -> Result<TensorModel, ModelError> {
-        let step = |done| {
-            ctx.progress(done);
-            match ctx.is_cancelled() {
-                true => Err(ModelError::cancelled()),
-                false => Ok(()),
-            }
-        };
-        step(0.0)?;
+        ctx.step(0.0)?;
         let file = OnnxFile::read(source)?;
         let mut reasons = unknown(&file);
         if !is_classical(&file) {
             reasons.push(format!("it has no operators of the domain {CLASSICAL}"));
         }
         if !reasons.is_empty() {
-            return Err(unsupported(source, &reasons));
+            return Err(unsupported(NAME, source, &reasons));
         }
-        step(0.2)?;
-        let mut plan = read(source)?.map_err(|reasons| unsupported(source, &reasons))?;
+        ctx.step(0.2)?;
+        let mut plan = read(source)?.map_err(|reasons| unsupported(NAME, source, &reasons))?;
         options.defaults.iter().try_for_each(|default| plan.signature.set_default(default))?;
-        step(1.0)?;
+        ctx.step(1.0)?;
         Ok(Arc::new(Loaded::new(plan)))
     }
 }
@@ -103,12 +99,4 @@ fn unknown(file: &OnnxFile) -> Vec<String> {
 fn read(source: &ModelSource) -> Result<Result<Plan, Vec<String>>, ModelError> {
     let graph = WholeGraph::read(source)?;
     guarded(source, || Ok(plan(&graph)))
-}
-
-fn unsupported(source: &ModelSource, reasons: &[String]) -> ModelError {
-    ModelError::unsupported(format!(
-        "trees cannot run {}: {}; run it with another backend, or export it without these",
-        display_name(source),
-        reasons.join("; ")
-    ))
 }
