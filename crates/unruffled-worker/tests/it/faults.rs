@@ -97,3 +97,38 @@ fn memory_is_limited() {
         assert!(run(instance, x(0.0)).is_ok());
     });
 }
+
+#[test]
+fn odd_texts_and_muted_streams_do_not_cost_the_worker() {
+    let python = load(
+        r#"
+import os, sys
+from unruffled_worker import InvalidInput, Tensor
+
+class Model:
+    def predict(self, x: Tensor["i64"]) -> Tensor["i64"]:
+        if x == 0:
+            raise ValueError("bad " + chr(0xDC80))
+        if x == 1:
+            raise InvalidInput("no such column", input=3)
+        if x == 2:
+            raise ValueError("long " * (1 << 22))
+        sys.stdout = None
+        return os.getpid()
+"#,
+    );
+    python.serve(|instance| {
+        let mut ask = |number: i64| run(instance, Tensors::new().with("x", Tensor::scalar(number)));
+        let process = ask(3).unwrap();
+        for (number, kind, text) in [
+            (0, ModelErrorKind::Failed, "ValueError: bad ?"),
+            (1, ModelErrorKind::InvalidInput, "`3`: no such column"),
+            (2, ModelErrorKind::Failed, "ValueError: long long"),
+        ] {
+            let error = ask(number).unwrap_err();
+            assert_eq!(error.kind(), kind, "{error}");
+            assert!(error.to_string().starts_with(text), "{error}");
+        }
+        assert_eq!(ask(3).unwrap(), process, "it is the same process");
+    });
+}
