@@ -11,6 +11,7 @@ use unruffled_model::{
     RunContext, SharedModel,
 };
 
+use crate::asynchronous::{AsyncModel, Call, Single};
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::group::Group;
@@ -24,6 +25,9 @@ use crate::registry::{Member, Registry};
 use crate::thread::{self, Intent};
 use crate::timer::{Alarm, Timer};
 use crate::watchdog::{LoopWatch, WatchOptions};
+
+/// How many calls of an asynchronous function go on side by side unless said otherwise.
+const CALLS: usize = 16;
 
 /// How long a run that was cancelled is waited for.
 const CANCEL_GRACE: Duration = Duration::from_millis(100);
@@ -121,6 +125,53 @@ impl Engine {
         F: Fn(&I, &mut Emitter<'_, O>, &RunContext<'_>) -> Result<(), ModelError> + Send + Sync + 'static,
     {
         self.wrap_model(FnModel::streaming(function))
+    }
+
+    /// Makes a model of an asynchronous function: what asks several models in turn, or something over the network, is then
+    /// asked like any model. It is bounded, has a place in the queue, one deadline for all that it does, metrics and streams.
+    ///
+    /// The function gets the [`Call`], for whom it is. When nobody waits for a call any more it is dropped, and with it
+    /// what it awaits. Each of its instances, 16 unless said otherwise, is a thread that polls one call at a time and is
+    /// asleep otherwise; it counts as using no core. Its futures need not be `Send`; what they await must need no runtime, or
+    /// bring one along.
+    ///
+    /// ```
+    /// use unruffled_engine::{Call, Engine};
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), unruffled_engine::Error> {
+    /// let engine = Engine::new();
+    /// let double = engine.wrap(|x: u32| 2 * x).build()?;
+    /// let six_times = engine
+    ///     .wrap_async(async move |x: u32, call: &mut Call<'_, u32>| {
+    ///         let twice = double.infer(x).context(call.context().clone()).await?;
+    ///         let again = double.infer(*twice).context(call.context().clone()).await?;
+    ///         Ok(*twice + *again)
+    ///     })
+    ///     .build()?;
+    /// assert_eq!(*six_times.infer(7).await?, 42);
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn wrap_async<I, O, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: AsyncFn(I, &mut Call<'_, O>) -> Result<O, Error> + Send + Sync + 'static,
+    {
+        let single = async move |input: I, call: &mut Call<'_, O>| function(input, call).await.map(Single);
+        self.wrap_model(AsyncModel::new(single)).instances(CALLS)
+    }
+
+    /// As [`wrap_async`](Self::wrap_async), for a function that gives several outputs for one input, as they come, with
+    /// [`Call::emit`]: ask with [`Request::outputs`](crate::Request::outputs).
+    pub fn wrap_async_streaming<I, O, F>(&self, function: F) -> Wrap<I, O>
+    where
+        I: Send + 'static,
+        O: Send + 'static,
+        F: AsyncFn(I, &mut Call<'_, O>) -> Result<(), Error> + Send + Sync + 'static,
+    {
+        self.wrap_model(AsyncModel::new(function)).instances(CALLS)
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.

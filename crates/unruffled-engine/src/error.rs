@@ -80,7 +80,12 @@ impl Error {
         Self(Arc::new(Inner { kind, model: None, message: message.into(), retry_after: None, source: None }))
     }
 
+    /// The error of a request whose model said so. What another model has said before, whom this one asked in turn, keeps
+    /// its kind.
     pub(crate) fn from_model(error: ModelError) -> Self {
+        if let Some(inner) = StdError::source(&error).and_then(|source| source.downcast_ref::<Self>()) {
+            return Self::new(inner.kind(), inner.to_string()).retry_after_wait(inner.retry_after());
+        }
         let kind = match error.kind() {
             ModelErrorKind::InvalidInput => ErrorKind::InvalidInput,
             ModelErrorKind::Cancelled => ErrorKind::Cancelled,

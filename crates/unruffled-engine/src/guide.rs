@@ -32,6 +32,10 @@ pub struct Streams;
 #[doc = include_str!("../../../docs/guide/outputs.md")]
 pub struct Outputs;
 
+/// Several models as one.
+#[doc = include_str!("../../../docs/guide/asynchronous.md")]
+pub struct Asynchronous;
+
 /// What travels with a request.
 #[doc = include_str!("../../../docs/guide/context.md")]
 pub struct Context;

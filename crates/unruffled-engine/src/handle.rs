@@ -289,9 +289,9 @@ impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.poll_last(cx).map(|outcome| {
-            let Response { output, id, timings } = outcome?;
+            let Response { output, id, timings, provenance } = outcome?;
             match output {
-                Some(output) => Ok(Response { output, id, timings }),
+                Some(output) => Ok(Response { output, id, timings, provenance }),
                 None => Err(Error::new(
                     ErrorKind::ModelFailed,
                     "ended without an output; if it gives several, ask with `outputs`",

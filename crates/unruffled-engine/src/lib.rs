@@ -22,7 +22,8 @@
 //!
 //! Where to look:
 //!
-//! - Models: [`Engine::wrap`] and its sisters for functions, [`Engine::wrap_model`] for types of your own,
+//! - Models: [`Engine::wrap`] and its sisters for functions, [`Engine::wrap_async`] for what asks several models,
+//!   [`Engine::wrap_model`] for types of your own,
 //!   [`Engine::load_with`] for what takes long to load ([`Loading`]). What can be set: [`PoolOptions`], [`EngineOptions`].
 //! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
@@ -43,6 +44,8 @@ mod sync;
 mod error;
 
 mod request;
+
+mod asynchronous;
 
 mod metrics;
 mod recorder;
@@ -83,6 +86,7 @@ mod simulation;
 #[cfg(doctest)]
 mod guide;
 
+pub use asynchronous::Call;
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
@@ -97,5 +101,7 @@ pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
 pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use thread::ThreadPriority;
-pub use unruffled_model::{Caller, Priority, RequestContext, RequestId, TraceContext};
+pub use unruffled_model::{
+    Caller, Degraded, Priority, Provenance, RequestContext, RequestId, Step, TraceContext,
+};
 pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};

@@ -343,7 +343,7 @@ mod loom_tests {
         let none = Duration::ZERO;
         let timings =
             Timings { queue: none, run: none, batch_requests: 1, batch_rows: 1, instance: 0, attempts: 1 };
-        Ok(Response { output: Some(output), id: RequestId::Number(0), timings })
+        Ok(Response { output: Some(output), id: RequestId::Number(0), timings, provenance: None })
     }
 
     fn leave(left: Left) {

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::time::Duration;
 
-use unruffled_model::{Name, RequestContext, RequestId};
+use unruffled_model::{Name, Provenance, RequestContext, RequestId};
 
 /// What a request asks for besides its input.
 #[derive(Clone, Debug, Default)]
@@ -33,6 +33,16 @@ pub struct Response<O> {
     pub id: RequestId,
     /// Where the time went.
     pub timings: Timings,
+    /// Where the output comes from, if not simply from a run of the model that was asked.
+    pub provenance: Option<Box<Provenance>>,
+}
+
+impl<O> Response<O> {
+    /// Whether the output is not what was asked for but what could be had instead; [`provenance`](Self::provenance) says
+    /// from whom, and why.
+    pub fn is_degraded(&self) -> bool {
+        self.provenance.as_ref().is_some_and(|provenance| provenance.degraded.is_some())
+    }
 }
 
 impl<O> Deref for Response<O> {

@@ -31,6 +31,7 @@ mod tensors;
 mod signature;
 
 mod cancel;
+mod provenance;
 mod trace;
 
 mod context;
@@ -56,6 +57,7 @@ pub use loaded::{
     Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, SharedModel, Stateless, TensorModel,
 };
 pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
+pub use provenance::{Degraded, Provenance, Step};
 pub use signature::{Dim, InputDefault, Signature, TensorSpec};
 pub use tensor::{Tensor, element_count};
 pub use tensors::{Name, Tensors};

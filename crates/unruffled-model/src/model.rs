@@ -4,6 +4,7 @@ use std::fmt;
 
 use crate::context::RunContext;
 use crate::error::ModelError;
+use crate::provenance::Provenance;
 
 /// One copy of a model, owned by one thread, which takes a batch at a time and answers row by row.
 ///
@@ -96,12 +97,14 @@ pub struct Row<I, O> {
     sink: Option<Box<dyn OutputSink<O>>>,
     /// Whether running the row again would repeat what it has done.
     spent: bool,
+    /// Most answers have none.
+    provenance: Option<Box<Provenance>>,
 }
 
 impl<I, O> Row<I, O> {
     /// A row for one answer.
     pub fn new(input: I) -> Self {
-        Self { index: None, input: Some(input), answer: None, sink: None, spent: false }
+        Self { index: None, input: Some(input), answer: None, sink: None, spent: false, provenance: None }
     }
 
     /// A row whose caller takes outputs as they come.
@@ -144,6 +147,11 @@ impl<I, O> Row<I, O> {
         self.answer.get_or_insert(Ok(None));
     }
 
+    /// Says where the answer comes from, if not simply from this model.
+    pub fn came_from(&mut self, provenance: Provenance) {
+        self.provenance = Some(Box::new(provenance));
+    }
+
     /// Whether the row has its answer.
     pub fn is_finished(&self) -> bool {
         self.answer.is_some()
@@ -161,7 +169,8 @@ impl<I, O> Row<I, O> {
 
     /// Takes the row apart.
     pub fn into_parts(self) -> RowParts<I, O> {
-        RowParts { input: self.input, answer: self.answer, sink: self.sink, spent: self.spent }
+        let Self { input, answer, sink, spent, provenance, .. } = self;
+        RowParts { input, answer, sink, spent, provenance }
     }
 }
 
@@ -176,6 +185,8 @@ pub struct RowParts<I, O> {
     pub sink: Option<Box<dyn OutputSink<O>>>,
     /// Whether running the row again would repeat what it has done.
     pub spent: bool,
+    /// Where the answer comes from, if not simply from the model.
+    pub provenance: Option<Box<Provenance>>,
 }
 
 impl<I: fmt::Debug, O: fmt::Debug> fmt::Debug for RowParts<I, O> {

@@ -173,4 +173,10 @@ impl Cores {
     pub(crate) fn free(&self) -> usize {
         self.free
     }
+
+    /// How many wait for a core.
+    #[cfg(test)]
+    pub(crate) fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
 }

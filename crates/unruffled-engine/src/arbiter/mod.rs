@@ -171,6 +171,12 @@ impl Arbiter {
     pub(crate) fn free(&self) -> usize {
         self.state.lock().cores.free()
     }
+
+    /// How many wait for a core.
+    #[cfg(test)]
+    fn waiting(&self) -> usize {
+        self.state.lock().cores.waiting()
+    }
 }
 
 impl Permit {
@@ -195,6 +201,53 @@ impl Drop for Permit {
         state.cores.release(self.grant.id);
         if state.cores.is_contended() {
             self.arbiter.settle(state, self.arbiter.timer.now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+    use std::time::{Duration, Instant};
+
+    use parking_lot::Mutex;
+    use unruffled_model::Priority;
+
+    use super::Arbiter;
+    use crate::sync::Arc;
+    use crate::timer::Timer;
+    use crate::urgency::Urgency;
+
+    #[test]
+    fn interactive_work_of_any_model_goes_first() {
+        const PATIENCE: Duration = Duration::from_secs(20);
+        // However they came: each class is the first to ask in one of the rounds.
+        for asked in [[Priority::Normal, Priority::Interactive], [Priority::Interactive, Priority::Normal]] {
+            let arbiter = Arbiter::new(Timer::start().unwrap(), 1, PATIENCE);
+            let urgency = |class| {
+                let urgency = Urgency::new(arbiter.epoch());
+                urgency.add(class, arbiter.epoch());
+                Arc::new(urgency)
+            };
+            let held = arbiter.acquire(&urgency(Priority::Normal), 1).unwrap();
+            let order = Mutex::new(Vec::new());
+            thread::scope(|scope| {
+                for (before, class) in asked.into_iter().enumerate() {
+                    let (arbiter, order, urgency) = (&arbiter, &order, urgency(class));
+                    scope.spawn(move || {
+                        let permit = arbiter.acquire(&urgency, 1).unwrap();
+                        order.lock().push(class);
+                        drop(permit);
+                    });
+                    let begin = Instant::now();
+                    while arbiter.waiting() == before {
+                        assert!(begin.elapsed() < PATIENCE, "it has not asked within {PATIENCE:?}");
+                        thread::yield_now();
+                    }
+                }
+                drop(held);
+            });
+            assert_eq!(*order.lock(), [Priority::Interactive, Priority::Normal], "asked: {asked:?}");
         }
     }
 }

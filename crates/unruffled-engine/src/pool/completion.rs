@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use unruffled_model::{
-    Batch, Batching, ModelError, ModelErrorKind, OutputSink, RequestId, Rerun, Row, RowParts,
+    Batch, Batching, ModelError, ModelErrorKind, OutputSink, Provenance, RequestId, Rerun, Row, RowParts,
 };
 
 use super::dispatch::{Failure, Work};
@@ -15,7 +15,7 @@ use crate::error::{Error, ErrorKind};
 use crate::metrics::RunFigures;
 use crate::queue::Entry;
 use crate::recorder::{Place, RunEnd, RunNote, listed};
-use crate::reply::{Outcome, Ticket};
+use crate::reply::Ticket;
 use crate::request::{Response, Timings};
 use crate::sync::discard;
 
@@ -36,6 +36,7 @@ struct Leftover<I, O> {
 struct Done<I, O> {
     ticket: Arc<Ticket<O>>,
     answer: Option<Result<Option<O>, ModelError>>,
+    provenance: Option<Box<Provenance>>,
     /// What it brought, if the model has left it.
     unused: (Option<I>, Option<Box<dyn OutputSink<O>>>),
 }
@@ -180,10 +181,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             while rows.next_if(|row| row.index() < at).is_some() {}
             let Some(row) = rows.next_if(|row| row.index() == at) else {
                 culprit_is_known = true;
-                done.push(Done { ticket, answer: None, unused: (None, None) });
+                done.push(Done { ticket, answer: None, provenance: None, unused: (None, None) });
                 continue;
             };
-            let RowParts { input, answer, sink, spent, .. } = row.into_parts();
+            let RowParts { input, answer, sink, spent, provenance, .. } = row.into_parts();
             let was_broken_off = |answer: &Result<_, ModelError>| {
                 gave_way && answer.as_ref().is_err_and(|error| error.kind() == ModelErrorKind::Cancelled)
             };
@@ -194,7 +195,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                     let is_culprit =
                         |answer: &Result<_, ModelError>| answer.as_ref().err().is_some_and(crashed);
                     culprit_is_known |= answer.as_ref().is_none_or(is_culprit);
-                    done.push(Done { ticket, answer, unused: (input, sink) });
+                    done.push(Done { ticket, answer, provenance, unused: (input, sink) });
                 }
             }
         }
@@ -210,6 +211,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             let alone = left.drain(..).map(|Leftover { ticket, input, sink }| Done {
                 ticket,
                 answer: None,
+                provenance: None,
                 unused: (Some(input), sink),
             });
             done.extend(alone);
@@ -229,7 +231,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     ) -> impl FnOnce() + use<I, O> {
         let (mut unused, mut unwanted) = (Vec::with_capacity(done.len()), Vec::new());
         let (mut figures, mut endings, mut gone) = (Vec::with_capacity(done.len()), Vec::new(), Vec::new());
-        for Done { ticket, answer, unused: own } in done {
+        for Done { ticket, answer, provenance, unused: own } in done {
             unused.push(own);
             let queue = ran.began.saturating_duration_since(ticket.arrived());
             let timings = Timings {
@@ -240,7 +242,12 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 instance: ran.slot,
                 attempts: ticket.attempts(),
             };
-            let outcome = self.outcome(answer, failure, &ticket, timings, ran.inline);
+            let outcome = self.outcome(answer, failure, ran.inline).map(|output| Response {
+                output,
+                id: ticket.context().id().clone(),
+                timings,
+                provenance,
+            });
             let told = outcome.as_ref().map(|_| ()).map_err(Error::clone);
             match ticket.answer(outcome) {
                 Ok(waker) => {
@@ -346,14 +353,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         &self,
         answer: Option<Result<Option<O>, ModelError>>,
         failure: Option<&Failure>,
-        ticket: &Ticket<O>,
-        timings: Timings,
         inline: bool,
-    ) -> Outcome<O> {
+    ) -> Result<Option<O>, Error> {
         let error = match (answer, failure) {
-            (Some(Ok(output)), _) => {
-                return Ok(Response { output, id: ticket.context().id().clone(), timings });
-            }
+            (Some(Ok(output)), _) => return Ok(output),
             (Some(Err(error)), _) => Error::from_model(error),
             (None, Some(Failure::Error(error))) => Error::from_model(error.clone()),
             (None, Some(Failure::Panic(text))) if inline => {

@@ -35,39 +35,6 @@ async fn one_core_runs_one_batch_at_a_time_whatever_the_models() {
 }
 
 #[tokio::test]
-async fn interactive_work_of_any_model_goes_first() {
-    const ROUNDS: usize = 9;
-    let mut clicks_first = 0;
-    for _ in 0..ROUNDS {
-        let engine = engine_of(1);
-        let gate = Gate::closed();
-        let order = Arc::new(std::sync::Mutex::new(Vec::new()));
-        let noting = |name: &'static str| {
-            let order = Arc::clone(&order);
-            let model = ScriptedModel::new(move |(): &(), _: &RunContext<'_>| {
-                order.lock().unwrap().push(name);
-                Ok(())
-            });
-            engine.wrap_model(model).build().unwrap()
-        };
-        let (normal, clicked) = (noting("normal"), noting("click"));
-        let held = engine.wrap_model(adding().gated(&gate)).build().unwrap();
-        let holding = held.infer(0).submit();
-        gate.entered();
-        let answers = [normal.infer(()).submit(), clicked.infer(()).priority(Priority::Interactive).submit()];
-        // Time for both instances to ask for the core; what has not asked cannot be preferred.
-        (0..50).for_each(|_| std::thread::yield_now());
-        gate.open();
-        holding.await.unwrap();
-        for answer in answers {
-            answer.await.unwrap();
-        }
-        clicks_first += usize::from(order.lock().unwrap()[0] == "click");
-    }
-    assert!(clicks_first > ROUNDS / 2, "{clicks_first} of {ROUNDS}");
-}
-
-#[tokio::test]
 async fn a_model_that_needs_no_core_waits_for_none() {
     let engine = engine_of(1);
     let gate = Gate::closed();

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod arbiter;
+mod asynchronous;
 mod batches;
 mod cancellation;
 mod contained;
