@@ -177,6 +177,11 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
         Infer::send(pool, pool.now(), Demand { input: self.input, options: self.options, outlet: None })
     }
 
+    /// Which model it is for.
+    pub(crate) fn model(&self) -> &Name {
+        self.handle.name()
+    }
+
     /// What it is made of.
     pub(crate) fn into_parts(self) -> (Handle<I, O>, I, RequestOptions) {
         (self.handle.clone(), self.input, self.options)

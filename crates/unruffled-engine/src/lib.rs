@@ -26,6 +26,8 @@
 //!   [`Engine::wrap_model`] for types of your own,
 //!   [`Engine::load_with`] for what takes long to load ([`Loading`]). What can be set: [`PoolOptions`], [`EngineOptions`].
 //! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
+//! - In types of your own, of a model of tensors: [`Handle::typed`](Handle::typed). With tower's middleware in front: a [`Handle`] is a
+//!   `tower::Service`.
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
@@ -41,6 +43,7 @@
 
 mod sync;
 
+mod duration;
 mod error;
 
 mod request;
@@ -68,6 +71,9 @@ mod instance;
 
 mod handle;
 
+mod service;
+mod typed;
+
 mod group;
 mod outputs;
 mod stream;
@@ -87,6 +93,7 @@ mod simulation;
 mod guide;
 
 pub use asynchronous::Call;
+pub use duration::DurationExt;
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
@@ -101,6 +108,7 @@ pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
 pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use thread::ThreadPriority;
+pub use typed::{Typed, TypedInfer, TypedRequest};
 pub use unruffled_model::{
     Caller, Degraded, Priority, Provenance, RequestContext, RequestId, Step, TraceContext,
 };

@@ -2,7 +2,8 @@
 //!
 //! A [`Model`] takes a [`Batch`] and answers it row by row, on a thread of its own, watching a [`RunContext`]. A
 //! [`LoadedModel`] is what its instances share. A [`Backend`] makes one out of a file; an [`FnModel`] out of any function.
-//! [`Tensors`] are what most models take and give, described by a [`Signature`].
+//! [`Tensors`] are what most models take and give, described by a [`Signature`]; [`IntoTensors`] and [`FromTensors`] make them of
+//! a program's own types.
 //!
 //! ```
 //! use unruffled_model::{Batch, CancelToken, FnModel, LoadedModel, RunContext};
@@ -29,6 +30,8 @@ mod tensor;
 mod tensors;
 
 mod signature;
+
+mod typed;
 
 mod cancel;
 mod provenance;
@@ -62,3 +65,6 @@ pub use signature::{Dim, InputDefault, Signature, TensorSpec};
 pub use tensor::{Tensor, element_count};
 pub use tensors::{Name, Tensors};
 pub use trace::TraceContext;
+pub use typed::{FromTensor, FromTensors, IntoTensor, IntoTensors};
+#[doc(hidden)]
+pub use typed::{field_from, field_into};

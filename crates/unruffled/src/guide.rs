@@ -3,3 +3,7 @@
 /// What runs a model.
 #[doc = include_str!("../../../docs/guide/backends.md")]
 pub struct WhatRunsAModel;
+
+/// Types of your own.
+#[doc = include_str!("../../../docs/guide/types.md")]
+pub struct Types;

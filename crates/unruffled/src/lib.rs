@@ -33,6 +33,7 @@
 //! Where to look:
 //!
 //! - Ask and be answered: [`Engine`], [`Handle`], [`Priority`]. Any Rust function is a model: [`Engine::wrap`].
+//! - In types of your own: [`Handle::typed`], [`IntoTensors`] and [`FromTensors`], both to be derived. `100.ms()`: [`DurationExt`].
 //! - Models on disk: [`Load`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
 //! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
 //!   Python where they are found, see [`Runtimes`].
@@ -65,13 +66,14 @@ mod answer;
 #[cfg(doctest)]
 mod guide;
 
+pub use unruffled_derive::{FromTensors, IntoTensors};
 pub use unruffled_engine::{
-    Drained, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority, QueueLimits,
-    Response, Timings,
+    Drained, DurationExt, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority,
+    QueueLimits, Response, StreamOptions, Timings, Typed,
 };
 pub use unruffled_model::{
-    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, Signature, Tensor,
-    TensorSpec, Tensors,
+    Backend, Batching, DType, Dim, Element, FromTensor, FromTensors, IntoTensor, IntoTensors, LoadedModel,
+    ModelInfo, ModelSource, Signature, Tensor, TensorSpec, Tensors,
 };
 pub use unruffled_onnx::{
     OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,
