@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
-    RunContext, SharedModel,
+    RunContext, SharedModel, Tensors,
 };
 
 use crate::asynchronous::{AsyncModel, Call, Single};
@@ -19,6 +19,7 @@ use crate::handle::{Handle, Request};
 use crate::instance;
 use crate::load::Loading;
 use crate::metrics::Metrics;
+use crate::pipeline::{self, Pipeline, PipelineError};
 use crate::pool::{Pool, PoolOptions, PoolStatus};
 use crate::recorder::Explanation;
 use crate::registry::{Member, Registry};
@@ -172,6 +173,22 @@ impl Engine {
         F: AsyncFn(I, &mut Call<'_, O>) -> Result<(), Error> + Send + Sync + 'static,
     {
         self.wrap_model(AsyncModel::new(function)).instances(CALLS)
+    }
+
+    /// Makes a model of models: checked now, and asked like any other. Its calls are those of an asynchronous function
+    /// ([`wrap_async`](Self::wrap_async)): 16 go on side by side unless said otherwise, each on a thread that is mostly asleep.
+    ///
+    /// One deadline and one cancellation cover all that a call asks, and its context goes along, the step's name behind that
+    /// of the request. The first failure stops the others, and says which step it was. What each step took is in
+    /// [`Provenance::steps`](unruffled_model::Provenance::steps).
+    ///
+    /// # Errors
+    ///
+    /// What does not fit together: a model, step, input or output that is not there, something that is given twice or not at
+    /// all, a circle, types and shapes.
+    pub fn wrap_pipeline(&self, pipeline: Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
+        let model = pipeline::model(&pipeline, |name| self.get(name))?;
+        Ok(self.wrap_model(model).instances(CALLS))
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.

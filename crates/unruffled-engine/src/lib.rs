@@ -28,6 +28,7 @@
 //! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
+//! - Models chained and branched by name: [`Pipeline`], [`Engine::wrap_pipeline`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
 //! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
@@ -72,6 +73,8 @@ mod group;
 mod outputs;
 mod stream;
 
+mod pipeline;
+
 mod registry;
 
 mod load;
@@ -95,6 +98,7 @@ pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
+pub use pipeline::{Feed, Pipeline, PipelineError, PipelineErrorKind, PipelineStep, StepModel};
 pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};

@@ -14,6 +14,7 @@ use crate::error::Error;
 use crate::handle::{Canceller, Infer, Request, Stopped};
 use crate::pool::{Demand, Outlet};
 use crate::reply::Stop;
+use crate::request::Timings;
 use crate::sync::wake;
 
 /// How many outputs wait for their caller unless it says otherwise.
@@ -68,7 +69,7 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
         let (handle, input, options) = self.into_parts();
         let pool = handle.pool();
         let infer = Infer::send(pool, pool.now(), Demand { input, options, outlet });
-        Outputs { infer, receiver: Receiver(channel), last: Last::Unknown }
+        Outputs { infer, receiver: Receiver(channel), last: Last::Unknown, timings: None }
     }
 }
 
@@ -86,6 +87,7 @@ pub struct Outputs<I: Send + 'static, O: Send + 'static> {
     infer: Infer<I, O>,
     receiver: Receiver<O>,
     last: Last<O>,
+    timings: Option<Timings>,
 }
 
 /// How a request ended that gives several outputs.
@@ -110,6 +112,11 @@ impl<I: Send + 'static, O: Send + 'static> Outputs<I, O> {
     pub fn stop(self) -> Stopped {
         self.infer.stop()
     }
+
+    /// Where the time went, once the request has ended well.
+    pub fn timings(&self) -> Option<Timings> {
+        self.timings
+    }
 }
 
 // Nothing in it is ever pinned.
@@ -124,6 +131,7 @@ impl<I: Send + 'static, O: Send + 'static> Stream for Outputs<I, O> {
                 return Poll::Ready(Some(Ok(output)));
             }
             let outcome = std::task::ready!(self.infer.poll_last(cx));
+            self.timings = outcome.as_ref().ok().map(|response| response.timings);
             self.last = Last::Known(outcome.map(|response| response.output).transpose());
         }
         // The model may have given more between the two looks.

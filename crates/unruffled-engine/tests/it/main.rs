@@ -16,6 +16,7 @@ mod lifecycle;
 mod limits;
 mod monitoring;
 mod outputs;
+mod pipelines;
 mod poison;
 mod preempt;
 mod storm;
