@@ -186,14 +186,19 @@ impl Checker<'_> {
     ) -> Result<Each, PipelineError> {
         if self.known(found).is_none() {
             let Reference::Input(name) = found else { unreachable!("outputs are known in this order") };
-            let lead = wanted.spec.dims.as_deref().and_then(<[Dim]>::first).and_then(|dim| match dim {
-                Dim::Symbolic(symbol) => Some(symbol.clone()),
+            let first = wanted.spec.dims.as_deref().and_then(<[Dim]>::first);
+            let lead = self.sizes.fresh(match first {
+                Some(Dim::Symbolic(symbol)) => Some(symbol),
                 _ => None,
             });
-            let sizes = wanted.sizes.as_ref().filter(|sizes| !sizes.is_empty()).map(|sizes| {
-                let lead = self.sizes.fresh(lead.as_ref());
-                [&[lead], &sizes[1..]].concat()
-            });
+            // A row keeps its first dimension if the model has one for it.
+            let keeps = match first {
+                Some(Dim::Fixed(size)) => *size == round.rows,
+                Some(Dim::Symbolic(_) | Dim::Any) => true,
+                None => false,
+            };
+            let rest = |sizes: &Vec<Size>| [&[lead], &sizes[usize::from(keeps)..]].concat();
+            let sizes = wanted.sizes.as_ref().map(rest);
             self.inputs.push((name.clone(), Facts::whole(wanted.spec.dtype, sizes), None));
         }
         let at = self.value_at(found);

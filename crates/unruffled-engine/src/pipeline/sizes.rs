@@ -57,10 +57,12 @@ impl Sizes {
                 true
             }
             (Size::Same(a), Size::Same(b)) => {
-                if a != b {
-                    let name = self.0[b].name.take();
-                    self.0[b].parent = a;
-                    self.0[a].name = self.0[a].name.take().or(name);
+                // The name that was there first stays: it is that of an input, or nearer to one.
+                let (first, other) = (a.min(b), a.max(b));
+                if first != other {
+                    let name = self.0[other].name.take();
+                    self.0[other].parent = first;
+                    self.0[first].name = self.0[first].name.take().or(name);
                 }
                 true
             }

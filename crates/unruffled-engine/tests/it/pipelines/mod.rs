@@ -7,14 +7,12 @@ mod streams;
 
 use std::sync::Arc;
 
-use unruffled_engine::{Engine, Error, Handle, Response};
+use unruffled_engine::{Engine, Handle};
 use unruffled_model::{
     Batching, DType, Dim, Model, ModelError, ModelInfo, RunContext, Signature, Tensor, TensorSpec, Tensors,
 };
 use unruffled_model::{Batch, Footprint, Interrupt, LoadedModel, Rerun, Serve, admit_tensors};
 use unruffled_testing::scripted::{self, ScriptedModel};
-
-pub(super) type Answer = Result<Response<Tensors>, Error>;
 
 /// `x: f32 [batch, 2]`, and what else is written so.
 pub(super) fn specs(written: &str) -> Vec<TensorSpec> {
