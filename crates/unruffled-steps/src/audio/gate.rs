@@ -164,7 +164,7 @@ mod tests {
 
     #[test]
     fn what_is_between_the_thresholds_changes_nothing() {
-        check(THRESHOLDS, "..#~~~#~..", None, &[(15, 85, 10)]);
+        check(THRESHOLDS, "..#~~~#~...", None, &[(15, 85, 10)]);
         check(THRESHOLDS, "..####.~.~", None, &[(15, 65, 8)]);
     }
 
