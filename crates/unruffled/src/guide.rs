@@ -3,3 +3,7 @@
 /// What runs a model.
 #[doc = include_str!("../../../docs/guide/backends.md")]
 pub struct WhatRunsAModel;
+
+/// The steps around models.
+#[doc = include_str!("../../../docs/guide/steps.md")]
+pub struct StepsAroundModels;

@@ -36,15 +36,17 @@
 //! - Models on disk: [`Load`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
 //! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
 //!   Python where they are found, see [`Runtimes`].
+//! - The steps around models, tokenisers and decoders say, as models: [`steps`], and `[step]` in `model.toml`.
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
 //! - A model to begin with: [`sample`].
 //!
-//! The whole of the two crates below is in [`engine`] and [`model`].
+//! The whole of the crates below is in [`engine`], [`model`] and [`steps`].
 //!
 //! There is no HTTP here, no command line and no reading of the environment; it needs no particular async runtime.
 
 pub use unruffled_engine as engine;
 pub use unruffled_model as model;
+pub use unruffled_steps as steps;
 
 mod error;
 
@@ -55,6 +57,8 @@ mod repository;
 pub mod sample;
 
 mod runtimes;
+
+mod step;
 
 mod load;
 
@@ -86,3 +90,4 @@ pub use input::InputReader;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};
 pub use runtimes::Runtimes;
+pub use step::StepBackend;

@@ -17,6 +17,7 @@ use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
+use crate::step::StepBackend;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -43,7 +44,7 @@ impl Backends {
     /// All that this crate was built with, and the runtimes that are said to be there.
     ///
     /// In this order: `trees`, for classical models; `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at
-    /// neural networks; `rten`, which needs nothing; and `python`, for Python models.
+    /// neural networks; `rten`, which needs nothing; `python`, for Python models; and `step`, for models that are steps.
     pub fn new(runtimes: &Runtimes) -> Self {
         let mut list: Vec<Arc<dyn Backend>> = vec![Arc::new(TreesBackend)];
         if let Some(search) = &runtimes.onnxruntime {
@@ -51,6 +52,7 @@ impl Backends {
         }
         list.push(Arc::new(RtenBackend));
         list.push(Arc::new(PythonBackend::new()));
+        list.push(Arc::new(StepBackend));
         Self { list, python: runtimes.python.clone() }
     }
 
@@ -137,9 +139,12 @@ impl Backends {
     /// What is wrong with the file, the settings or the model.
     pub fn load_model(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
         let config = &folder.config;
-        let special = SpecialOptions::default()
+        let mut special = SpecialOptions::default()
             .with(OrtOptions { providers: config.onnxruntime.providers.clone(), ..OrtOptions::default() })
             .with(python_options(config, self.python.as_deref()));
+        if let Some(step) = &config.step {
+            special = special.with(step.clone());
+        }
         let mut options =
             BackendOptions { defaults: config.defaults(), special, ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {

@@ -1,13 +1,14 @@
 //! From what is written to what is meant: every value checked, every refusal with its line and key.
 
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
 use unruffled_model::{DType, Dim};
 
+use super::beside::is_beside;
 use super::place::{key_at, line_at};
 use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython};
 use super::typed::{
@@ -47,6 +48,7 @@ impl Checker<'_> {
             },
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
+            step: raw.step.map(|step| self.step(&step)).transpose()?,
             inputs,
             outputs,
             file: Some(self.file.to_owned()),
@@ -273,10 +275,7 @@ impl Checker<'_> {
 
     fn labels(&self, file: &Spanned<String>) -> Result<Labels, Error> {
         let name = file.get_ref();
-        // A model's settings come from strangers: they may name files of its own folder, and nothing else.
-        let mut parts = Path::new(name).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || name.contains('\\')
-        {
+        if !is_beside(name) {
             let message = format!("\"{name}\" is not the name of a file in the model's own folder");
             return Err(self.refuse(Some(file.span()), message));
         }

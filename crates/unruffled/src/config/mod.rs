@@ -26,6 +26,10 @@
 //! rerun = false                  # a row is never run twice, even if its worker died
 //! reload = true                  # when the files of the model have changed
 //!
+//! [step]                         # for a model that is a step, and has no file of its own
+//! kind = "tokenize"              # and what steps of that kind can be told, see `unruffled_steps`
+//! tokenizer = "tokenizer.json"   # files lie beside this one
+//!
 //! [inputs.features]              # for a model that does not say so itself
 //! dtype = "f32"                  # bool, u8 to u64, i8 to i64, f16, bf16, f32, f64, bytes
 //! dims = ["batch", 4, "?"]       # a name, a size, or any size
@@ -68,9 +72,11 @@
 mod raw;
 mod typed;
 
+mod beside;
 mod place;
 
 mod check;
+mod step;
 pub(crate) mod fit;
 
 use std::path::Path;
@@ -81,8 +87,10 @@ use raw::Raw;
 
 pub use typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig, StepConfig,
 };
+
+pub(crate) use beside::is_beside;
 
 /// What the file is called.
 pub const FILE_NAME: &str = "model.toml";

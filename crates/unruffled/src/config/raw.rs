@@ -19,6 +19,8 @@ pub(super) struct Raw {
     pub(super) onnxruntime: RawOnnxRuntime,
     #[serde(default)]
     pub(super) python: RawPython,
+    /// Keys of whatever the kind of step has; they are its own to check.
+    pub(super) step: Option<Spanned<IndexMap<String, Spanned<toml::Value>>>>,
     /// In the order in which they are written: a Python model may answer in that order.
     #[serde(default)]
     pub(super) inputs: IndexMap<String, RawInput>,

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use unruffled_model::{DType, Dim, Signature, TensorSpec};
+use unruffled_steps::{Channels, Resize, Step};
 
 use super::{Color, Decode, InputSource, Layout, ModelConfig};
 use crate::error::Error;
@@ -83,6 +84,50 @@ fn what_other_runtimes_are_to_know() {
 }
 
 #[test]
+fn a_step_stands_in_the_settings() {
+    let config = parse(
+        "[step]\nkind = 'resize'\nside_max = 960\nmultiple = 32\ncolor = 'bgr'\nmean = [0.5, 0.5, 0.5]\n\
+         scale = 2\ninvert = true\n",
+    );
+    let expected = Resize {
+        side_max: Some(960),
+        multiple: 32,
+        color: Channels::Bgr,
+        mean: vec![0.5; 3],
+        scale: 2.0,
+        invert: true,
+        ..Resize::default()
+    };
+    assert_eq!(config.unwrap().step.unwrap().step, Step::Resize(expected));
+    check_refused(
+        "[step]\ntop = 3\n",
+        "m/model.toml:1: `step`: needs `kind`; expected one of tokenize, pool, decode-image, resize, text-boxes, crop, \
+         ctc-text, top-k, decode-audio, frames, speech-segments",
+    );
+    check_refused(
+        "license = 'MIT'\n[step]\nkind = 'top-k'\n\ntop = 0\n",
+        "m/model.toml:5: `step.top`: is 0; expected a whole number from 1 to 4294967295",
+    );
+    check_refused(
+        "[step]\nkind = 'top-k'\nk = 3\n",
+        "m/model.toml:3: `step.k`: there is no such setting; the step has `top`, `labels`",
+    );
+    check_refused(
+        "[step]\nkind = 'ctc-text'\n",
+        "m/model.toml:1: `step`: `labels`: is missing; add labels = \"labels.txt\"",
+    );
+    check_refused(
+        "[step]\nkind = 7\n",
+        "m/model.toml:2: `step.kind`: is no kind of step; expected one of tokenize, pool, decode-image, resize, \
+         text-boxes, crop, ctc-text, top-k, decode-audio, frames, speech-segments",
+    );
+    check_refused(
+        "[step]\nkind = 'pool'\nnormalize = 2026-11-29\n",
+        "m/model.toml:3: `step.normalize`: has a date, which steps have no use for",
+    );
+}
+
+#[test]
 fn an_empty_file_sets_nothing() {
     let config = parse("").unwrap();
     assert!(config.inputs.is_empty() && config.outputs.is_empty());
@@ -93,7 +138,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `onnxruntime`, `python`, `inputs`, `outputs`",
+         `backend`, `run`, `onnxruntime`, `python`, `step`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",

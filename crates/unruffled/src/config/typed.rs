@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use unruffled_engine::{PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim};
+use unruffled_steps::Step;
 
 /// Everything that a `model.toml` may set. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -25,6 +26,8 @@ pub struct ModelConfig {
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
     pub python: PythonConfig,
+    /// The step that the model is, if it is one and has no file of its own.
+    pub step: Option<StepConfig>,
     /// What is said about inputs; those that nothing is said about are not here.
     pub inputs: Vec<InputConfig>,
     /// What is said about outputs; those that nothing is said about are not here.
@@ -101,6 +104,22 @@ pub struct PythonConfig {
     pub rerun: Option<bool>,
     /// Whether a changed file is loaded in place of the old one.
     pub reload: bool,
+}
+
+/// A model that is a step: what it does stands in its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepConfig {
+    /// The step with its options.
+    pub step: Step,
+    /// The line of each key, for messages.
+    pub(crate) lines: Vec<(String, usize)>,
+}
+
+impl StepConfig {
+    /// A step that no file describes.
+    pub fn new(step: Step) -> Self {
+        Self { step, lines: Vec::new() }
+    }
 }
 
 /// What an input or output is, for a model that does not say so itself.

@@ -17,6 +17,9 @@ const KINDS: &str = "model.onnx, .py, .skops, .joblib or .pkl";
 /// The backend that runs all kinds but the first.
 const PYTHON: &str = "python";
 
+/// The format of what has no file but its settings.
+const STEP_FORMAT: &str = "toml";
+
 /// The longest name of a model, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -61,6 +64,8 @@ impl ModelFolder {
             };
         }
         match path.parent() {
+            // Of a model that is a step, its settings are all there is.
+            Some(parent) if path.ends_with(config::FILE_NAME) => Self::in_folder(parent, None),
             Some(parent) if MODEL_FILES.iter().any(|name| path.ends_with(name)) => {
                 let found = match (parent.parent(), version_of(parent)) {
                     (Some(folder), Some(version)) => Self::in_folder(folder, Some(version)),
@@ -96,8 +101,11 @@ impl ModelFolder {
         }
     }
 
-    /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`.
+    /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`; `toml` of a step.
     pub fn format(&self) -> String {
+        if self.config.step.is_some() {
+            return STEP_FORMAT.into();
+        }
         // What is in memory has no name to tell, and no other kind can be there.
         let ending = self.file().map_or(Some("onnx".as_ref()), Path::extension);
         ending.unwrap_or_default().to_string_lossy().to_lowercase()
@@ -114,10 +122,24 @@ impl ModelFolder {
         let version = version.or(versions.last().copied());
         let place = version.map_or_else(|| folder.to_owned(), |version| folder.join(version.to_string()));
         let mut files = model_files(&place).peekable();
-        if files.peek().is_none() {
-            return Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder));
+        let config = ModelConfig::read(folder);
+        let Some(file) = files.peek() else {
+            return match config {
+                Ok(config) if config.step.is_some() => {
+                    let source = ModelSource::File(folder.join(config::FILE_NAME));
+                    Ok(Self { name, version: None, versions: Vec::new(), source, config })
+                }
+                Ok(_) => Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder)),
+                Err(error) => Err(error),
+            };
+        };
+        let config = config?;
+        if config.step.is_some() {
+            let file = file.file_name().unwrap_or_default().display();
+            let message = format!("is a step, but there is `{file}` too; take one of them away");
+            let error = Error::new(ErrorKind::InvalidConfig, message).at_key("step");
+            return Err(error.in_file(&folder.join(config::FILE_NAME)));
         }
-        let config = ModelConfig::read(folder)?;
         let is_wanted = |file: &PathBuf| config.backend.as_deref() != Some(PYTHON) || !is_onnx(file);
         let first = files.peek().cloned();
         let file = files.find(is_wanted).or(first).expect("there is one");

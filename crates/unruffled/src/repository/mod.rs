@@ -17,6 +17,7 @@ a model repository is a folder that holds
   NAME.onnx           a single file, called by its own name
   NAME/model.py       a model written in Python
   NAME/model.skops    a saved scikit-learn estimator; model.joblib and model.pkl if they are trusted
+  NAME/model.toml     a step that needs no other file, if it says which: a tokeniser, a decoder of pictures, ...
 and, where there is something to set, NAME/model.toml";
 
 /// The models of a folder, found but not loaded.
