@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
-    RunContext, SharedModel,
+    RunContext, SharedModel, Stateful, StatefulInput, StatefulOutput,
 };
 
 use crate::environment::{EngineOptions, Environment};
@@ -121,6 +121,12 @@ impl Engine {
         F: Fn(&I, &mut Emitter<'_, O>, &RunContext<'_>) -> Result<(), ModelError> + Send + Sync + 'static,
     {
         self.wrap_model(FnModel::streaming(function))
+    }
+
+    /// As [`wrap`](Self::wrap), for a model that remembers: ask for its sessions with
+    /// [`Handle::sequences`](crate::Handle::sequences).
+    pub fn wrap_stateful<M: Stateful>(&self, model: M) -> Wrap<StatefulInput<M>, StatefulOutput<M>> {
+        self.wrap_model(FnModel::stateful(model))
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.

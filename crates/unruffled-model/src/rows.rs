@@ -83,7 +83,7 @@ mod tests {
     fn rows_have_one_name_and_one_place_in_each_tensor() {
         check(&[&["n", "4"], &[], &["2", "n", "8"]], &[&["n"], &["2", "n", "8"]], Some("n"));
         check(&[&["2", "n"], &["n", "s"]], &[&["n"]], Some("n"));
-        check(&[&["s"], &["n", "s"]], &[&["n", "s"]], Some("n"));
+        check(&[&["s"], &["n", "s"]], &[&["n", "s"]], Some("s"));
         check(&[&["n", "n"]], &[&["n"]], None);
         check(&[&["n", "4"]], &[&[]], None);
         check(&[&["n", "4"]], &[&["4"]], None);

@@ -36,6 +36,7 @@
 //! - Models on disk: [`Load`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
 //! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
 //!   Python where they are found, see [`Runtimes`].
+//! - State from call to call: [`Handle::sequences`], and `[sequence]` in `model.toml`.
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
 //! - A model to begin with: [`sample`].
 //!
@@ -55,6 +56,7 @@ mod repository;
 pub mod sample;
 
 mod runtimes;
+mod sequenced;
 
 mod load;
 
@@ -67,10 +69,10 @@ mod guide;
 
 pub use unruffled_engine::{
     Drained, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority, QueueLimits,
-    Response, Timings,
+    Response, SequenceOptions, Sequences, Session, Snapshot, Timings,
 };
 pub use unruffled_model::{
-    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, Signature, Tensor,
+    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, SequenceSpec, Signature, Tensor,
     TensorSpec, Tensors,
 };
 pub use unruffled_onnx::{

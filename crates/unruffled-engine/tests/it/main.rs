@@ -17,6 +17,7 @@ mod monitoring;
 mod outputs;
 mod poison;
 mod preempt;
+mod sequences;
 mod storm;
 mod streams;
 mod supersede;
