@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use unruffled_model::{Carrier, ModelError};
 
-use super::answer::{Answer, Outcome};
+use super::answer::Answer;
 use super::options::SequenceOptions;
 use super::table::{CallId, Key, Next, Table};
 use crate::error::{Error, ErrorKind};
