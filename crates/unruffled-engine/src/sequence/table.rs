@@ -211,24 +211,27 @@ impl<J, R, S> Table<J, R, S> {
         if let Some(error) = course.gone.get() {
             return Err((error.clone(), job));
         }
-        if deadline.is_some_and(|deadline| deadline <= now) {
-            return Err((Error::new(ErrorKind::DeadlineExceeded, "the deadline had passed on arrival"), job));
-        }
-        if course.line.len() >= self.options.waiting {
+        let refused = if deadline.is_some_and(|deadline| deadline <= now) {
+            Some(Error::new(ErrorKind::DeadlineExceeded, "the deadline had passed on arrival"))
+        } else if course.line.len() >= self.options.waiting {
             let (name, most) = (&course.name, self.options.waiting);
             let message = format!("{most} calls of session `{name}` wait already; await one first");
-            return Err((Error::new(ErrorKind::Overloaded, message), job));
+            Some(Error::new(ErrorKind::Overloaded, message))
+        } else {
+            self.has_room(bytes).err()
+        };
+        let course = self.sessions.get_mut(&key).expect("just seen");
+        if let Some(until) = course.idle_until.take() {
+            self.due.remove(&(until, Due::Idle(key)));
         }
-        if let Err(error) = self.has_room(bytes) {
+        if let Some(error) = refused {
+            // Somebody is there, though it was in vain.
+            self.rest(now, key);
             return Err((error, job));
         }
         let call = self.next_call;
         self.next_call += 1;
-        let course = self.sessions.get_mut(&key).expect("just seen");
         course.line.push_back(Waiting { call, job, bytes, deadline });
-        if let Some(until) = course.idle_until.take() {
-            self.due.remove(&(until, Due::Idle(key)));
-        }
         self.bytes += bytes;
         self.waiting += 1;
         self.due.extend(deadline.map(|deadline| (deadline, Due::Late(key, call))));
