@@ -50,7 +50,7 @@ impl Limits {
 #[derive(Clone, Debug)]
 pub(super) enum Told {
     /// It began with this state, after so many steps.
-    Began { model: At, idle: Micros, state: u64, steps: u64 },
+    Began { idle: Micros, state: u64, steps: u64 },
     /// It could not begin.
     Refused,
     /// It was called.
@@ -155,7 +155,6 @@ impl House {
         Box::new(Visit {
             id: session,
             name,
-            model: self.model,
             idle: self.limits.idle,
             sequences: self.sequences.clone(),
             session: None,
@@ -192,7 +191,6 @@ enum Act {
 struct Visit {
     id: Id,
     name: Option<String>,
-    model: At,
     idle: Micros,
     sequences: Sequences<Chain>,
     session: Option<Session<Chain>>,
@@ -222,12 +220,12 @@ impl Visit {
             Some(name) => self.sequences.restore_named(format!("{name}/{}", self.moves), from),
             None => self.sequences.restore(from),
         };
-        let (model, idle) = (self.model, self.idle);
+        let idle = self.idle;
         match begun {
             Ok(session) => {
                 self.session = Some(session);
                 let (state, steps) = (*from.state(), from.steps());
-                self.note(diary, Told::Began { model, idle, state, steps });
+                self.note(diary, Told::Began { idle, state, steps });
             }
             Err(_) => self.note(diary, Told::Refused),
         }

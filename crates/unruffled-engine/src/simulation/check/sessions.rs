@@ -5,11 +5,10 @@ use std::collections::HashMap;
 use super::ledger::Ledger;
 use crate::error::ErrorKind;
 use crate::simulation::sessions::{Told, state_after};
-use crate::simulation::trace::{At, Event, Id, Micros, Trace};
+use crate::simulation::trace::{Event, Id, Micros, Trace};
 
 /// One session as it must be.
 struct Kept {
-    model: At,
     idle: Micros,
     state: u64,
     steps: u64,
@@ -33,9 +32,9 @@ pub(super) fn states(trace: &Trace) -> Result<(), String> {
     let mut calls: HashMap<Id, Call> = HashMap::new();
     Ledger::read(trace, |_, at, event| {
         match event {
-            Event::Session(session, Told::Began { model, idle, state, steps }) => {
-                let (model, idle, state, steps) = (*model, *idle, *state, *steps);
-                let kept = Kept { model, idle, state, steps, open: Vec::new(), idle_since: at, ended: false };
+            Event::Session(session, Told::Began { idle, state, steps }) => {
+                let (idle, state, steps) = (*idle, *state, *steps);
+                let kept = Kept { idle, state, steps, open: Vec::new(), idle_since: at, ended: false };
                 sessions.insert(*session, kept);
             }
             Event::Session(session, Told::Called(id)) => {
