@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
-    RunContext, SharedModel, Tensors,
+    RunContext, SharedModel, Stateful, StatefulInput, StatefulOutput, TensorModel, Tensors,
 };
 
 use crate::asynchronous::{AsyncModel, Call, Single};
@@ -189,6 +189,12 @@ impl Engine {
     pub fn wrap_pipeline(&self, pipeline: Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
         let model = pipeline::model(&pipeline, |name| self.get(name))?;
         Ok(self.wrap_model(model).instances(CALLS))
+    }
+
+    /// As [`wrap`](Self::wrap), for a model that remembers: ask for its sessions with
+    /// [`Handle::sequences`](crate::Handle::sequences).
+    pub fn wrap_stateful<M: Stateful>(&self, model: M) -> Wrap<StatefulInput<M>, StatefulOutput<M>> {
+        self.wrap_model(FnModel::stateful(model))
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.

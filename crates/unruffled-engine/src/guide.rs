@@ -28,6 +28,10 @@ pub struct Groups;
 #[doc = include_str!("../../../docs/guide/streams.md")]
 pub struct Streams;
 
+/// State from call to call.
+#[doc = include_str!("../../../docs/guide/sequences.md")]
+pub struct Sequences;
+
 /// Several outputs for one input.
 #[doc = include_str!("../../../docs/guide/outputs.md")]
 pub struct Outputs;

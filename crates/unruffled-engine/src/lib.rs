@@ -29,6 +29,7 @@
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
 //! - Models chained and branched by name: [`Pipeline`], [`Engine::wrap_pipeline`].
+//! - State that is kept from call to call: [`Handle::sequences`], [`Session`], [`Snapshot`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
 //! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
@@ -71,6 +72,7 @@ mod handle;
 
 mod group;
 mod outputs;
+mod sequence;
 mod stream;
 
 mod pipeline;
@@ -103,6 +105,7 @@ pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
+pub use sequence::{SequenceOptions, SequenceStatus, Sequences, Session, SessionInfer, SessionRequest, Snapshot};
 pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use thread::ThreadPriority;
 pub use unruffled_model::{

@@ -37,6 +37,7 @@
 //! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
 //!   Python where they are found, see [`Runtimes`].
 //! - The steps around models, tokenisers and decoders say, as models: [`steps`], and `[step]` in `model.toml`.
+//! - State from call to call: [`Handle::sequences`], and `[sequence]` in `model.toml`.
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
 //! - A model to begin with: [`sample`].
 //!
@@ -57,6 +58,7 @@ mod repository;
 pub mod sample;
 
 mod runtimes;
+mod sequenced;
 
 mod step;
 
@@ -71,10 +73,10 @@ mod guide;
 
 pub use unruffled_engine::{
     Drained, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority, QueueLimits,
-    Response, Timings,
+    Response, SequenceOptions, Sequences, Session, Snapshot, Timings,
 };
 pub use unruffled_model::{
-    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, Signature, Tensor,
+    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, SequenceSpec, Signature, Tensor,
     TensorSpec, Tensors,
 };
 pub use unruffled_onnx::{

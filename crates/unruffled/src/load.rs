@@ -18,6 +18,7 @@ use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
 use crate::step::StepBackend;
+use crate::sequenced::Sequenced;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -158,7 +159,10 @@ impl Backends {
             _ => error.into(),
         })?;
         config.fit(&model.info().signature)?;
-        Ok(model)
+        Ok(match &config.sequence {
+            Some(sequence) => Sequenced::of(model, sequence.spec.clone()),
+            None => model,
+        })
     }
 }
 

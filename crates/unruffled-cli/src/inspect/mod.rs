@@ -222,6 +222,9 @@ impl Report {
                 );
             }
         }
+        if let Some(sequence) = &info.sequence {
+            field(page, "sessions", notes::kept(sequence));
+        }
         let instances = options.instances();
         field(
             page,
@@ -309,6 +312,7 @@ impl Report {
                 document["outputs"] = info.signature.outputs.iter().map(tensor).collect();
                 document["joins_requests"] = json!(info.batching == Batching::Joint);
                 document["threads"] = json!(info.threads);
+                document["sequence"] = json!(info.sequence.as_ref().map(notes::kept));
             }
         }
         document

@@ -20,6 +20,7 @@ mod partial;
 mod poison;
 mod preempt;
 mod segv;
+mod sequence;
 mod slots;
 mod stream;
 mod supersede;
@@ -62,6 +63,7 @@ const PROOFS: &[Proof] = &[
     heartbeat::PROOF,
     segv::PROOF,
     orphans::PROOF,
+    sequence::PROOF,
     leak::PROOF,
 ];
 

@@ -10,6 +10,7 @@ mod trace;
 
 mod callers;
 mod played;
+mod sessions;
 
 mod world;
 

@@ -19,6 +19,7 @@ mod outputs;
 mod pipelines;
 mod poison;
 mod preempt;
+mod sequences;
 mod storm;
 mod streams;
 mod supersede;

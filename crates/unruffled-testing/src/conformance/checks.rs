@@ -54,7 +54,7 @@ impl<'a> Checks<'a> {
     fn signature(&mut self, cases: &[Case]) -> Vec<String> {
         let info = self.model.info();
         let mut found = Vec::new();
-        if info.batching == Batching::Joint && !info.signature.is_batchable() {
+        if info.batching == Batching::Joint && info.signature.row_symbol().is_none() {
             found.push("says `Joint`, but its signature has no common rows".into());
         }
         if info.threads == 0 {

@@ -6,14 +6,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
-use unruffled_model::{DType, Dim};
+use unruffled_model::{DType, Dim, SequenceSpec};
 
 use super::beside::is_beside;
 use super::place::{key_at, line_at};
-use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython};
+use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython, RawSequence};
 use super::typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig, SequenceConfig,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -46,6 +46,7 @@ impl Checker<'_> {
                 queue_items: raw.run.queue_items,
                 queue_bytes: raw.run.queue_bytes,
             },
+            sequence: self.sequence(raw.sequence)?,
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
             step: raw.step.map(|step| self.step(&step)).transpose()?,
@@ -64,6 +65,31 @@ impl Checker<'_> {
             Some(key) => error.at_key(key),
             None => error,
         }
+    }
+
+    fn sequence(&self, raw: RawSequence) -> Result<Option<SequenceConfig>, Error> {
+        let RawSequence { state, overlap } = raw;
+        let (mut spec, mut lines) = (SequenceSpec::new(), Vec::new());
+        for (output, input) in state {
+            let (span, input) = (input.span(), input.into_inner());
+            if spec.feedback().iter().any(|known| *known.input == *input) {
+                let message = format!("feeds `{input}`, which another output is for already; an input has one past");
+                return Err(self.refuse(Some(span), message));
+            }
+            lines.push((output.clone(), line_at(self.text, span.start)));
+            lines.push((input.clone(), line_at(self.text, span.start)));
+            spec = spec.with_state(output, input);
+        }
+        for (input, elements) in overlap {
+            let (span, elements) = (elements.span(), elements.into_inner());
+            if spec.feedback().iter().any(|known| *known.input == *input) {
+                let message = format!("keeps a part of `{input}`, which an output is for already; an input has one past");
+                return Err(self.refuse(Some(span), message));
+            }
+            lines.push((input.clone(), line_at(self.text, span.start)));
+            spec = spec.with_overlap(input, elements.get());
+        }
+        Ok((!lines.is_empty()).then_some(SequenceConfig { spec, lines }))
     }
 
     fn python(&self, raw: RawPython) -> Result<PythonConfig, Error> {

@@ -13,6 +13,10 @@
 //! queue_items = 1024             # how much may wait, in requests
 //! queue_bytes = 268435456        # and in bytes
 //!
+//! [sequence]                     # for sessions, which keep it from call to call
+//! state = { stateN = "state" }   # an output, and the input that it is of the next call
+//! overlap = { input = 64 }       # so many elements, along the last dimension, stand before the next
+//!
 //! [onnxruntime]
 //! providers = ["cuda", "cpu"]    # execution providers, the preferred one first
 //!
@@ -87,7 +91,8 @@ use raw::Raw;
 
 pub use typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig, StepConfig,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig, SequenceConfig,
+    StepConfig,
 };
 
 pub(crate) use beside::is_beside;

@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use unruffled_model::{DType, Dim, Signature, TensorSpec};
+use unruffled_model::{DType, Dim, SequenceSpec, Signature, TensorSpec};
 use unruffled_steps::{Channels, Resize, Step};
 
 use super::{Color, Decode, InputSource, Layout, ModelConfig};
@@ -138,7 +138,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `onnxruntime`, `python`, `step`, `inputs`, `outputs`",
+         `backend`, `run`, `sequence`, `onnxruntime`, `python`, `step`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",
@@ -221,5 +221,56 @@ fn settings_must_fit_the_model() {
         &signature,
         "[inputs.x.from]\nkind = 'image'",
         "m/model.toml: `inputs.x.from.layout`: makes 4 dimensions of a picture; the model takes x: f32 [?, 4]",
+    );
+}
+
+#[test]
+fn sequences_say_what_is_kept() {
+    let config = parse("[sequence]\nstate = { next = 'state' }\noverlap = { x = 64 }\n").unwrap();
+    let expected = SequenceSpec::new().with_state("next", "state").with_overlap("x", 64);
+    assert_eq!(config.sequence.unwrap().spec, expected);
+    assert_eq!(parse("[sequence]\n").unwrap().sequence, None);
+    check_refused(
+        "[sequence]\nstate = { a = 'state', b = 'state' }\n",
+        "m/model.toml:2: `sequence.state`: feeds `state`, which another output is for already; an input has one past",
+    );
+    check_refused(
+        "[sequence]\nstate = { a = 'x' }\noverlap = { x = 1 }\n",
+        "m/model.toml:3: `sequence.overlap`: keeps a part of `x`, which an output is for already; an input has one past",
+    );
+    check_refused(
+        "[sequence]\noverlap = { x = 0 }\n",
+        "m/model.toml:2: `sequence.overlap`: invalid value: integer `0`, expected a nonzero usize",
+    );
+}
+
+#[test]
+fn what_is_kept_must_be_the_models() {
+    let spec = |name: &str, last| TensorSpec::new(name, DType::F32, [Dim::Fixed(1), Dim::Fixed(last)]);
+    let signature = Signature { inputs: vec![spec("x", 4), spec("state", 2)], outputs: vec![spec("next", 2)] };
+    #[track_caller]
+    fn check(signature: &Signature, text: &str, expected: Result<(), &str>) {
+        let outcome = parse(text).unwrap().fit(signature).map_err(|error| error.to_string());
+        assert_eq!(outcome.as_ref().map_err(String::as_str).copied(), expected);
+    }
+    check(&signature, "[sequence]\nstate = { next = 'state' }\noverlap = { x = 3 }\n", Ok(()));
+    check(
+        &signature,
+        "[sequence]\n\nstate = { nxt = 'state' }\n",
+        Err("m/model.toml:3: `sequence.state`: `nxt`: there is no such output; the model has `next`"),
+    );
+    check(
+        &signature,
+        "[sequence]\nstate = { next = 'x' }\n",
+        Err(
+            "m/model.toml:2: `sequence.state`: `next`: cannot become the input x: f32 [1, 4]: the output is next: f32 [1, 2]",
+        ),
+    );
+    check(
+        &signature,
+        "[sequence]\noverlap = { x = 4 }\n",
+        Err(
+            "m/model.toml:2: `sequence.overlap`: `x`: cannot keep 4 of its 4 elements, and still have new ones",
+        ),
     );
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use unruffled_engine::{PoolOptions, QueueLimits};
-use unruffled_model::{DType, Dim};
+use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
 
 /// Everything that a `model.toml` may set. The default sets nothing.
@@ -22,6 +22,8 @@ pub struct ModelConfig {
     pub backend: Option<String>,
     /// How it is run.
     pub run: RunConfig,
+    /// What sessions keep from call to call; `None` if the settings say nothing of it.
+    pub sequence: Option<SequenceConfig>,
     /// What ONNX Runtime is to know.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
@@ -76,6 +78,15 @@ impl RunConfig {
                 bytes: self.queue_bytes.map_or(limits.bytes, usize::from),
             })
     }
+}
+
+/// What sessions of a model keep from call to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceConfig {
+    /// Which output is which input of the next call.
+    pub spec: SequenceSpec,
+    /// The line of each input that is kept, for messages.
+    pub(crate) lines: Vec<(String, usize)>,
 }
 
 /// What ONNX Runtime is to know about a model.

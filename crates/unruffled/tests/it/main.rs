@@ -3,3 +3,4 @@
 
 mod estimators;
 mod steps;
+mod sequences;
