@@ -187,8 +187,17 @@ impl Engine {
     /// What does not fit together: a model, step, input or output that is not there, something that is given twice or not at
     /// all, a circle, types and shapes.
     pub fn wrap_pipeline(&self, pipeline: Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
-        let model = pipeline::model(&pipeline, |name| self.get(name))?;
-        Ok(self.wrap_model(model).instances(CALLS))
+        Ok(self.wrap_shared(self.check_pipeline(&pipeline)?).instances(CALLS))
+    }
+
+    /// As [`wrap_pipeline`](Self::wrap_pipeline), without starting it: for what is loaded under a name
+    /// ([`load_with`](Self::load_with)).
+    ///
+    /// # Errors
+    ///
+    /// As [`wrap_pipeline`](Self::wrap_pipeline).
+    pub fn check_pipeline(&self, pipeline: &Pipeline) -> Result<TensorModel, PipelineError> {
+        pipeline::model(pipeline, |name| self.get(name))
     }
 
     /// As [`wrap`](Self::wrap), for a model that remembers: ask for its sessions with
@@ -199,8 +208,13 @@ impl Engine {
 
     /// As [`wrap`](Self::wrap), for a model of any kind.
     pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
+        self.wrap_shared(Arc::new(model))
+    }
+
+    /// As [`wrap_model`](Self::wrap_model), for one that is shared already: what a backend has loaded, say.
+    pub fn wrap_shared<I: Send + 'static, O: Send + 'static>(&self, model: SharedModel<I, O>) -> Wrap<I, O> {
         let name = model.info().backend.clone();
-        Wrap { engine: self.clone(), name, model: Arc::new(model), options: PoolOptions::default() }
+        Wrap { engine: self.clone(), name, model, options: PoolOptions::default() }
     }
 
     /// Loads a model under a name: `loader` runs on a thread of its own, and says how far it is.
@@ -247,6 +261,31 @@ impl Engine {
     /// `NotFound`; `NotReady` while it is being loaded; `InvalidInput` if it takes or gives other types.
     pub fn get<I: Send + 'static, O: Send + 'static>(&self, name: &str) -> Result<Handle<I, O>, Error> {
         self.0.registry.get(name)
+    }
+
+    /// The model of this name, once it is there if it is being loaded. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also when its load has failed; `InvalidInput` if it takes or gives other types.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it only stops waiting.
+    pub async fn loaded<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: &str,
+    ) -> Result<Handle<I, O>, Error> {
+        // Before the first look: what changes behind it is not missed.
+        let mut changes = self.0.registry.changes();
+        loop {
+            match self.get(name) {
+                Err(error) if error.kind() == ErrorKind::NotReady => {}
+                known => return known,
+            }
+            // The sender lives in the registry, which this engine holds.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Several requests under one scope, to one model or to several with the same inputs and outputs: all are run, or all that

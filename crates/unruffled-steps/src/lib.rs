@@ -35,6 +35,7 @@
 //! | `decode-audio` | `audio` bytes \[1\] | `samples` f32 \[n\] | `audio` |
 //! | `frames` | `samples` f32 \[n\] | `frames` f32 \[m, 512\], `length` i64 \[1\]: the samples | |
 //! | `speech-segments` | `probabilities` f32 of any shape, `length` i64 \[1\] (optional) | `segments` f64 \[k, 2\]: seconds | |
+//! | `speech-gate` | `probabilities` f32 of any shape, `state` i64 \[5\], `last` bool \[1\], `length` i64 \[1\] (optional) | `segments` f64 \[k, 2\], `state` | |
 //!
 //! [`SpeechGate`] finds the same segments while the sound is still being heard.
 //!

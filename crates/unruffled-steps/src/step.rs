@@ -49,10 +49,12 @@ pub enum Step {
     Frames(Frames),
     /// The stretches of speech in a sound.
     SpeechSegments(SpeechSegments),
+    /// The same while the sound is still being heard.
+    SpeechGate(SpeechSegments),
 }
 
 /// Every kind, and the feature without which it is not there.
-const KINDS: [(&str, Option<&str>); 11] = [
+const KINDS: [(&str, Option<&str>); 12] = [
     ("tokenize", Some("text")),
     ("pool", None),
     ("decode-image", Some("image")),
@@ -64,6 +66,7 @@ const KINDS: [(&str, Option<&str>); 11] = [
     ("decode-audio", Some("audio")),
     ("frames", None),
     ("speech-segments", None),
+    ("speech-gate", None),
 ];
 
 impl Step {
@@ -95,6 +98,7 @@ impl Step {
             "decode-audio" => Step::DecodeAudio(DecodeAudio::read(&mut reader)?),
             "frames" => Step::Frames(Frames::read(&mut reader)?),
             "speech-segments" => Step::SpeechSegments(SpeechSegments::read(&mut reader)?),
+            "speech-gate" => Step::SpeechGate(SpeechSegments::read(&mut reader)?),
             other => return Err(unknown(other)),
         };
         reader.finish()?;
@@ -119,6 +123,7 @@ impl Step {
             Step::DecodeAudio(_) => "decode-audio",
             Step::Frames(_) => "frames",
             Step::SpeechSegments(_) => "speech-segments",
+            Step::SpeechGate(_) => "speech-gate",
         }
     }
 
@@ -145,6 +150,7 @@ impl Step {
             Step::DecodeAudio(step) => step.load(kind),
             Step::Frames(step) => step.load(kind),
             Step::SpeechSegments(step) => step.load(kind),
+            Step::SpeechGate(step) => step.follow(kind),
         })
     }
 }

@@ -1,5 +1,9 @@
 //! From a folder to a running model: which backend runs it, and [`Load`], the one line that does it all.
 
+mod wait;
+
+mod pipeline;
+
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -119,7 +123,8 @@ impl Backends {
         Err(Error::new(ErrorKind::Unsupported, message))
     }
 
-    /// Loads a model under its name. Files are read on a thread of the load's own; this returns at once.
+    /// Loads a model under its name; a pipeline after the models that it asks, from the folder that it lies in, where they
+    /// are not in the engine already. Files are read on a thread of the load's own; this returns at once.
     ///
     /// # Errors
     ///
@@ -127,6 +132,11 @@ impl Backends {
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
         let (backends, found) = (self.clone(), folder.clone());
+        if folder.config.pipeline.is_some() {
+            let own = engine.clone();
+            let loader = move |ctx: &LoadContext<'_>| Ok(pipeline::load(&backends, &own, &found, ctx)?);
+            return Ok(engine.load_with(folder.name.clone(), folder.config.run.pool_options(), loader)?);
+        }
         let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
         let options = folder.config.run.pool_options();
         Ok(engine.load_with(folder.name.clone(), options, loader)?)
@@ -150,6 +160,10 @@ impl Backends {
             BackendOptions { defaults: config.defaults(), special, ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {
             options.threads = threads.get();
+        }
+        if config.pipeline.is_some() {
+            let message = "is a pipeline, which asks other models: load it into an engine";
+            return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let choice = self.choose(folder)?;
         let model = choice.backend.load(&folder.source, &options, ctx);

@@ -253,8 +253,14 @@ impl Checker<'_> {
     ) -> Result<Vec<Carry>, PipelineError> {
         let step = &self.cast.pipeline.steps[at];
         let Repeat::Scan { carry, items, .. } = &step.repeat else { return Ok(Vec::new()) };
+        let mut pairs = carry.clone();
+        // A model with sessions says itself what it wants back.
+        if let (true, Some(sequence)) = (pairs.is_empty(), &self.cast.asks[at].info().sequence) {
+            let feedback = sequence.feedback().iter();
+            pairs.extend(feedback.map(|pair| (pair.output.clone(), pair.input.clone())));
+        }
         let mut carried: Vec<Carry> = Vec::new();
-        for (output, input) in carry {
+        for (output, input) in &pairs {
             let outputs = &self.cast.asks[at].info().signature.outputs;
             let Some(given) = outputs.iter().find(|spec| spec.name == *output) else {
                 let known = listed(outputs.iter().map(|spec| &*spec.name));

@@ -153,7 +153,8 @@ impl PipelineStep {
         self
     }
 
-    /// As [`each`](Self::each), one item after the other, for what has a state: [`carry`](Self::carry).
+    /// As [`each`](Self::each), one item after the other, for what has a state: what is to be handed on says
+    /// [`carry`](Self::carry), or else the model, if it keeps sessions ([`SequenceSpec`](unruffled_model::SequenceSpec)).
     pub fn scan<N: Into<Name>>(mut self, inputs: impl IntoIterator<Item = N>) -> Self {
         let items = inputs.into_iter().map(Into::into).collect();
         self.repeat = Repeat::Scan { items, rows: 1, carry: Vec::new() };

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use unruffled_model::{
-    Footprint, Interrupt, LoadedModel, ModelError, ModelInfo, Rerun, Serve, SharedModel, Tensors, admit_tensors,
+    Footprint, Interrupt, LoadedModel, ModelError, ModelInfo, Rerun, Serve, TensorModel, Tensors, admit_tensors,
 };
 
 use super::ask::Ask;
@@ -22,7 +22,7 @@ const PIPELINE: &str = "pipeline";
 pub(crate) fn model(
     pipeline: &Pipeline,
     find: impl Fn(&str) -> Result<Handle<Tensors, Tensors>, Error>,
-) -> Result<impl LoadedModel<Input = Tensors, Output = Tensors> + 'static, PipelineError> {
+) -> Result<TensorModel, PipelineError> {
     let mut asks: Vec<Arc<dyn Ask>> = Vec::with_capacity(pipeline.steps.len());
     for step in &pipeline.steps {
         asks.push(match &step.model.0 {
@@ -47,13 +47,13 @@ pub(crate) fn model(
         call.provenance().steps = passage.into_steps();
         outcome.map(Perhaps)
     };
-    Ok(PipelineModel { info, calls: Arc::new(AsyncModel::new(function)) })
+    Ok(Arc::new(PipelineModel { info, calls: Arc::new(AsyncModel::new(function)) }))
 }
 
 /// A pipeline that is asked like any model.
 struct PipelineModel {
     info: ModelInfo,
-    calls: SharedModel<Tensors, Tensors>,
+    calls: TensorModel,
 }
 
 impl LoadedModel for PipelineModel {

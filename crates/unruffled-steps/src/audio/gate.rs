@@ -17,6 +17,9 @@ pub(crate) struct Thresholds {
     pub(crate) pad: usize,
 }
 
+/// How many numbers a gate remembers.
+pub(crate) const STATE: usize = 5;
+
 /// A stretch of speech, in samples from the beginning of the sound.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Segment {
@@ -63,6 +66,41 @@ pub struct SpeechGate {
 impl SpeechGate {
     pub(crate) fn new(thresholds: Thresholds) -> Self {
         Self { thresholds, heard: 0, begun: None, quiet: None, held: None }
+    }
+
+    /// What it remembers, as numbers; all 0 of one that has heard nothing.
+    pub(crate) fn memory(&self) -> [i64; STATE] {
+        // 0 is nothing, and so every place is told as one more.
+        let place = |place: Option<usize>| place.map_or(0, |place| place as i64 + 1);
+        let held = self.held;
+        [
+            self.heard as i64,
+            place(self.begun),
+            place(self.quiet),
+            place(held.map(|held| held.start)),
+            place(held.map(|held| held.end)),
+        ]
+    }
+
+    /// One that remembers this; `None` if no gate does.
+    pub(crate) fn remembering(&self, memory: [i64; STATE]) -> Option<Self> {
+        let [heard, rest @ ..] = memory;
+        let heard = usize::try_from(heard).ok()?;
+        let now = heard.checked_mul(self.thresholds.frame)?;
+        let place = |number: i64| match usize::try_from(number).ok()? {
+            0 => Some(None),
+            next => Some(Some(next - 1).filter(|place| *place <= now)).filter(Option::is_some),
+        };
+        let [begun, quiet, start, end] = rest.map(place);
+        let held = match (start?, end?) {
+            (Some(start), Some(end)) if start <= end => Some(Segment { start, end }),
+            (None, None) => None,
+            _ => return None,
+        };
+        let (begun, quiet) = (begun?, quiet?);
+        let in_order = held.is_none_or(|held| begun.is_none_or(|begun| held.end <= begun))
+            && quiet.is_none_or(|quiet| begun.is_some_and(|begun| begun <= quiet));
+        in_order.then(|| Self { thresholds: self.thresholds, heard, begun, quiet, held })
     }
 
     /// Hears the next frame's probability; gives a stretch of speech if one is complete.

@@ -12,6 +12,8 @@ mod gate;
 
 mod segments;
 
+mod follow;
+
 #[cfg(feature = "audio")]
 pub use decode::DecodeAudio;
 pub use frames::Frames;

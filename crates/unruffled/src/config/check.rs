@@ -50,6 +50,7 @@ impl Checker<'_> {
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
             step: raw.step.map(|step| self.step(&step)).transpose()?,
+            pipeline: None,
             inputs,
             outputs,
             file: Some(self.file.to_owned()),
@@ -136,7 +137,7 @@ impl Checker<'_> {
         Ok(Some(Declared { dtype, dims }))
     }
 
-    fn input(&self, name: String, raw: RawInput) -> Result<InputConfig, Error> {
+    pub(super) fn input(&self, name: String, raw: RawInput) -> Result<InputConfig, Error> {
         if let (None, Some(shape)) = (raw.default, &raw.shape) {
             return Err(self.refuse(
                 Some(shape.span()),

@@ -81,6 +81,8 @@ mod place;
 
 mod check;
 mod step;
+
+mod pipeline;
 pub(crate) mod fit;
 
 use std::path::Path;
@@ -91,9 +93,11 @@ use raw::Raw;
 
 pub use typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig, SequenceConfig,
-    StepConfig,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PipelineConfig,
+    PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
 };
+
+pub use pipeline::PIPELINE_FILE_NAME;
 
 pub(crate) use beside::is_beside;
 

@@ -102,7 +102,7 @@ fn a_step_stands_in_the_settings() {
     check_refused(
         "[step]\ntop = 3\n",
         "m/model.toml:1: `step`: needs `kind`; expected one of tokenize, pool, decode-image, resize, text-boxes, crop, \
-         ctc-text, top-k, decode-audio, frames, speech-segments",
+         ctc-text, top-k, decode-audio, frames, speech-segments, speech-gate",
     );
     check_refused(
         "license = 'MIT'\n[step]\nkind = 'top-k'\n\ntop = 0\n",
@@ -119,7 +119,7 @@ fn a_step_stands_in_the_settings() {
     check_refused(
         "[step]\nkind = 7\n",
         "m/model.toml:2: `step.kind`: is no kind of step; expected one of tokenize, pool, decode-image, resize, \
-         text-boxes, crop, ctc-text, top-k, decode-audio, frames, speech-segments",
+         text-boxes, crop, ctc-text, top-k, decode-audio, frames, speech-segments, speech-gate",
     );
     check_refused(
         "[step]\nkind = 'pool'\nnormalize = 2026-11-29\n",

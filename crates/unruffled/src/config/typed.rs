@@ -1,5 +1,7 @@
 //! [`ModelConfig`]: the settings of one model, checked.
 
+mod pipeline;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,6 +10,8 @@ use std::time::Duration;
 use unruffled_engine::{PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
+
+pub use pipeline::{PipelineConfig, PipelineStepConfig, StepAsks, StepFeed, StepRepeat};
 
 /// Everything that a `model.toml` may set. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -30,6 +34,8 @@ pub struct ModelConfig {
     pub python: PythonConfig,
     /// The step that the model is, if it is one and has no file of its own.
     pub step: Option<StepConfig>,
+    /// The pipeline that the model is, if it is one.
+    pub pipeline: Option<Arc<PipelineConfig>>,
     /// What is said about inputs; those that nothing is said about are not here.
     pub inputs: Vec<InputConfig>,
     /// What is said about outputs; those that nothing is said about are not here.

@@ -68,8 +68,8 @@ async fn a_slow_loop_holds_whoever_gives_its_items() {
         .output("y", "slow.y");
     let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
     let call = whole.infer(x([])).submit();
-    gate.entered();
-    wait_until(|| slow.status().queued + slow.status().running == 4);
+    let first = gate.entered().len();
+    wait_until(|| slow.status().queued + first == 4);
     // Those under way, those that wait, those in the channel, and the one in hand.
     let most = 4 + 16 + 16 + 1;
     wait_until(|| given.load(std::sync::atomic::Ordering::SeqCst) == most);
