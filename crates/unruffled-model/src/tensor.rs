@@ -3,7 +3,6 @@
 use std::fmt;
 use std::ops::Range;
 
-use bytes::Bytes;
 use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use smallvec::SmallVec;
@@ -85,18 +84,6 @@ impl Tensor {
             DType::Bytes => None,
         };
         scalar.ok_or_else(|| ModelError::invalid_input(format!("{number} is not a value of type {dtype}")))
-    }
-
-    /// A tensor of `shape` whose elements are all zero, false or empty, of a type that is known at run time only.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidInput` if the product of `shape` overflows.
-    pub fn zeros(dtype: DType, shape: &[usize]) -> Result<Self, ModelError> {
-        match dtype {
-            DType::Bytes => Self::filled(shape, Bytes::new()),
-            numbers => Self::from_number(numbers, 0.0)?.repeated(shape),
-        }
     }
 
     /// A tensor of `shape` whose elements are all `element`.
@@ -322,15 +309,6 @@ mod tests {
         let strings = Tensor::new(&[2], vec![Bytes::from_static(b"ab"), Bytes::new()]).unwrap();
         assert_eq!((strings.dtype(), strings.byte_len()), (DType::Bytes, 2 * size_of::<Bytes>() + 2));
         assert_eq!(strings.elements::<f32>().unwrap_err().to_string(), "is bytes, not f32");
-    }
-
-    #[test]
-    fn zeros_are_there_for_every_type() {
-        for &dtype in DType::ALL {
-            let zeros = Tensor::zeros(dtype, &[2, 0]).unwrap();
-            assert_eq!((zeros.dtype(), zeros.shape()), (dtype, &[2, 0][..]));
-        }
-        assert_eq!(Tensor::zeros(DType::I64, &[2]).unwrap(), Tensor::filled(&[2], 0_i64).unwrap());
     }
 
     #[test]

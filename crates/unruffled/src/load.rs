@@ -78,6 +78,10 @@ impl Backends {
     /// `InvalidConfig` if the settings name one that is not there, `Unsupported` with every backend's reasons if none can
     /// run the model, and why the file cannot be read.
     pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
+        if folder.config.pipeline.is_some() {
+            let message = "is a pipeline: each step is run by its own model; load it into an engine";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let wanted = folder.config.backend.as_deref();
         let format = folder.format();
         let readers = || self.list.iter().filter(|backend| backend.formats().contains(&&*format));
@@ -160,10 +164,6 @@ impl Backends {
             BackendOptions { defaults: config.defaults(), special, ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {
             options.threads = threads.get();
-        }
-        if config.pipeline.is_some() {
-            let message = "is a pipeline, which asks other models: load it into an engine";
-            return Err(Error::new(ErrorKind::Unsupported, message));
         }
         let choice = self.choose(folder)?;
         let model = choice.backend.load(&folder.source, &options, ctx);

@@ -2,6 +2,8 @@
 
 mod runtimes;
 
+mod graph;
+
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
@@ -97,6 +99,9 @@ fn table(repository: &Repository) -> String {
 
 /// What a model without a description takes and gives.
 fn in_and_out(model: &ModelFolder) -> String {
+    if let Some(pipeline) = model.pipeline_config() {
+        return format!("a pipeline of {} steps", pipeline.steps.len());
+    }
     if !model.is_onnx() {
         let file = model.file().and_then(Path::file_name).unwrap_or_default();
         return format!("{}, run in a Python worker", file.display());
@@ -130,6 +135,10 @@ impl Report {
         let read = || OnnxSummary::read(&model.source).map_err(Failure::loading);
         let file = model.is_onnx().then(read).transpose()?;
         let (backend, info) = match backends.choose(&model) {
+            _ if model.pipeline_config().is_some() => {
+                let info = load(&model, backends).map_err(|error| error.to_string());
+                ("each step is run by its own model".into(), info)
+            }
             Err(error) => ("none".into(), Err(error.to_string())),
             Ok(choice) => {
                 let backend = format!("{} ({})", choice.backend.name(), choice.reason);
@@ -166,6 +175,10 @@ impl Report {
                 }
                 line(&mut page, format_args!("\n{BAD}does not run{BAD:#}: {error}"));
             }
+        }
+        if let Some(pipeline) = model.pipeline_config() {
+            heading(&mut page, "steps");
+            page.push_str(&graph::drawing(pipeline));
         }
         self.file(&mut page);
         if let Ok(info) = &self.info {
@@ -299,6 +312,9 @@ impl Report {
             "source": config.source,
             "backend": self.backend,
         });
+        if let Some(pipeline) = self.model.pipeline_config() {
+            document["steps"] = graph::json(pipeline);
+        }
         if let Some(file) = &self.file {
             document["weight_bytes"] = json!(file.weight_bytes);
             document["operators"] = json!(file.operators);

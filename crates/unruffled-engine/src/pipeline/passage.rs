@@ -70,6 +70,12 @@ impl Passage {
         all
     }
 
+    /// The bytes of what it holds.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.values.held()
+    }
+
     /// What each step took, in the order in which they ended.
     pub(crate) fn into_steps(self) -> Vec<Step> {
         self.steps

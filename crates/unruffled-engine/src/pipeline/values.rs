@@ -150,6 +150,12 @@ impl Values {
         self.held -= charge;
     }
 
+    /// The bytes of all values.
+    #[cfg(test)]
+    pub(super) fn held(&self) -> usize {
+        self.held
+    }
+
     /// So many bytes more are held, until they are released.
     pub(super) fn charge(&mut self, bytes: usize) -> Result<(), Refused> {
         let held = self.held.saturating_add(bytes);

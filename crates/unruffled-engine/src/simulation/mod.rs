@@ -12,6 +12,8 @@ mod callers;
 mod played;
 mod sessions;
 
+mod pipelines;
+
 mod world;
 
 mod check;

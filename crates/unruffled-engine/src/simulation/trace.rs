@@ -5,6 +5,7 @@ use std::fmt;
 
 use unruffled_model::{Batching, Footprint, Priority};
 
+use super::pipelines::Told as Piped;
 use super::sessions::Told;
 use crate::error::ErrorKind;
 
@@ -138,6 +139,8 @@ pub(super) enum Event {
     StreamEnded { stream: Id, planned: Vec<Id>, given: Vec<Id>, dropped: bool, ordered: bool },
     /// What happens to a session.
     Session(Id, Told),
+    /// What happens to a call of a pipeline.
+    Pipeline(Id, Piped),
     /// What a pool says of itself.
     Status { model: At, queued: usize, bytes: usize, running: usize },
     /// The end: who still waits for an answer, what is still remembered, and the cores that nobody holds.
@@ -195,6 +198,12 @@ impl Census {
                 Event::Session(_, Told::Refused) => "refused sessions".into(),
                 Event::Session(_, Told::Called(_)) => "calls".into(),
                 Event::Session(_, Told::Kept { steps, .. }) if *steps > 0 => "snapshots".into(),
+                Event::Pipeline(_, Piped::Asked { .. }) => "steps".into(),
+                Event::Pipeline(_, Piped::Ended { outcome: Ok(_), .. }) => "pipelines".into(),
+                Event::Pipeline(_, Piped::Ended { outcome: Err(kind), bounded, .. }) => match (kind, bounded) {
+                    (ErrorKind::InvalidInput, true) => "pipelines beyond their bytes".into(),
+                    _ => "failed pipelines".into(),
+                },
                 Event::Session(..)
                 | Event::Asks { .. }
                 | Event::Granted { .. }
@@ -225,12 +234,15 @@ impl Census {
             "dropped streams",
             "fail-fast scopes",
             "failed builds",
+            "failed pipelines",
             "inline runs",
             "joint runs",
             "model_crashed",
             "model_failed",
             "not_found",
             "panics",
+            "pipelines",
+            "pipelines beyond their bytes",
             "preempted runs",
             "refused deadline_exceeded",
             "refused invalid_input",
@@ -246,6 +258,7 @@ impl Census {
             "single runs",
             "snapshots",
             "split runs",
+            "steps",
             "stopped",
             "streamed",
             "streams",

@@ -12,6 +12,7 @@ use unruffled_model::{Batching, Caller, Footprint, Priority, RequestContext, Req
 
 use super::callers::{Crowd, Diary, Flow, Scope};
 use super::played::{Input, Played, duration, play};
+use super::pipelines::Voyage;
 use super::sessions::House;
 use super::trace::{At, Event, Facts, Id, Micros, ModelFacts, RunFacts, Trace};
 use crate::arbiter::Permit;
@@ -258,6 +259,9 @@ impl World {
         if scopes.count() >= 3 {
             return;
         }
+        if self.rng.u32(..4) == 0 {
+            return self.begin_voyage();
+        }
         let count = self.rng.usize(..24);
         let mut inputs: Vec<Input> = (0..count).map(|_| self.input(model).1).collect();
         let scope: Box<dyn Scope> = if self.rng.u32(..3) == 0 {
@@ -293,6 +297,18 @@ impl World {
             Box::new(Flow::new(stream, handle, items, &self.diary, options, terms))
         };
         self.begin_task(What::Scope(scope));
+    }
+
+    /// A call of a pipeline over the models that scopes ask.
+    fn begin_voyage(&mut self) {
+        let scoped: Vec<At> =
+            (0..self.models.len()).filter(|at| self.models[*at].facts.scoped).collect();
+        let handles: Vec<_> = scoped.iter().map(|at| self.models[*at].handle.clone()).collect();
+        let (call, begin) = (self.next_id, self.begin);
+        self.next_id += 1;
+        let mut rng = self.rng.fork();
+        let voyage = Voyage::new(&mut rng, call, begin, &handles, |_, model| self.input(scoped[model]).1);
+        self.begin_task(What::Scope(Box::new(voyage)));
     }
 
     fn begin_task(&mut self, what: What) {

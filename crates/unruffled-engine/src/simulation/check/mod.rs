@@ -5,6 +5,7 @@ mod ledger;
 mod answers;
 mod fair;
 mod order;
+mod pipelines;
 mod runs;
 mod scopes;
 mod sessions;
@@ -15,7 +16,7 @@ use super::trace::Trace;
 pub(super) type Checker = fn(&Trace) -> Result<(), String>;
 
 /// Every judge, and what it judges.
-pub(super) const CHECKERS: [(&str, Checker); 20] = [
+pub(super) const CHECKERS: [(&str, Checker); 22] = [
     ("P3, one answer per request", answers::one_answer),
     ("P3, each row back to its own caller", answers::own_row),
     ("P2, bounds kept", answers::bounds),
@@ -32,6 +33,8 @@ pub(super) const CHECKERS: [(&str, Checker); 20] = [
     ("P9, streams", scopes::streams),
     ("sessions keep their states", sessions::states),
     ("sessions keep their bounds", sessions::bounds),
+    ("pipelines: right, and over when they end", pipelines::ends),
+    ("pipelines: loops in order, within bounds", pipelines::loops),
     ("order, batches, ageing", order::order),
     ("fair between callers", fair::callers),
     ("fair between models", fair::models),
