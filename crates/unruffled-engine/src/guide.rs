@@ -36,6 +36,10 @@ pub struct Sequences;
 #[doc = include_str!("../../../docs/guide/outputs.md")]
 pub struct Outputs;
 
+/// Models chained and branched.
+#[doc = include_str!("../../../docs/guide/pipelines.md")]
+pub struct Pipelines;
+
 /// Several models as one.
 #[doc = include_str!("../../../docs/guide/asynchronous.md")]
 pub struct Asynchronous;

@@ -17,6 +17,7 @@ mod leak;
 mod neighbours;
 mod orphans;
 mod partial;
+mod pipeline;
 mod poison;
 mod preempt;
 mod segv;
@@ -64,6 +65,7 @@ const PROOFS: &[Proof] = &[
     segv::PROOF,
     orphans::PROOF,
     sequence::PROOF,
+    pipeline::PROOF,
     leak::PROOF,
 ];
 

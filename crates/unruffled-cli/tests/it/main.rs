@@ -1,6 +1,7 @@
 //! The program as its users meet it: started, talked to, ended.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod pipelines;
 mod program;
 
 mod gathered;
