@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use unruffled_model::{Carrier, Name};
 
-use super::call::SessionRequest;
 use super::drive::Sessions;
 use super::table::{Found, Gone, Key};
 use crate::error::{Error, ErrorKind};
@@ -46,13 +45,6 @@ impl<C: Carrier> Session<C> {
 
     pub(super) fn seat(&self) -> &Seat<C> {
         &self.0
-    }
-
-    /// A call, to be refined and then awaited.
-    ///
-    /// Those that are [submitted](SessionRequest::submit) ahead wait for each other in the order in which they came.
-    pub fn infer(&self, item: C::Item) -> SessionRequest<'_, C> {
-        SessionRequest::new(self, item)
     }
 
     /// What it is called; a number, if it was begun without a name.
