@@ -62,7 +62,8 @@ impl<C: Carrier> Session<C> {
         kept.map(|(state, steps)| Snapshot { state, steps }).ok_or_else(|| self.why_gone())
     }
 
-    /// Ends the session: no more calls are taken in, those that were sent are still answered, and then its state goes.
+    /// Ends the session: no more calls are taken in, and its name is free; those that were sent are still answered, and then
+    /// its state goes.
     /// Whoever does not want to wait for them drops their futures.
     pub fn end(&self) {
         let now = self.0.sessions.now();
