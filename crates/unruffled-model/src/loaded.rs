@@ -181,6 +181,28 @@ pub trait LoadedModel: Send + Sync {
     }
 }
 
+/// A shared model is a model.
+impl<M: LoadedModel + ?Sized> LoadedModel for Arc<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+
+    fn info(&self) -> &ModelInfo {
+        (**self).info()
+    }
+
+    fn admit(&self, input: &Self::Input) -> Result<Footprint, ModelError> {
+        (**self).admit(input)
+    }
+
+    fn with_instance(&self, serve: &mut Serve<'_, Self::Input, Self::Output>) -> Result<(), ModelError> {
+        (**self).with_instance(serve)
+    }
+
+    fn stateless(&self) -> Option<&dyn Stateless<Self::Input, Self::Output>> {
+        (**self).stateless()
+    }
+}
+
 /// A model that runs on any thread, and on several at once.
 pub trait Stateless<I, O>: Send + Sync {
     /// As [`Model::run`].

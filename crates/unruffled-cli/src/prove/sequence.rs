@@ -81,7 +81,8 @@ async fn measure(
         let session = alone.begin()?;
         let mut heard = Vec::new();
         for piece in 0..calls {
-            heard.push(read(&session.infer(sound(plan, number, piece)).await?)?);
+            let answer = session.infer(sound(plan, number, piece)).await?;
+            heard.push(read(&answer)?);
         }
         expected.push(heard);
         plan.step();

@@ -28,11 +28,16 @@ pub struct SessionRequest<'a, C: Carrier> {
     options: RequestOptions,
 }
 
-impl<'a, C: Carrier> SessionRequest<'a, C> {
-    pub(super) fn new(session: &'a Session<C>, item: C::Item) -> Self {
-        Self { session, item, options: RequestOptions::default() }
+impl<C: Carrier> Session<C> {
+    /// A call, to be refined and then awaited.
+    ///
+    /// Those that are [submitted](SessionRequest::submit) ahead wait for each other in the order in which they came.
+    pub fn infer(&self, item: C::Item) -> SessionRequest<'_, C> {
+        SessionRequest { session: self, item, options: RequestOptions::default() }
     }
+}
 
+impl<C: Carrier> SessionRequest<'_, C> {
     /// Gives up at this instant: the calls before it, queue, batch and run included.
     pub fn deadline(mut self, deadline: Instant) -> Self {
         self.options.edit(|context| context.with_deadline(Some(deadline)));

@@ -98,12 +98,13 @@ impl<C: Carrier> Sessions<C> {
     }
 
     /// Looks after a session until it has to wait for the model, or has nothing to do.
-    pub(super) fn drive(self: &Arc<Self>, key: Key, by: By) {
+    pub(super) fn drive(self: &Arc<Self>, key: Key, mut by: By) {
         loop {
             let running = match self.with(|table| table.turn(key)) {
                 Next::Nothing => return,
                 Next::Look(running) => Ok(running),
-                Next::Begin(job, state) => self.send(job, &state, by),
+                // Those behind the first are others'.
+                Next::Begin(job, state) => self.send(job, &state, std::mem::replace(&mut by, By::Another)),
             };
             match running {
                 Ok(running) => {

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use unruffled_model::{Carrier, Name};
 
-use super::call::SessionRequest;
 use super::drive::Sessions;
 use super::table::{Found, Gone, Key};
 use crate::error::{Error, ErrorKind};
@@ -48,13 +47,6 @@ impl<C: Carrier> Session<C> {
         &self.0
     }
 
-    /// A call, to be refined and then awaited.
-    ///
-    /// Those that are [submitted](SessionRequest::submit) ahead wait for each other in the order in which they came.
-    pub fn infer(&self, item: C::Item) -> SessionRequest<'_, C> {
-        SessionRequest::new(self, item)
-    }
-
     /// What it is called; a number, if it was begun without a name.
     pub fn id(&self) -> &Name {
         &self.0.name
@@ -70,7 +62,8 @@ impl<C: Carrier> Session<C> {
         kept.map(|(state, steps)| Snapshot { state, steps }).ok_or_else(|| self.why_gone())
     }
 
-    /// Ends the session: no more calls are taken in, those that were sent are still answered, and then its state goes.
+    /// Ends the session: no more calls are taken in, and its name is free; those that were sent are still answered, and then
+    /// its state goes.
     /// Whoever does not want to wait for them drops their futures.
     pub fn end(&self) {
         let now = self.0.sessions.now();

@@ -310,13 +310,13 @@ impl<J, R, S> Table<J, R, S> {
         Some(job)
     }
 
-    /// Takes no more calls of a session in; it goes when those that it has are over.
+    /// Takes no more calls of a session in, and frees its name; it goes when those that it has are over.
     pub(super) fn end(&mut self, now: Instant, key: Key) {
-        if let Some(course) = self.sessions.get(&key) {
-            let message = format!("session `{}` has ended; begin another", course.name);
-            course.gone.get_or_init(|| Error::new(ErrorKind::NotFound, message));
-            self.rest(now, key);
-        }
+        let Some(course) = self.sessions.get(&key) else { return };
+        let message = format!("session `{}` has ended; begin another", course.name);
+        course.gone.get_or_init(|| Error::new(ErrorKind::NotFound, message));
+        self.forget_name(key);
+        self.rest(now, key);
     }
 
     /// Ends every session with `error`. What waits comes back, to be told; what runs goes on.
@@ -428,16 +428,23 @@ impl<J, R, S> Table<J, R, S> {
     }
 
     fn remove(&mut self, key: Key) {
+        self.forget_name(key);
         let Some(course) = self.sessions.remove(&key) else { return };
         debug_assert!(course.line.is_empty(), "a call is lost with its session");
         if let Some(until) = course.idle_until {
             self.due.remove(&(until, Due::Idle(key)));
         }
-        if self.names.get(&course.name) == Some(&key) {
-            self.names.remove(&course.name);
-        }
         self.bytes -= course.state_bytes;
         self.swept.push(course.state);
+    }
+
+    /// Another may have the name now.
+    fn forget_name(&mut self, key: Key) {
+        if let Some(course) = self.sessions.get(&key)
+            && self.names.get(&course.name) == Some(&key)
+        {
+            self.names.remove(&course.name);
+        }
     }
 }
 

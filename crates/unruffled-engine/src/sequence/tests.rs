@@ -243,12 +243,15 @@ fn an_ended_session_answers_what_it_has() {
     let (mut running, mut waiting) = (session.infer(1).submit(), session.infer(2).submit());
     session.end();
     check(&mut session.infer(3).submit(), Err(ErrorKind::NotFound));
+    assert_eq!(logs.get("x").unwrap_err().kind(), ErrorKind::NotFound);
+    let again = logs.begin_named("x").unwrap();
     world.run_all();
     check(&mut running, Ok(&[1]));
     check(&mut waiting, Ok(&[1, 2]));
-    assert!(session.snapshot().is_err() && logs.get("x").is_err());
-    logs.begin_named("x").unwrap();
+    assert!(session.snapshot().is_err());
+    drop(again);
     assert_eq!(logs.status().sessions, 1, "nobody holds it, and it has a name");
+    assert_eq!(kept(&logs.get("x").unwrap()).1, 0, "it is the new one");
 }
 
 #[test]
