@@ -97,6 +97,9 @@ fn table(repository: &Repository) -> String {
 
 /// What a model without a description takes and gives.
 fn in_and_out(model: &ModelFolder) -> String {
+    if let Some(step) = &model.config.step {
+        return format!("the step {}", step.step.kind());
+    }
     if !model.is_onnx() {
         let file = model.file().and_then(Path::file_name).unwrap_or_default();
         return format!("{}, run in a Python worker", file.display());

@@ -76,8 +76,8 @@ mod beside;
 mod place;
 
 mod check;
-mod step;
 pub(crate) mod fit;
+mod step;
 
 use std::path::Path;
 

@@ -25,7 +25,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use unruffled_model::{DType, Signature, Tensor, TensorSpec, Tensors};
+use unruffled_model::{Bytes, DType, Signature, Tensor, TensorSpec, Tensors};
 use unruffled_protocol::{InferRequest, Limits};
 
 use crate::config::{InputSource, ModelConfig};
@@ -203,6 +203,10 @@ impl<'a> InputReader<'a> {
                 let samples = audio::read(&bytes, settings)?;
                 let shape = shape::of_list(spec, samples.len())?;
                 Elements::of_floats(samples).into_tensor(spec.dtype, &shape)
+            }
+            // What takes bytes takes those of any file: the decoders among the steps.
+            None if spec.dtype == DType::Bytes => {
+                Ok(Tensor::new(&shape::of_list(spec, 1)?, vec![Bytes::from(bytes)])?)
             }
             _ => Err(Error::input(format!(
                 "nothing says how to read this file; give numbers, a .json or an .npy file, or set \
