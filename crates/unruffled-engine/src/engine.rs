@@ -187,7 +187,7 @@ impl Engine {
     /// What does not fit together: a model, step, input or output that is not there, something that is given twice or not at
     /// all, a circle, types and shapes.
     pub fn wrap_pipeline(&self, pipeline: Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
-        Ok(self.wrap_shared(self.check_pipeline(&pipeline)?).instances(CALLS))
+        Ok(self.wrap_model(self.check_pipeline(&pipeline)?).instances(CALLS))
     }
 
     /// As [`wrap_pipeline`](Self::wrap_pipeline), without starting it: for what is loaded under a name
@@ -208,13 +208,8 @@ impl Engine {
 
     /// As [`wrap`](Self::wrap), for a model of any kind.
     pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
-        self.wrap_shared(Arc::new(model))
-    }
-
-    /// As [`wrap_model`](Self::wrap_model), for one that is shared already: what a backend has loaded, say.
-    pub fn wrap_shared<I: Send + 'static, O: Send + 'static>(&self, model: SharedModel<I, O>) -> Wrap<I, O> {
         let name = model.info().backend.clone();
-        Wrap { engine: self.clone(), name, model, options: PoolOptions::default() }
+        Wrap { engine: self.clone(), name, model: Arc::new(model), options: PoolOptions::default() }
     }
 
     /// Loads a model under a name: `loader` runs on a thread of its own, and says how far it is.

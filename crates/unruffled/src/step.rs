@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use unruffled_model::{
-    Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel,
-};
+use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 use unruffled_steps::{Files, NoFiles};
 
 use crate::config::{StepConfig, is_beside};

@@ -1,12 +1,12 @@
 //! The program as its users meet it: started, talked to, ended.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-mod pipelines;
 mod program;
 
 mod gathered;
 mod infer;
 mod inspect;
+mod pipelines;
 mod prove;
 mod python;
 mod serve;

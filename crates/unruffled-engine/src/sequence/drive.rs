@@ -161,10 +161,10 @@ impl<C: Carrier> Sessions<C> {
             }
         };
         let Running { draft, answer, waited, .. } = running;
-        let left = outcome.and_then(|Response { output, id, mut timings }| {
+        let left = outcome.and_then(|Response { output, id, mut timings, provenance }| {
             timings.queue += waited;
             let (reply, state) = contained(|| self.carrier.detach(output, draft)).map_err(|error| self.told(error))?;
-            Ok((Response { output: reply, id, timings }, state))
+            Ok((Response { output: reply, id, timings, provenance }, state))
         });
         Some((answer, Some(left)))
     }

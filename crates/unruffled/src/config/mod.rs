@@ -80,10 +80,14 @@ mod beside;
 mod place;
 
 mod check;
+<<<<<<< HEAD
 mod step;
 
 mod pipeline;
+=======
+>>>>>>> wt-steps
 pub(crate) mod fit;
+mod step;
 
 use std::path::Path;
 

@@ -154,7 +154,7 @@ impl Place<'_> {
         let model = StepBackend.load(&source, &options, ctx)?;
         let name = format!("{}/{}", self.folder.name, step.name);
         let instances = step.instances.map_or(1, usize::from);
-        Ok(engine.wrap_shared(model).name(name).instances(instances).build()?)
+        Ok(engine.wrap_model(model).name(name).instances(instances).build()?)
     }
 
     fn step(&self, step: &PipelineStepConfig, handle: &TensorHandle) -> Result<PipelineStep, Error> {

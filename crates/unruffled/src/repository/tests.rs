@@ -68,7 +68,12 @@ fn all_layouts_side_by_side() {
 fn a_step_needs_no_file_but_its_settings() {
     let step = "[step]\nkind = 'top-k'";
     check(
-        &[("best/model.toml", step), ("plain/model.onnx", ""), ("both/model.toml", step), ("both/model.onnx", "")],
+        &[
+            ("best/model.toml", step),
+            ("plain/model.onnx", ""),
+            ("both/model.toml", step),
+            ("both/model.onnx", ""),
+        ],
         &["best", "plain"],
         &["both/model.toml: `step`: is a step, but there is `model.onnx` too; take one of them away"],
     );

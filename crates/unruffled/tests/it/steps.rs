@@ -32,7 +32,12 @@ impl Steps {
         Self { engine: Engine::new(), root: tempfile::tempdir().unwrap() }
     }
 
-    async fn load(&self, kind: &str, settings: &str, files: &[PathBuf]) -> Result<TensorHandle, unruffled::Error> {
+    async fn load(
+        &self,
+        kind: &str,
+        settings: &str,
+        files: &[PathBuf],
+    ) -> Result<TensorHandle, unruffled::Error> {
         let folder = self.root.path().join(kind);
         fs::create_dir_all(&folder).unwrap();
         fs::write(folder.join("model.toml"), format!("[step]\nkind = '{kind}'\n{settings}")).unwrap();
