@@ -103,6 +103,11 @@ A folder of models holds
   NAME/model.py        a model written in Python
   NAME/model.skops     a saved scikit-learn estimator; model.joblib and
                        model.pkl if model.toml says that they are trusted
+<<<<<<< HEAD
+  NAME/pipeline.toml   models of the folder, chained and branched
+=======
+  NAME/model.toml      a step that needs no other file, if it says which
+>>>>>>> wt-steps
 and, where there is something to set, NAME/model.toml
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
@@ -141,7 +146,8 @@ What an input can be:
   @sound.wav       a sound
   @anything        a file of any kind
 Pictures, sounds and other files need a model whose model.toml says how to
-read them: `unruffled inspect MODEL` tells. NAME= can be left out where only
+read them: `unruffled inspect MODEL` tells. A pipeline decodes files itself, and
+what it gives as it comes is shown as it comes. NAME= can be left out where only
 one input must be given. An input given several times becomes several rows.
 
 Examples:
@@ -149,6 +155,7 @@ Examples:
   unruffled infer digits -i image=@seven.png     a picture
   unruffled infer magika -i @Cargo.toml --top 5  the five best guesses
   unruffled infer net.onnx -i x=1,2,3 -i on=1    a file, and two inputs
+  unruffled infer ocr -i @page.png --timings     lines of text, and what took how long
   unruffled infer digits -i @seven.png --url http://127.0.0.1:8000
 
 Exit codes: `unruffled --help` lists them.")]
@@ -169,7 +176,7 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 
-    /// Print one JSON document
+    /// Print one JSON document; one a line, where an answer comes piece by piece
     #[arg(long)]
     pub(crate) json: bool,
 
@@ -181,7 +188,7 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "K")]
     pub(crate) top: Option<std::num::NonZeroUsize>,
 
-    /// Say where the time went
+    /// Say where the time went, step by step for a pipeline
     #[arg(long)]
     pub(crate) timings: bool,
 }

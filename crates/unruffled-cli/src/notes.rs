@@ -1,5 +1,6 @@
-//! What `model.toml` says about inputs and outputs, in a few words.
+//! What is said about inputs and outputs, and about what is kept of them, in a few words.
 
+use unruffled::SequenceSpec;
 use unruffled::config::{AudioInput, Color, Decode, FileInput, ImageInput, InputSource, OutputConfig};
 
 /// What an input is made from.
@@ -45,4 +46,15 @@ pub(crate) fn output(output: &OutputConfig) -> String {
         Decode::Ctc => format!("text of {labels}"),
         Decode::Classes => labels,
     }
+}
+
+/// What sessions keep.
+pub(crate) fn kept(sequence: &SequenceSpec) -> String {
+    let fed = sequence.feedback().iter().map(|fed| match fed.output == fed.input {
+        true => format!("{} comes back", fed.output),
+        false => format!("{} comes back as {}", fed.output, fed.input),
+    });
+    let overlap = sequence.overlap().iter();
+    let before = overlap.map(|overlap| format!("the last {} of {} before the next", overlap.elements, overlap.input));
+    fed.chain(before).collect::<Vec<_>>().join(", ")
 }

@@ -16,7 +16,7 @@ const SHADES: [&str; 5] =
 pub(crate) fn answer(answer: &Answer) -> String {
     let width = answer.outputs.iter().map(|output| output.name.chars().count()).max().unwrap_or(0);
     let mut page = String::new();
-    for output in &answer.outputs {
+    for output in answer.outputs.iter().filter(|output| !answer.is_told_beside(&output.name)) {
         let mut name = &*output.name;
         for line in lines(output) {
             writeln!(page, "  {FAINT}{name:width$}{FAINT:#}  {line}").expect("a String takes everything");
@@ -69,6 +69,10 @@ fn lines(output: &OutputAnswer) -> Vec<String> {
                 format!("{GOOD}{}{GOOD:#}  {FAINT}{percent:.1} %{FAINT:#}", shown(&text.text))
             };
             texts.iter().map(line).collect()
+        }
+        Reading::Spans(spans) => {
+            let span = |[begin, end]: &[f64; 2]| format!("{GOOD}{begin:.2} s{GOOD:#} to {GOOD}{end:.2} s{GOOD:#}");
+            spans.iter().map(span).collect()
         }
         _ => {
             let (dtype, shape) = (output.tensor.dtype(), output.tensor.shape());

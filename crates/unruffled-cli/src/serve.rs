@@ -135,7 +135,8 @@ fn start_loads(
     backends: &Backends,
 ) -> Result<JoinSet<Loaded>, Failure> {
     let mut loads = JoinSet::new();
-    for folder in repository.models() {
+    // A pipeline finds the names of those that it asks taken, and waits for them.
+    for folder in repository.in_load_order() {
         let begin = Instant::now();
         let loading = backends.load(engine, folder).map_err(Failure::loading)?;
         let folder = folder.clone();

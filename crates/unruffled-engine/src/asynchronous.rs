@@ -30,6 +30,11 @@ impl<O> Call<'_, O> {
         &self.context
     }
 
+    /// Whether its caller takes several outputs, as they are [emitted](Self::emit).
+    pub fn takes_several(&self) -> bool {
+        self.emitter.is_open()
+    }
+
     /// Gives one output before the end; blocks this call's thread, and nothing else, while its caller is behind.
     ///
     /// # Errors
@@ -62,6 +67,15 @@ pub(crate) struct Single<O>(pub(crate) O);
 impl<O> Conclusion<O> for Single<O> {
     fn into_output(self) -> Option<O> {
         Some(self.0)
+    }
+}
+
+/// The last output of a call, if there is one behind those that it has emitted.
+pub(crate) struct Perhaps<O>(pub(crate) Option<O>);
+
+impl<O> Conclusion<O> for Perhaps<O> {
+    fn into_output(self) -> Option<O> {
+        self.0
     }
 }
 

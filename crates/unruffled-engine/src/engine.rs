@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
-    RunContext, SharedModel,
+    RunContext, SharedModel, Stateful, StatefulInput, StatefulOutput, TensorModel, Tensors,
 };
 
 use crate::asynchronous::{AsyncModel, Call, Single};
@@ -19,6 +19,7 @@ use crate::handle::{Handle, Request};
 use crate::instance;
 use crate::load::Loading;
 use crate::metrics::Metrics;
+use crate::pipeline::{self, Pipeline, PipelineError};
 use crate::pool::{Pool, PoolOptions, PoolStatus};
 use crate::recorder::Explanation;
 use crate::registry::{Member, Registry};
@@ -174,6 +175,37 @@ impl Engine {
         self.wrap_model(AsyncModel::new(function)).instances(CALLS)
     }
 
+    /// Makes a model of models: checked now, and asked like any other. Its calls are those of an asynchronous function
+    /// ([`wrap_async`](Self::wrap_async)): 16 go on side by side unless said otherwise, each on a thread that is mostly asleep.
+    ///
+    /// One deadline and one cancellation cover all that a call asks, and its context goes along, the step's name behind that
+    /// of the request. The first failure stops the others, and says which step it was. What each step took is in
+    /// [`Provenance::steps`](unruffled_model::Provenance::steps).
+    ///
+    /// # Errors
+    ///
+    /// What does not fit together: a model, step, input or output that is not there, something that is given twice or not at
+    /// all, a circle, types and shapes.
+    pub fn wrap_pipeline(&self, pipeline: Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
+        Ok(self.wrap_model(self.check_pipeline(&pipeline)?).instances(CALLS))
+    }
+
+    /// As [`wrap_pipeline`](Self::wrap_pipeline), without starting it: for what is loaded under a name
+    /// ([`load_with`](Self::load_with)).
+    ///
+    /// # Errors
+    ///
+    /// As [`wrap_pipeline`](Self::wrap_pipeline).
+    pub fn check_pipeline(&self, pipeline: &Pipeline) -> Result<TensorModel, PipelineError> {
+        pipeline::model(pipeline, |name| self.get(name))
+    }
+
+    /// As [`wrap`](Self::wrap), for a model that remembers: ask for its sessions with
+    /// [`Handle::sequences`](crate::Handle::sequences).
+    pub fn wrap_stateful<M: Stateful>(&self, model: M) -> Wrap<StatefulInput<M>, StatefulOutput<M>> {
+        self.wrap_model(FnModel::stateful(model))
+    }
+
     /// As [`wrap`](Self::wrap), for a model of any kind.
     pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
         let name = model.info().backend.clone();
@@ -224,6 +256,31 @@ impl Engine {
     /// `NotFound`; `NotReady` while it is being loaded; `InvalidInput` if it takes or gives other types.
     pub fn get<I: Send + 'static, O: Send + 'static>(&self, name: &str) -> Result<Handle<I, O>, Error> {
         self.0.registry.get(name)
+    }
+
+    /// The model of this name, once it is there if it is being loaded. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, also when its load has failed; `InvalidInput` if it takes or gives other types.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping it only stops waiting.
+    pub async fn loaded<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: &str,
+    ) -> Result<Handle<I, O>, Error> {
+        // Before the first look: what changes behind it is not missed.
+        let mut changes = self.0.registry.changes();
+        loop {
+            match self.get(name) {
+                Err(error) if error.kind() == ErrorKind::NotReady => {}
+                known => return known,
+            }
+            // The sender lives in the registry, which this engine holds.
+            let _ = changes.changed().await;
+        }
     }
 
     /// Several requests under one scope, to one model or to several with the same inputs and outputs: all are run, or all that

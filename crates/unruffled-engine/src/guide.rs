@@ -28,9 +28,17 @@ pub struct Groups;
 #[doc = include_str!("../../../docs/guide/streams.md")]
 pub struct Streams;
 
+/// State from call to call.
+#[doc = include_str!("../../../docs/guide/sequences.md")]
+pub struct Sequences;
+
 /// Several outputs for one input.
 #[doc = include_str!("../../../docs/guide/outputs.md")]
 pub struct Outputs;
+
+/// Models chained and branched.
+#[doc = include_str!("../../../docs/guide/pipelines.md")]
+pub struct Pipelines;
 
 /// Several models as one.
 #[doc = include_str!("../../../docs/guide/asynchronous.md")]

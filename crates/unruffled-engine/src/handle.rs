@@ -236,11 +236,10 @@ impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
     pub fn canceller(&self) -> Canceller {
         match &self.state {
             State::Waiting(pool, ticket) => {
-                let request: Arc<dyn Cancel> =
-                    Arc::new(Cancellable { pool: Arc::downgrade(pool), ticket: Arc::downgrade(ticket) });
-                Canceller(Some(request))
+                let (pool, ticket) = (Arc::downgrade(pool), Arc::downgrade(ticket));
+                Canceller::of(Arc::new(Cancellable { pool, ticket }))
             }
-            State::Refused(_) | State::Done => Canceller(None),
+            State::Refused(_) | State::Done => Canceller::of_nothing(),
         }
     }
 
@@ -329,7 +328,8 @@ impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Infer<I, O> {
 #[derive(Clone)]
 pub struct Canceller(Option<Arc<dyn Cancel>>);
 
-trait Cancel: Send + Sync {
+/// A request of any kind, as far as it can be cancelled.
+pub(crate) trait Cancel: Send + Sync {
     fn cancel(&self);
 }
 
@@ -347,6 +347,15 @@ impl<I: Send + 'static, O: Send + 'static> Cancel for Cancellable<I, O> {
 }
 
 impl Canceller {
+    pub(crate) fn of(request: Arc<dyn Cancel>) -> Self {
+        Self(Some(request))
+    }
+
+    /// For a request that has ended already.
+    pub(crate) fn of_nothing() -> Self {
+        Self(None)
+    }
+
     /// Ends the request with `Cancelled`, unless it has ended already. Takes microseconds.
     pub fn cancel(&self) {
         if let Some(request) = &self.0 {

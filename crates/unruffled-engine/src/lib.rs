@@ -30,6 +30,8 @@
 //!   `tower::Service`.
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
+//! - Models chained and branched by name: [`Pipeline`], [`Engine::wrap_pipeline`].
+//! - State that is kept from call to call: [`Handle::sequences`], [`Session`], [`Snapshot`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
 //! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
@@ -76,7 +78,10 @@ mod typed;
 
 mod group;
 mod outputs;
+mod sequence;
 mod stream;
+
+mod pipeline;
 
 mod registry;
 
@@ -102,10 +107,12 @@ pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
+pub use pipeline::{Feed, Pipeline, PipelineError, PipelineErrorKind, PipelineStep, StepModel};
 pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
+pub use sequence::{SequenceOptions, SequenceStatus, Sequences, Session, SessionInfer, SessionRequest, Snapshot};
 pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use thread::ThreadPriority;
 pub use typed::{Typed, TypedInfer, TypedRequest};

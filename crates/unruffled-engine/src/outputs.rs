@@ -8,12 +8,13 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 use parking_lot::{Condvar, Mutex};
-use unruffled_model::{ModelError, OutputSink};
+use unruffled_model::{ModelError, OutputSink, Provenance};
 
 use crate::error::Error;
 use crate::handle::{Canceller, Infer, Request, Stopped};
 use crate::pool::{Demand, Outlet};
 use crate::reply::Stop;
+use crate::request::{Response, Timings};
 use crate::sync::wake;
 
 /// How many outputs wait for their caller unless it says otherwise.
@@ -68,7 +69,7 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
         let (handle, input, options) = self.into_parts();
         let pool = handle.pool();
         let infer = Infer::send(pool, pool.now(), Demand { input, options, outlet });
-        Outputs { infer, receiver: Receiver(channel), last: Last::Unknown }
+        Outputs { infer, receiver: Receiver(channel), last: Last::Unknown, ended: None }
     }
 }
 
@@ -86,6 +87,8 @@ pub struct Outputs<I: Send + 'static, O: Send + 'static> {
     infer: Infer<I, O>,
     receiver: Receiver<O>,
     last: Last<O>,
+    /// What is told of a request that has ended well.
+    ended: Option<(Timings, Option<Box<Provenance>>)>,
 }
 
 /// How a request ended that gives several outputs.
@@ -110,6 +113,16 @@ impl<I: Send + 'static, O: Send + 'static> Outputs<I, O> {
     pub fn stop(self) -> Stopped {
         self.infer.stop()
     }
+
+    /// Where the time went, once the request has ended well.
+    pub fn timings(&self) -> Option<Timings> {
+        self.ended.as_ref().map(|(timings, _)| *timings)
+    }
+
+    /// Where the outputs come from, once the request has ended well, if not simply from a run of the model.
+    pub fn provenance(&self) -> Option<&Provenance> {
+        self.ended.as_ref()?.1.as_deref()
+    }
 }
 
 // Nothing in it is ever pinned.
@@ -124,7 +137,11 @@ impl<I: Send + 'static, O: Send + 'static> Stream for Outputs<I, O> {
                 return Poll::Ready(Some(Ok(output)));
             }
             let outcome = std::task::ready!(self.infer.poll_last(cx));
-            self.last = Last::Known(outcome.map(|response| response.output).transpose());
+            let outcome = outcome.map(|Response { output, timings, provenance, .. }| {
+                self.ended = Some((timings, provenance));
+                output
+            });
+            self.last = Last::Known(outcome.transpose());
         }
         // The model may have given more between the two looks.
         if let Some(output) = self.receiver.take() {

@@ -89,6 +89,8 @@ struct Models {
     named: BTreeMap<Name, Entry>,
     started: Vec<Weak<dyn Member>>,
     closed: Option<Error>,
+    /// Told whenever a load has ended, well or not.
+    loads: watch::Sender<()>,
 }
 
 impl Registry {
@@ -115,6 +117,11 @@ impl Registry {
         models.started.retain(|known| known.strong_count() > 0);
         models.started.push(member);
         Ok(())
+    }
+
+    /// Hears whenever a load has ended, well or not.
+    pub(crate) fn changes(&self) -> watch::Receiver<()> {
+        self.0.lock().loads.subscribe()
     }
 
     pub(crate) fn get<I: Send + 'static, O: Send + 'static>(
@@ -202,7 +209,13 @@ impl Reservation {
     pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(self, handle: &Handle<I, O>) {
         let member: Arc<dyn Member> = handle.pool().clone();
         let entry = Entry::Loaded(member, Box::new(handle.clone()));
-        self.registry.0.lock().named.insert(self.name.clone(), entry);
+        let loads = {
+            let mut models = self.registry.0.lock();
+            models.named.insert(self.name.clone(), entry);
+            models.loads.clone()
+        };
+        // Whoever is woken does so without the lock.
+        loads.send_replace(());
     }
 }
 
@@ -212,6 +225,9 @@ impl Drop for Reservation {
         let mut models = self.registry.0.lock();
         if matches!(models.named.get(&self.name), Some(Entry::Loading(_))) {
             models.named.remove(&self.name);
+            let loads = models.loads.clone();
+            drop(models);
+            loads.send_replace(());
         }
     }
 }

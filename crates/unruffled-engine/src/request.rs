@@ -14,6 +14,8 @@ pub(crate) struct RequestOptions {
     pub(crate) supersede: Option<Name>,
     /// Whether it comes again when the queue is full, which is no refusal then.
     pub(crate) patient: bool,
+    /// Whether it is sent on a thread that is not its caller's, where no model must run.
+    pub(crate) elsewhere: bool,
 }
 
 impl RequestOptions {

@@ -41,6 +41,11 @@ impl<T: Send + Sync + 'static> Buffer<T> {
         let start = self.range.start;
         Self { owner: Arc::clone(&self.owner), range: start + range.start..start + range.end }
     }
+
+    /// Whether it is all that its owner lends.
+    pub(crate) fn is_whole(&self) -> bool {
+        self.range.len() == (*self.owner).as_ref().len()
+    }
 }
 
 impl<T> Deref for Buffer<T> {

@@ -29,9 +29,13 @@ mod error;
 mod tensor;
 mod tensors;
 
+mod axis;
+
 mod signature;
 
 mod typed;
+mod rows;
+mod sequence;
 
 mod cancel;
 mod provenance;
@@ -45,12 +49,16 @@ mod loaded;
 mod closure;
 mod joint;
 
+mod carrier;
+mod stateful;
+
 mod backend;
 
 pub use backend::{Backend, BackendOptions, LoadContext, ModelSource, SpecialOptions, Support};
 pub use buffer::Buffer;
 pub use bytes::Bytes;
 pub use cancel::{CancelToken, HookGuard};
+pub use carrier::{Carried, Carrier, TensorCarrier};
 pub use closure::{FnModel, RowFn};
 pub use context::{Caller, Priority, RequestContext, RequestId, RunContext};
 pub use dtype::{DType, Data, Element};
@@ -61,7 +69,10 @@ pub use loaded::{
 };
 pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
 pub use provenance::{Degraded, Provenance, Step};
+pub use rows::RowPlace;
+pub use sequence::{Feedback, Overlap, SequenceSpec};
 pub use signature::{Dim, InputDefault, Signature, TensorSpec};
+pub use stateful::{Stateful, StatefulCarrier, StatefulInput, StatefulOutput};
 pub use tensor::{Tensor, element_count};
 pub use tensors::{Name, Tensors};
 pub use trace::TraceContext;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::context::RunContext;
 use crate::error::ModelError;
 use crate::model::{Batch, Model};
+use crate::sequence::SequenceSpec;
 use crate::signature::Signature;
 use crate::tensors::{Name, Tensors};
 
@@ -61,6 +62,8 @@ pub struct ModelInfo {
     pub rerun: Rerun,
     /// How many threads one run keeps busy at most; 0 if it mostly waits for something else than a core.
     pub threads: usize,
+    /// What of its outputs it wants back; `None` if no call depends on those before.
+    pub sequence: Option<SequenceSpec>,
 }
 
 impl ModelInfo {
@@ -74,6 +77,7 @@ impl ModelInfo {
             interrupt: Interrupt::Never,
             rerun: Rerun::Safe,
             threads: 1,
+            sequence: None,
         }
     }
 
@@ -109,6 +113,13 @@ impl ModelInfo {
     #[must_use]
     pub fn with_threads(mut self, threads: usize) -> Self {
         self.threads = threads;
+        self
+    }
+
+    /// Says what sessions keep for it from call to call.
+    #[must_use]
+    pub fn with_sequence(mut self, sequence: SequenceSpec) -> Self {
+        self.sequence = Some(sequence);
         self
     }
 }
@@ -167,6 +178,28 @@ pub trait LoadedModel: Send + Sync {
     /// it is asked for, without a hand-over to another thread.
     fn stateless(&self) -> Option<&dyn Stateless<Self::Input, Self::Output>> {
         None
+    }
+}
+
+/// A shared model is a model.
+impl<M: LoadedModel + ?Sized> LoadedModel for Arc<M> {
+    type Input = M::Input;
+    type Output = M::Output;
+
+    fn info(&self) -> &ModelInfo {
+        (**self).info()
+    }
+
+    fn admit(&self, input: &Self::Input) -> Result<Footprint, ModelError> {
+        (**self).admit(input)
+    }
+
+    fn with_instance(&self, serve: &mut Serve<'_, Self::Input, Self::Output>) -> Result<(), ModelError> {
+        (**self).with_instance(serve)
+    }
+
+    fn stateless(&self) -> Option<&dyn Stateless<Self::Input, Self::Output>> {
+        (**self).stateless()
     }
 }
 

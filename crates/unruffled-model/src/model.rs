@@ -214,6 +214,11 @@ pub struct Emitter<'a, O> {
 }
 
 impl<O> Emitter<'_, O> {
+    /// Whether the caller takes several outputs: one that asked for a single answer does not.
+    pub fn is_open(&self) -> bool {
+        self.sink.is_some()
+    }
+
     /// Sends one output; blocks while the caller is behind, so that memory stays bounded.
     ///
     /// # Errors

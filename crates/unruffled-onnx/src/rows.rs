@@ -2,12 +2,12 @@
 
 use half::{bf16, f16};
 use unruffled_model::{
-    Batching, Bytes, DType, Data, Dim, ModelError, Signature, Tensor, TensorSpec, Tensors,
+    Batching, Bytes, DType, Data, Dim, ModelError, RowPlace, Signature, Tensor, TensorSpec, Tensors,
 };
 
 /// What the trial tries for dimensions of any size, one after the other until the model accepts one: image models mostly
-/// want multiples of 32, and readers of text lines a height of 48.
-const ANY_SIZES: [usize; 3] = [32, 48, 64];
+/// want multiples of 32, readers of text lines a height of 48, and listeners some hundred samples.
+const ANY_SIZES: [usize; 4] = [32, 48, 64, 576];
 
 /// No trial is made with inputs of more elements.
 const TRIAL_ELEMENTS_MAX: usize = 1 << 20;
@@ -17,7 +17,8 @@ const TRIAL_ELEMENTS_MAX: usize = 1 << 20;
 /// A file whose inputs and outputs all begin with one symbol, and have it nowhere else, says itself that these are the rows,
 /// and is believed. Many exporters write no symbol there, or another one for each tensor, or, for outputs, the one row that they
 /// have tried. Then `run` is asked three times, with one row, with two others, and with these three together: only if every
-/// row gets the same answer alone and in company are they joined. A model that does not pass the trial, for whatever reason,
+/// row gets the same answer alone and in company are they joined. So it is, too, where a symbol stands in the middle, as in the
+/// state of a recurrent model, or beside inputs without dimensions, which are the same for a whole run. A model that does not pass the trial, for whatever reason,
 /// runs one request at a time, since a wrong join is a wrong answer.
 pub(crate) fn batching(
     signature: &mut Signature,
@@ -26,8 +27,12 @@ pub(crate) fn batching(
     if signature.is_batchable() {
         return Batching::Joint;
     }
-    if !is_candidate(signature) || verdict(signature, run) != Some(true) {
+    let is_named = signature.row_symbol().is_some();
+    if !(is_named || is_candidate(signature)) || verdict(signature, run) != Some(true) {
         return Batching::Single;
+    }
+    if is_named {
+        return Batching::Joint;
     }
     for spec in signature.inputs.iter_mut().chain(&mut signature.outputs) {
         if let Some([first, ..]) = spec.dims.as_deref_mut() {
@@ -114,9 +119,13 @@ fn trial(
     mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Option<bool> {
     let (one, two) = (made_up(signature, 1, any_size)?, made_up(signature, 2, any_size)?);
-    let three = signature.inputs.iter().map(|spec| {
+    let three = signature.input_rows().map(|(spec, place)| {
         let parts = [one.get(&spec.name)?, two.get(&spec.name)?];
-        Some((spec.name.clone(), Tensor::concat(parts.into_iter()).ok()?))
+        let joined = match place {
+            RowPlace::Axis(axis) => Tensor::concat_along(axis, parts.into_iter()).ok()?,
+            RowPlace::Shared => parts[0].clone(),
+        };
+        Some((spec.name.clone(), joined))
     });
     let three = three.collect::<Option<Tensors>>()?;
     let (first, rest, together) = (run(&one).ok()?, run(&two).ok()?, run(&three).ok()?);
@@ -128,10 +137,15 @@ fn trial(
         let (Some(first), Some(rest)) = (first.get(name), rest.get(name)) else {
             return false;
         };
-        let rows = [first, rest, joined].map(|tensor| tensor.shape().first().copied());
+        let place = signature.output_rows().find(|(spec, _)| spec.name == *name);
+        let axis = match place {
+            Some((_, RowPlace::Axis(axis))) => axis,
+            _ => 0,
+        };
+        let rows = [first, rest, joined].map(|tensor| tensor.shape().get(axis).copied());
         rows == [Some(1), Some(2), Some(3)]
-            && is_close(first, &joined.rows(0..1))
-            && is_close(rest, &joined.rows(1..3))
+            && is_close(first, &joined.part(axis, 0..1))
+            && is_close(rest, &joined.part(axis, 1..3))
     }))
 }
 
@@ -139,11 +153,16 @@ fn trial(
 /// values begin with 0 and 1 in turn, so that no two neighbours are the same.
 fn made_up(signature: &Signature, rows: usize, any_size: usize) -> Option<Tensors> {
     let mut random = Random { state: rows as u64, width: 1, first_row: rows - 1 };
-    let tensors = signature.inputs.iter().map(|spec| {
+    let tensors = signature.input_rows().map(|(spec, place)| {
+        // What is the same for all rows is mostly a setting, and few settings make sense.
+        if place == RowPlace::Shared {
+            let setting = spec.default.clone().or_else(|| Tensor::from_number(spec.dtype, 1.0).ok())?;
+            return Some((spec.name.clone(), setting));
+        }
         let dims = spec.dims.as_ref()?.iter().enumerate();
         let shape: Vec<usize> = dims
             .map(|(i, dim)| match dim {
-                _ if i == 0 => rows,
+                _ if place == RowPlace::Axis(i) => rows,
                 Dim::Fixed(size) => *size,
                 Dim::Symbolic(_) | Dim::Any => any_size,
             })
@@ -292,6 +311,45 @@ mod tests {
         check(nameless(), |_| Err(ModelError::failed("no")), Batching::Single);
         let scalar = |_: &Tensors| Ok(Tensors::new().with("y", Tensor::scalar(1.0_f32)));
         check(nameless(), scalar, Batching::Single);
+    }
+
+    /// A model with a state whose rows are in the middle, and a rate that is the same for all of them.
+    fn recurrent() -> Signature {
+        let state = || vec![Dim::Fixed(2), symbol("n")];
+        let mut rate = TensorSpec::new("rate", DType::I64, []);
+        rate.default = Some(Tensor::scalar(16_000_i64));
+        let x = TensorSpec::new("x", DType::F32, [symbol("n"), Dim::Any]);
+        Signature {
+            inputs: vec![x, TensorSpec::new("state", DType::F32, state()), rate],
+            outputs: vec![
+                TensorSpec::new("y", DType::F32, [symbol("n")]),
+                TensorSpec::new("next", DType::F32, state()),
+            ],
+        }
+    }
+
+    #[test]
+    fn rows_in_the_middle_are_tried() {
+        // It listens to a whole piece of sound, and to nothing else.
+        let listen = |leak: f32| {
+            move |inputs: &Tensors| {
+                let [x, state] = ["x", "state"].map(|name| inputs.get(name).unwrap());
+                assert_eq!(inputs.get("rate"), Some(&Tensor::scalar(16_000_i64)));
+                let rows = x.shape()[0];
+                if x.shape()[1] < 192 {
+                    return Err(ModelError::failed("too short"));
+                }
+                let (x, state) = (x.elements::<f32>()?, state.elements::<f32>()?);
+                let y: Vec<f32> =
+                    (0..rows).map(|row| x[row * 576] + state[row] + leak * state[0]).collect();
+                let next = state.iter().map(|state| 0.5 * state).collect::<Vec<_>>();
+                Ok(Tensors::new()
+                    .with("y", Tensor::new(&[rows], y)?)
+                    .with("next", Tensor::new(&[2, rows], next)?))
+            }
+        };
+        assert_eq!(batching(&mut recurrent(), listen(0.0)), Batching::Joint);
+        assert_eq!(batching(&mut recurrent(), listen(1.0)), Batching::Single, "a row hears of another");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use unruffled_model::{
     Batch, Batching, Footprint, Interrupt, LoadedModel, Model, ModelError, ModelErrorKind, ModelInfo, Rerun,
-    Row, RunContext, Serve, Signature, Tensors, admit_tensors,
+    Row, RunContext, SequenceSpec, Serve, Signature, Tensors, admit_tensors,
 };
 
 use crate::batch::{Gathered, filled, gather, row_count, scatter};
@@ -25,12 +25,15 @@ impl PythonModel {
     pub(crate) fn new(nursery: Nursery, signature: Signature) -> Self {
         let batching = if nursery.description().is_joint { Batching::Joint } else { Batching::Sequential };
         let outputs = Signature { inputs: signature.outputs.clone(), outputs: Vec::new() };
-        let info = ModelInfo::new("python", "python")
+        let state = &nursery.description().state;
+        let sequence = state.iter().fold(SequenceSpec::new(), |spec, name| spec.with_state(name.clone(), name.clone()));
+        let mut info = ModelInfo::new("python", "python")
             .with_signature(signature)
             .with_batching(batching)
             .with_interrupt(Interrupt::Kill)
             .with_rerun(nursery.settings().python.rerun)
             .with_threads(nursery.settings().threads);
+        info.sequence = (!state.is_empty()).then_some(sequence);
         Self { nursery, info, outputs }
     }
 

@@ -4,7 +4,7 @@ use std::os::fd::AsFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use unruffled_model::{Dim, ModelError, RunContext, Signature, TensorSpec, Tensors};
+use unruffled_model::{Dim, ModelError, Name, RunContext, Signature, TensorSpec, Tensors};
 
 use crate::batch::Gathered;
 use crate::channel::{Channel, Fault, Signal, Wake};
@@ -42,6 +42,8 @@ pub(crate) struct Worker {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Description {
     pub(crate) signature: Signature,
+    /// What the model wants back: outputs that are inputs of the next call, under the same name.
+    pub(crate) state: Vec<Name>,
     /// Whether rows of several requests may be run at once.
     pub(crate) is_joint: bool,
     /// The most memory that the process has had so far, in bytes.
@@ -141,10 +143,12 @@ impl Worker {
         let mut signature = loaded.signature.checked().map_err(nonsense)?;
         let body = self.channel.frame().map_or(&[][..], |frame| frame.body);
         let exchange = Exchange::new(&self.shared, self.settings.python.shared_memory_max);
+        let mut state = Vec::new();
         for (name, initial) in exchange.take(&loaded.state, body).map_err(nonsense)?.tensors {
             let mut spec = TensorSpec::new(name, initial.dtype(), vec![Dim::Any; initial.shape().len()]);
             signature.outputs.push(spec.clone());
             spec.default = Some(initial);
+            state.push(spec.name.clone());
             signature.inputs.push(spec);
         }
         let libraries = loaded.libraries.iter().map(|(name, version)| format!("{name} {version}"));
@@ -155,7 +159,7 @@ impl Worker {
             resident = loaded.resident,
             "model is loaded"
         );
-        Ok(Description { signature, is_joint: loaded.joint, resident: loaded.resident })
+        Ok(Description { signature, state, is_joint: loaded.joint, resident: loaded.resident })
     }
 
     pub(crate) fn id(&self) -> u32 {

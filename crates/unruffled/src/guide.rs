@@ -7,3 +7,7 @@ pub struct WhatRunsAModel;
 /// Types of your own.
 #[doc = include_str!("../../../docs/guide/types.md")]
 pub struct Types;
+
+/// The steps around models.
+#[doc = include_str!("../../../docs/guide/steps.md")]
+pub struct StepsAroundModels;

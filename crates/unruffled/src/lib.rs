@@ -37,15 +37,18 @@
 //! - Models on disk: [`Load`], [`ModelFolder`], [`Repository`], and `model.toml` in [`config`].
 //! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
 //!   Python where they are found, see [`Runtimes`].
+//! - The steps around models, tokenisers and decoders say, as models: [`steps`], and `[step]` in `model.toml`.
+//! - State from call to call: [`Handle::sequences`], and `[sequence]` in `model.toml`.
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
 //! - A model to begin with: [`sample`].
 //!
-//! The whole of the two crates below is in [`engine`] and [`model`].
+//! The whole of the crates below is in [`engine`], [`model`] and [`steps`].
 //!
 //! There is no HTTP here, no command line and no reading of the environment; it needs no particular async runtime.
 
 pub use unruffled_engine as engine;
 pub use unruffled_model as model;
+pub use unruffled_steps as steps;
 
 mod error;
 
@@ -56,6 +59,9 @@ mod repository;
 pub mod sample;
 
 mod runtimes;
+mod sequenced;
+
+mod step;
 
 mod load;
 
@@ -69,11 +75,11 @@ mod guide;
 pub use unruffled_derive::{FromTensors, IntoTensors};
 pub use unruffled_engine::{
     Drained, DurationExt, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority,
-    QueueLimits, Response, StreamOptions, Timings, Typed,
+    QueueLimits, Response, SequenceOptions, Sequences, Session, Snapshot, StreamOptions, Timings, Typed,
 };
 pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, FromTensor, FromTensors, IntoTensor, IntoTensors, LoadedModel,
-    ModelInfo, ModelSource, Signature, Tensor, TensorSpec, Tensors,
+    ModelInfo, ModelSource, SequenceSpec, Signature, Tensor, TensorSpec, Tensors,
 };
 pub use unruffled_onnx::{
     OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,
@@ -88,3 +94,4 @@ pub use input::InputReader;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};
 pub use runtimes::Runtimes;
+pub use step::StepBackend;

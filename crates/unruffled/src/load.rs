@@ -1,5 +1,9 @@
 //! From a folder to a running model: which backend runs it, and [`Load`], the one line that does it all.
 
+mod wait;
+
+mod pipeline;
+
 use std::fmt;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -17,6 +21,8 @@ use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
+use crate::step::StepBackend;
+use crate::sequenced::Sequenced;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -43,7 +49,7 @@ impl Backends {
     /// All that this crate was built with, and the runtimes that are said to be there.
     ///
     /// In this order: `trees`, for classical models; `ort` (ONNX Runtime, if it is to be looked for), which is the fastest at
-    /// neural networks; `rten`, which needs nothing; and `python`, for Python models.
+    /// neural networks; `rten`, which needs nothing; `python`, for Python models; and `step`, for models that are steps.
     pub fn new(runtimes: &Runtimes) -> Self {
         let mut list: Vec<Arc<dyn Backend>> = vec![Arc::new(TreesBackend)];
         if let Some(search) = &runtimes.onnxruntime {
@@ -51,6 +57,7 @@ impl Backends {
         }
         list.push(Arc::new(RtenBackend));
         list.push(Arc::new(PythonBackend::new()));
+        list.push(Arc::new(StepBackend));
         Self { list, python: runtimes.python.clone() }
     }
 
@@ -71,6 +78,10 @@ impl Backends {
     /// `InvalidConfig` if the settings name one that is not there, `Unsupported` with every backend's reasons if none can
     /// run the model, and why the file cannot be read.
     pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
+        if folder.config.pipeline.is_some() {
+            let message = "is a pipeline: each step is run by its own model; load it into an engine";
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let wanted = folder.config.backend.as_deref();
         let format = folder.format();
         let readers = || self.list.iter().filter(|backend| backend.formats().contains(&&*format));
@@ -116,7 +127,8 @@ impl Backends {
         Err(Error::new(ErrorKind::Unsupported, message))
     }
 
-    /// Loads a model under its name. Files are read on a thread of the load's own; this returns at once.
+    /// Loads a model under its name; a pipeline after the models that it asks, from the folder that it lies in, where they
+    /// are not in the engine already. Files are read on a thread of the load's own; this returns at once.
     ///
     /// # Errors
     ///
@@ -124,6 +136,11 @@ impl Backends {
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
         let (backends, found) = (self.clone(), folder.clone());
+        if folder.config.pipeline.is_some() {
+            let own = engine.clone();
+            let loader = move |ctx: &LoadContext<'_>| Ok(pipeline::load(&backends, &own, &found, ctx)?);
+            return Ok(engine.load_with(folder.name.clone(), folder.config.run.pool_options(), loader)?);
+        }
         let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
         let options = folder.config.run.pool_options();
         Ok(engine.load_with(folder.name.clone(), options, loader)?)
@@ -137,9 +154,12 @@ impl Backends {
     /// What is wrong with the file, the settings or the model.
     pub fn load_model(&self, folder: &ModelFolder, ctx: &LoadContext<'_>) -> Result<TensorModel, Error> {
         let config = &folder.config;
-        let special = SpecialOptions::default()
+        let mut special = SpecialOptions::default()
             .with(OrtOptions { providers: config.onnxruntime.providers.clone(), ..OrtOptions::default() })
             .with(python_options(config, self.python.as_deref()));
+        if let Some(step) = &config.step {
+            special = special.with(step.clone());
+        }
         let mut options =
             BackendOptions { defaults: config.defaults(), special, ..BackendOptions::default() };
         if let Some(threads) = config.run.threads {
@@ -153,7 +173,10 @@ impl Backends {
             _ => error.into(),
         })?;
         config.fit(&model.info().signature)?;
-        Ok(model)
+        Ok(match &config.sequence {
+            Some(sequence) => Sequenced::of(model, sequence.spec.clone()),
+            None => model,
+        })
     }
 }
 

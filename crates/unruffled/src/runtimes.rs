@@ -14,7 +14,7 @@ use unruffled_onnx::{OrtBackend, OrtMissing, OrtRuntime, OrtSearch};
 ///
 /// let runtimes = Runtimes::default().with_onnxruntime(OrtSearch::default().with_folder(".")).with_python(".venv");
 /// let backends = Backends::new(&runtimes);
-/// # assert_eq!(backends.names().collect::<Vec<_>>(), ["trees", "ort", "rten", "python"]);
+/// # assert_eq!(backends.names().collect::<Vec<_>>(), ["trees", "ort", "rten", "python", "step"]);
 /// ```
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]

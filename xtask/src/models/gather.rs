@@ -7,7 +7,7 @@ use anyhow::{Context, Result};
 
 use super::archive;
 use super::checksum::{self, State};
-use super::manifest::{Model, ModelFile};
+use super::manifest::{Model, ModelFile, Pipeline};
 use super::python::Python;
 use crate::{command, terminal};
 
@@ -106,6 +106,17 @@ fn put_in_place(file: &ModelFile, staging: &Path, own: &Path) -> Result<()> {
     }
     fs::rename(&made, &place).with_context(|| format!("failed to put {} in place", place.display()))?;
     println!("  {} is right", file.to);
+    Ok(())
+}
+
+/// Puts a pipeline beside the models that it asks, with the files that it takes of theirs.
+pub(crate) fn gather_pipeline(pipeline: &Pipeline, folders: &Folders) -> Result<()> {
+    let own = folders.gathered.join(&pipeline.name);
+    copy_described(&folders.described.join(&pipeline.name), &own)?;
+    for file in &pipeline.files {
+        copy_if_changed(&folders.gathered.join(&file.from), &own.join(&file.to))?;
+    }
+    println!("{} is here", pipeline.name);
     Ok(())
 }
 

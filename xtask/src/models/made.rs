@@ -29,6 +29,7 @@ pub(crate) struct Made {
 pub(crate) const MADE: &[Made] = &[
     Made { name: "estimators", script: "assets/estimators/make.py", arguments: &[] },
     Made { name: "nodes", script: "assets/nodes/make.py", arguments: &[] },
+    Made { name: "pipelines", script: "assets/pipelines/make.py", arguments: &[] },
     Made { name: "trees", script: "assets/estimators/make.py", arguments: &["--bench"] },
 ];
 

@@ -10,6 +10,28 @@ use serde::Deserialize;
 pub(crate) struct Manifest {
     #[serde(rename = "model")]
     pub(crate) models: Vec<Model>,
+    #[serde(rename = "pipeline", default)]
+    pub(crate) pipelines: Vec<Pipeline>,
+}
+
+/// A pipeline of gathered models.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Pipeline {
+    pub(crate) name: String,
+    /// Those that its steps ask.
+    pub(crate) models: Vec<String>,
+    #[serde(rename = "file", default)]
+    pub(crate) files: Vec<PipelineFile>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct PipelineFile {
+    /// The place below the gathered models.
+    pub(crate) from: String,
+    /// The place below the pipeline's folder.
+    pub(crate) to: String,
 }
 
 #[derive(Debug, Deserialize)]
@@ -50,8 +72,27 @@ impl Manifest {
         for model in &manifest.models {
             model.validate().with_context(|| format!("in model `{}`", model.name))?;
         }
+        for pipeline in &manifest.pipelines {
+            manifest.validate(pipeline).with_context(|| format!("in pipeline `{}`", pipeline.name))?;
+        }
         Ok(manifest)
     }
+
+    fn validate(&self, pipeline: &Pipeline) -> Result<()> {
+        for asked in &pipeline.models {
+            let is_known = self.models.iter().any(|model| model.name == *asked);
+            ensure!(is_known, "it asks `{asked}`, which is not gathered");
+        }
+        for path in pipeline.files.iter().flat_map(|file| [&file.from, &file.to]).chain([&pipeline.name]) {
+            ensure!(stays_below(path), "`{path}` leads elsewhere");
+        }
+        Ok(())
+    }
+}
+
+/// Whether a path leads only downwards.
+fn stays_below(path: &str) -> bool {
+    !path.is_empty() && Path::new(path).components().all(|part| matches!(part, Component::Normal(_)))
 }
 
 impl Model {
@@ -65,9 +106,7 @@ impl Model {
         ensure!(is_sha256(&self.sha256), "`{}` is no SHA-256 in lower-case hex", self.sha256);
         ensure!(!self.files.is_empty(), "it takes no file");
         for file in &self.files {
-            let stays_below =
-                Path::new(&file.to).components().all(|part| matches!(part, Component::Normal(_)));
-            ensure!(stays_below && !file.to.is_empty(), "`to = \"{}\"` leaves the model's folder", file.to);
+            ensure!(stays_below(&file.to), "`to = \"{}\"` leaves the model's folder", file.to);
             ensure!(is_sha256(&file.sha256), "`{}` is no SHA-256 in lower-case hex", file.sha256);
             ensure!(
                 file.from.is_some() || self.build.is_some(),
@@ -110,6 +149,7 @@ mod tests {
             (model("m", "/a", "from = \"x\""), "leaves the model's folder"),
             (model("m", "a", ""), "neither `from` nor a `build`"),
             (model("m", "a", "form = \"x\""), "unknown field"),
+            (model("m", "a", "from = \"x\"") + "[[pipeline]]\nname = \"p\"\nmodels = [\"n\"]\n", "not gathered"),
             (model("m", "a", "from = \"x\"").replace("000", "00x"), "no SHA-256"),
         ] {
             let error = format!("{:#}", Manifest::parse(&text).unwrap_err());

@@ -23,7 +23,7 @@ use crate::{terminal, workspace};
 use checksum::State;
 use gather::Folders;
 use made::{MADE, Made};
-use manifest::{Manifest, Model};
+use manifest::{Manifest, Model, Pipeline};
 
 #[derive(clap::Args)]
 pub(crate) struct Options {
@@ -37,11 +37,11 @@ pub(crate) struct Options {
 pub(crate) fn run(options: &Options) -> Result<()> {
     let folders = Folders::below(&workspace::root());
     let manifest = Manifest::read(&folders.described.join("manifest.toml"))?;
-    let (models, made) = choose(&manifest, &options.names)?;
+    let chosen = choose(&manifest, &options.names)?;
     if options.list {
-        return list(&models, &made, &folders);
+        return list(&chosen, &folders);
     }
-    gather_all(&models, &made, &folders)
+    gather_all(&chosen, &folders)
 }
 
 /// All models, for the test run.
@@ -49,18 +49,30 @@ pub(crate) fn run_all() -> Result<()> {
     run(&Options { names: Vec::new(), list: false })
 }
 
-fn choose<'a>(manifest: &'a Manifest, names: &[String]) -> Result<(Vec<&'a Model>, Vec<&'static Made>)> {
+/// What is to be gathered.
+struct Chosen<'a> {
+    models: Vec<&'a Model>,
+    pipelines: Vec<&'a Pipeline>,
+    made: Vec<&'static Made>,
+}
+
+/// What was named; of a pipeline, the models that it asks as well.
+fn choose<'a>(manifest: &'a Manifest, names: &[String]) -> Result<Chosen<'a>> {
     let models = manifest.models.iter().map(|model| model.name.as_str());
-    let known: Vec<&str> = models.chain(MADE.iter().map(|made| made.name)).collect();
+    let pipelines = manifest.pipelines.iter().map(|pipeline| pipeline.name.as_str());
+    let known: Vec<&str> = models.chain(pipelines).chain(MADE.iter().map(|made| made.name)).collect();
     if let Some(name) = names.iter().find(|name| !known.contains(&name.as_str())) {
         bail!("there is no model `{name}`; there are {}", known.join(", "));
     }
     let is_chosen = |name: &str| names.is_empty() || names.iter().any(|chosen| chosen == name);
-    let models = manifest.models.iter().filter(|model| is_chosen(&model.name));
-    Ok((models.collect(), MADE.iter().filter(|made| is_chosen(made.name)).collect()))
+    let pipelines: Vec<_> = manifest.pipelines.iter().filter(|pipeline| is_chosen(&pipeline.name)).collect();
+    let is_asked = |name: &String| pipelines.iter().any(|pipeline| pipeline.models.contains(name));
+    let models = manifest.models.iter().filter(|model| is_chosen(&model.name) || is_asked(&model.name));
+    let made = MADE.iter().filter(|made| is_chosen(made.name)).collect();
+    Ok(Chosen { models: models.collect(), pipelines, made })
 }
 
-fn gather_all(models: &[&Model], made: &[&Made], folders: &Folders) -> Result<()> {
+fn gather_all(chosen: &Chosen<'_>, folders: &Folders) -> Result<()> {
     std::fs::create_dir_all(&folders.cache)
         .with_context(|| format!("failed to make {}", folders.cache.display()))?;
     // Two runs at once would take each other's half-made files for their own.
@@ -69,17 +81,22 @@ fn gather_all(models: &[&Model], made: &[&Made], folders: &Folders) -> Result<()
         terminal::note("another run gathers models; waiting for it");
         lock.lock()?;
     }
-    for model in models {
+    for model in &chosen.models {
         gather::gather(model, folders)
             .with_context(|| format!("failed to gather the model `{}`", model.name))?;
     }
-    for made in made {
+    for pipeline in &chosen.pipelines {
+        gather::gather_pipeline(pipeline, folders)
+            .with_context(|| format!("failed to gather the pipeline `{}`", pipeline.name))?;
+    }
+    for made in &chosen.made {
         made.make(folders).with_context(|| format!("failed to make `{}`", made.name))?;
     }
     gather::copy_page(folders)
 }
 
-fn list(models: &[&Model], made: &[&Made], folders: &Folders) -> Result<()> {
+fn list(chosen: &Chosen<'_>, folders: &Folders) -> Result<()> {
+    let Chosen { models, pipelines, made } = chosen;
     let width = models.iter().map(|model| model.name.len()).max().unwrap_or(0);
     let source = |model: &Model| format!("{} {}", model.package, model.version);
     let source_width = models.iter().map(|model| source(model).len()).max().unwrap_or(0);
@@ -95,6 +112,14 @@ fn list(models: &[&Model], made: &[&Made], folders: &Folders) -> Result<()> {
             source(model),
             model.license
         );
+    }
+    for pipeline in pipelines {
+        let (style, state) = match folders.gathered.join(&pipeline.name).join("pipeline.toml").is_file() {
+            true => (terminal::GOOD, "here"),
+            false => (terminal::NOTE, "not here"),
+        };
+        let (name, source) = (&pipeline.name, format!("of {}", pipeline.models.join(", ")));
+        anstream::println!("{name:width$}  {source:source_width$}  {:12}  {style}{state}{style:#}", "");
     }
     for made in made {
         let (style, state) = match made.is_here(folders)? {

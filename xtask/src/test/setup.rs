@@ -9,8 +9,12 @@ use crate::models::python::{self, Python};
 use crate::{command, terminal, workspace};
 
 /// Programs, how to ask whether they run, and the package that brings each, as Debian names it.
-const PROGRAMS: &[(&str, &str, &str)] =
-    &[("cc", "--version", "gcc"), ("curl", "--version", "curl"), ("git", "--version", "git")];
+const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("cc", "--version", "gcc"),
+    ("curl", "--version", "curl"),
+    ("espeak-ng", "--version", "espeak-ng"),
+    ("git", "--version", "git"),
+];
 
 pub(crate) fn run() -> Result<()> {
     let missing = missing_packages();

@@ -2,6 +2,8 @@
 
 mod runtimes;
 
+mod graph;
+
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
@@ -97,6 +99,14 @@ fn table(repository: &Repository) -> String {
 
 /// What a model without a description takes and gives.
 fn in_and_out(model: &ModelFolder) -> String {
+<<<<<<< HEAD
+    if let Some(pipeline) = model.pipeline_config() {
+        return format!("a pipeline of {} steps", pipeline.steps.len());
+=======
+    if let Some(step) = &model.config.step {
+        return format!("the step {}", step.step.kind());
+>>>>>>> wt-steps
+    }
     if !model.is_onnx() {
         let file = model.file().and_then(Path::file_name).unwrap_or_default();
         return format!("{}, run in a Python worker", file.display());
@@ -130,6 +140,10 @@ impl Report {
         let read = || OnnxSummary::read(&model.source).map_err(Failure::loading);
         let file = model.is_onnx().then(read).transpose()?;
         let (backend, info) = match backends.choose(&model) {
+            _ if model.pipeline_config().is_some() => {
+                let info = load(&model, backends).map_err(|error| error.to_string());
+                ("each step is run by its own model".into(), info)
+            }
             Err(error) => ("none".into(), Err(error.to_string())),
             Ok(choice) => {
                 let backend = format!("{} ({})", choice.backend.name(), choice.reason);
@@ -166,6 +180,10 @@ impl Report {
                 }
                 line(&mut page, format_args!("\n{BAD}does not run{BAD:#}: {error}"));
             }
+        }
+        if let Some(pipeline) = model.pipeline_config() {
+            heading(&mut page, "steps");
+            page.push_str(&graph::drawing(pipeline));
         }
         self.file(&mut page);
         if let Ok(info) = &self.info {
@@ -221,6 +239,9 @@ impl Report {
                     format_args!("{WARN}one request a run{WARN:#}: its rows cannot be joined"),
                 );
             }
+        }
+        if let Some(sequence) = &info.sequence {
+            field(page, "sessions", notes::kept(sequence));
         }
         let instances = options.instances();
         field(
@@ -296,6 +317,9 @@ impl Report {
             "source": config.source,
             "backend": self.backend,
         });
+        if let Some(pipeline) = self.model.pipeline_config() {
+            document["steps"] = graph::json(pipeline);
+        }
         if let Some(file) = &self.file {
             document["weight_bytes"] = json!(file.weight_bytes);
             document["operators"] = json!(file.operators);
@@ -309,6 +333,7 @@ impl Report {
                 document["outputs"] = info.signature.outputs.iter().map(tensor).collect();
                 document["joins_requests"] = json!(info.batching == Batching::Joint);
                 document["threads"] = json!(info.threads);
+                document["sequence"] = json!(info.sequence.as_ref().map(notes::kept));
             }
         }
         document

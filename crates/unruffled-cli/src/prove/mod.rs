@@ -17,9 +17,11 @@ mod leak;
 mod neighbours;
 mod orphans;
 mod partial;
+mod pipeline;
 mod poison;
 mod preempt;
 mod segv;
+mod sequence;
 mod slots;
 mod stream;
 mod supersede;
@@ -62,6 +64,8 @@ const PROOFS: &[Proof] = &[
     heartbeat::PROOF,
     segv::PROOF,
     orphans::PROOF,
+    sequence::PROOF,
+    pipeline::PROOF,
     leak::PROOF,
 ];
 

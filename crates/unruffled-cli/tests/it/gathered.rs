@@ -124,3 +124,12 @@ fn wav(rate: u32) -> Vec<u8> {
     file.extend(data);
     file
 }
+
+#[test]
+fn what_sessions_keep_is_told() {
+    let models = models("silero-vad");
+    let page = run(&["inspect", "silero-vad", "--models", &models]).ok();
+    for part in ["stateN comes back as state, the last 64 of input before the next", "requests are joined"] {
+        assert!(page.contains(part), "{part} is not in {page}");
+    }
+}

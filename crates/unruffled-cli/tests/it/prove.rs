@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "cancel",
     "slots",
     "poison",
@@ -17,6 +17,8 @@ const NAMES: [&str; 13] = [
     "heartbeat",
     "segv",
     "orphans",
+    "sequence",
+    "pipeline",
     "leak",
 ];
 

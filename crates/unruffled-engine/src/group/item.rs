@@ -17,13 +17,13 @@ use crate::request::{RequestOptions, Response};
 use crate::timer::Sleep;
 
 /// How one request ended.
-pub(super) type Outcome<O> = Result<Response<O>, Error>;
+pub(crate) type Outcome<O> = Result<Response<O>, Error>;
 
 /// How one request of a group ended, and what of it still goes on.
-pub(super) type Ended<O> = (Outcome<O>, Option<Stopped>);
+pub(crate) type Ended<O> = (Outcome<O>, Option<Stopped>);
 
 /// A request of a group, of any input.
-pub(super) trait Item<O>: Send {
+pub(crate) trait Item<O>: Send {
     /// Makes the scope's terms its own; to be called once, before it is polled.
     fn enter(&mut self, terms: &Terms);
 
@@ -43,7 +43,7 @@ pub(super) trait Item<O>: Send {
     fn stop(&mut self) -> (Option<Outcome<O>>, Option<Stopped>);
 }
 
-pub(super) struct Entry<I: Send + 'static, O: Send + 'static> {
+pub(crate) struct Entry<I: Send + 'static, O: Send + 'static> {
     handle: Handle<I, O>,
     options: RequestOptions,
     stage: Stage<I, O>,
@@ -63,7 +63,7 @@ enum Stage<I: Send + 'static, O: Send + 'static> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Entry<I, O> {
-    pub(super) fn new(request: Request<'_, I, O>) -> Self {
+    pub(crate) fn new(request: Request<'_, I, O>) -> Self {
         let (handle, input, options) = request.into_parts();
         Self { handle, options, stage: Stage::Here(input) }
     }

@@ -8,7 +8,7 @@ use crate::request::RequestOptions;
 
 /// What a scope says for all of its requests.
 #[derive(Default)]
-pub(super) struct Terms {
+pub(crate) struct Terms {
     /// The latest at which any of them ends.
     pub(super) deadline: Option<Instant>,
     /// The priority of all.

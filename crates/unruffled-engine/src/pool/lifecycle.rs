@@ -1,6 +1,6 @@
 //! The life of a model in memory: instances come and go, the whole drains and closes.
 
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -13,7 +13,25 @@ use crate::recorder::Place;
 use crate::reply::{Left, Ticket};
 use crate::sync::{Wakers, discard};
 
+/// Somebody who keeps something for a model, and hears when it takes nothing in any more.
+pub(crate) trait Follower: Send + Sync {
+    fn ended(&self, error: &Error);
+}
+
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
+    /// Has somebody hear of the end, unless it has come.
+    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) -> Result<(), Error> {
+        let mut state = self.state.lock();
+        match &state.phase {
+            Phase::Draining(error) | Phase::Closed(error) => Err(error.clone()),
+            Phase::Open => {
+                state.followers.retain(|known| known.strong_count() > 0);
+                state.followers.push(follower);
+                Ok(())
+            }
+        }
+    }
+
     /// An instance thread has begun.
     pub(crate) fn thread_began(&self) {
         self.threads.send_modify(|threads| *threads += 1);
@@ -135,12 +153,18 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if matches!(state.phase, Phase::Open) {
             state.phase = Phase::Draining(error.of_model(&self.name));
         }
+        let followers = std::mem::take(&mut state.followers);
+        let told = match &state.phase {
+            Phase::Draining(error) | Phase::Closed(error) => error.clone(),
+            Phase::Open => unreachable!("it was closed just now"),
+        };
         // Nobody need wait for room where nobody is let in.
         let mut room = Wakers::default();
         room.extend(state.wants_room.drain(..));
         drop(state);
         drop(room);
         self.tell_all();
+        tell(&followers, &told);
     }
 
     /// Ends everything with `error`: what is queued leaves, what runs is cancelled. Does not block.
@@ -150,12 +174,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.phase = Phase::Closed(error.clone());
         state.deadlines.clear();
         state.newest.clear();
+        let followers = std::mem::take(&mut state.followers);
         let queued: Vec<_> = state.queue.drain().collect();
         self.publish(&mut state, self.now());
         let mut room = Wakers::default();
         room.extend(state.wants_room.drain(..));
         drop(state);
         drop(room);
+        // Before what they have asked for is given up: nothing may take its place.
+        tell(&followers, &error);
         // Before the runs are looked at: one that begins after that finds it.
         let error = self.closed.get_or_init(|| error);
         let company = |slot: &Mutex<Option<Running<O>>>| Some(Arc::clone(&slot.lock().as_ref()?.company));
@@ -195,4 +222,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         runs.iter().for_each(|run| run.leave());
         self.recorder.end(endings);
     }
+}
+
+fn tell(followers: &[Weak<dyn Follower>], error: &Error) {
+    followers.iter().filter_map(Weak::upgrade).for_each(|follower| follower.ended(error));
 }

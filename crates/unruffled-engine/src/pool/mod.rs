@@ -20,7 +20,7 @@ mod lifecycle;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, OnceLock, Weak};
 use std::task::Waker;
 use std::time::Instant;
 
@@ -30,6 +30,7 @@ use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel}
 
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
+pub(crate) use lifecycle::Follower;
 pub use options::{Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
@@ -84,6 +85,8 @@ struct State<I, O> {
     rate: ArrivalRate,
     /// Who wants to be told when the queue gets shorter.
     wants_room: Vec<Waker>,
+    /// Who wants to be told when nothing is taken in any more.
+    followers: Vec<Weak<dyn Follower>>,
     /// The last group of suspects that was set apart.
     cohorts: u64,
     /// Instances that are built and whole.
@@ -179,6 +182,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             seats: Seats::new(options.instances),
             rate: ArrivalRate::default(),
             wants_room: Vec::new(),
+            followers: Vec::new(),
             cohorts: 0,
             live: 0,
             building: 0,

@@ -10,6 +10,9 @@ mod trace;
 
 mod callers;
 mod played;
+mod sessions;
+
+mod pipelines;
 
 mod world;
 

@@ -6,6 +6,7 @@ use unruffled_model::{
     Stateless,
 };
 
+use super::sessions::blended_answer;
 use super::trace::{Facts, Id, Micros, ModelFacts, RunFacts};
 use crate::pool::Failure;
 
@@ -21,6 +22,8 @@ pub(super) struct Input {
     /// What its request is called.
     pub(super) name: String,
     pub(super) facts: Facts,
+    /// What its session has come to; 0 outside of any.
+    pub(super) state: u64,
     /// Whether it panics where others fail.
     pub(super) panics: bool,
 }
@@ -166,7 +169,7 @@ fn play_rows(
 }
 
 fn answer(input: &Input) -> Result<u64, ModelError> {
-    if input.facts.poor { Err(ModelError::failed("a poor row")) } else { Ok(answer_to(input.id)) }
+    if input.facts.poor { Err(ModelError::failed("a poor row")) } else { Ok(blended_answer(input.id, input.state)) }
 }
 
 fn failure(panics: bool) -> Failure {

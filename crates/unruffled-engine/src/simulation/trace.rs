@@ -5,6 +5,8 @@ use std::fmt;
 
 use unruffled_model::{Batching, Footprint, Priority};
 
+use super::pipelines::Told as Piped;
+use super::sessions::Told;
 use crate::error::ErrorKind;
 
 /// Names one request of a history.
@@ -135,6 +137,10 @@ pub(super) enum Event {
     Streamed { stream: Id, seq: u64, id: Id, outcome: Result<u64, ErrorKind> },
     /// A stream has come to its end, having been given these.
     StreamEnded { stream: Id, planned: Vec<Id>, given: Vec<Id>, dropped: bool, ordered: bool },
+    /// What happens to a session.
+    Session(Id, Told),
+    /// What happens to a call of a pipeline.
+    Pipeline(Id, Piped),
     /// What a pool says of itself.
     Status { model: At, queued: usize, bytes: usize, running: usize },
     /// The end: who still waits for an answer, what is still remembered, and the cores that nobody holds.
@@ -187,7 +193,19 @@ impl Census {
                 Event::Streamed { .. } => "streamed".into(),
                 Event::StreamEnded { dropped: true, .. } => "dropped streams".into(),
                 Event::StreamEnded { .. } => "streams".into(),
-                Event::Asks { .. }
+                Event::Session(_, Told::Began { steps: 0, .. }) => "sessions".into(),
+                Event::Session(_, Told::Began { .. }) => "restored sessions".into(),
+                Event::Session(_, Told::Refused) => "refused sessions".into(),
+                Event::Session(_, Told::Called(_)) => "calls".into(),
+                Event::Session(_, Told::Kept { steps, .. }) if *steps > 0 => "snapshots".into(),
+                Event::Pipeline(_, Piped::Asked { .. }) => "steps".into(),
+                Event::Pipeline(_, Piped::Ended { outcome: Ok(_), .. }) => "pipelines".into(),
+                Event::Pipeline(_, Piped::Ended { outcome: Err(kind), bounded, .. }) => match (kind, bounded) {
+                    (ErrorKind::InvalidInput, true) => "pipelines beyond their bytes".into(),
+                    _ => "failed pipelines".into(),
+                },
+                Event::Session(..)
+                | Event::Asks { .. }
                 | Event::Granted { .. }
                 | Event::Leaves { .. }
                 | Event::Planned(..)
@@ -206,6 +224,7 @@ impl Census {
             "abandoned runs",
             "accepted",
             "answered",
+            "calls",
             "cancelled",
             "cancelled runs",
             "closes",
@@ -215,22 +234,31 @@ impl Census {
             "dropped streams",
             "fail-fast scopes",
             "failed builds",
+            "failed pipelines",
             "inline runs",
             "joint runs",
             "model_crashed",
             "model_failed",
+            "not_found",
             "panics",
+            "pipelines",
+            "pipelines beyond their bytes",
             "preempted runs",
             "refused deadline_exceeded",
             "refused invalid_input",
             "refused not_ready",
+            "refused sessions",
             "refused shutting_down",
             "refused with a deadline",
             "refused, full",
+            "restored sessions",
             "scopes",
+            "sessions",
             "shutting_down",
             "single runs",
+            "snapshots",
             "split runs",
+            "steps",
             "stopped",
             "streamed",
             "streams",

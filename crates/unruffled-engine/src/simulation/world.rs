@@ -12,6 +12,8 @@ use unruffled_model::{Batching, Caller, Footprint, Priority, RequestContext, Req
 
 use super::callers::{Crowd, Diary, Flow, Scope};
 use super::played::{Input, Played, duration, play};
+use super::pipelines::Voyage;
+use super::sessions::House;
 use super::trace::{At, Event, Facts, Id, Micros, ModelFacts, RunFacts, Trace};
 use crate::arbiter::Permit;
 use crate::environment::{EngineOptions, Environment};
@@ -29,6 +31,7 @@ const REACTION: Micros = 20;
 /// What one model of the world is.
 pub(super) struct Model {
     pub(super) handle: Handle<Input, u64>,
+    house: House,
     facts: ModelFacts,
     slots: Vec<Slot>,
 }
@@ -143,7 +146,9 @@ impl World {
             pool.pretend_cheap();
         }
         let slots = (0..facts.instances).map(|_| Slot::Down { until: 0 }).collect();
-        Model { handle: Handle::new(pool), facts, slots }
+        let handle = Handle::new(pool);
+        let house = House::new(rng, at, &handle);
+        Model { handle, house, facts, slots }
     }
 
     /// Plays one history to its end.
@@ -245,7 +250,7 @@ impl World {
             poison: rng.u32(..25) == 0,
             poor: rng.u32(..30) == 0,
         };
-        (id, Input { id, name: id.to_string(), facts, panics: rng.bool() })
+        (id, Input { id, name: id.to_string(), facts, state: 0, panics: rng.bool() })
     }
 
     /// A group of requests, or a stream, if there are not too many yet.
@@ -254,9 +259,18 @@ impl World {
         if scopes.count() >= 3 {
             return;
         }
+        if self.rng.u32(..4) == 0 {
+            return self.begin_voyage();
+        }
         let count = self.rng.usize(..24);
         let mut inputs: Vec<Input> = (0..count).map(|_| self.input(model).1).collect();
-        let scope: Box<dyn Scope> = if self.rng.bool() {
+        let scope: Box<dyn Scope> = if self.rng.u32(..3) == 0 {
+            let session = self.next_id;
+            self.next_id += 1;
+            inputs.iter().for_each(|input| self.diary.note(Event::Planned(input.id, input.facts.clone())));
+            let timer = self.environment.timer.clone();
+            self.models[model].house.visit(&mut self.rng, session, self.begin, timer, inputs)
+        } else if self.rng.bool() {
             inputs.iter().for_each(|input| self.diary.note(Event::Planned(input.id, input.facts.clone())));
             let ids = inputs.iter().map(|input| input.id).collect();
             let handle = &self.models[model].handle;
@@ -283,6 +297,18 @@ impl World {
             Box::new(Flow::new(stream, handle, items, &self.diary, options, terms))
         };
         self.begin_task(What::Scope(scope));
+    }
+
+    /// A call of a pipeline over the models that scopes ask.
+    fn begin_voyage(&mut self) {
+        let scoped: Vec<At> =
+            (0..self.models.len()).filter(|at| self.models[*at].facts.scoped).collect();
+        let handles: Vec<_> = scoped.iter().map(|at| self.models[*at].handle.clone()).collect();
+        let (call, begin) = (self.next_id, self.begin);
+        self.next_id += 1;
+        let mut rng = self.rng.fork();
+        let voyage = Voyage::new(&mut rng, call, begin, &handles, |_, model| self.input(scoped[model]).1);
+        self.begin_task(What::Scope(Box::new(voyage)));
     }
 
     fn begin_task(&mut self, what: What) {
@@ -508,6 +534,8 @@ impl World {
     }
 
     fn look(&mut self) {
+        let houses = self.models.iter().filter(|model| model.facts.scoped);
+        houses.for_each(|model| model.house.look(&self.diary));
         for (at, model) in self.models.iter().enumerate() {
             let status = model.pool().status();
             self.diary.note(Event::Status {

@@ -1,12 +1,14 @@
 //! The checks of one loaded model.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::slice;
 use std::thread;
 
 use unruffled_model::{
-    Batching, CancelToken, DType, Dim, ModelError, ModelErrorKind, Tensor, TensorModel, TensorSpec, Tensors,
+    Batching, CancelToken, DType, Dim, ModelError, ModelErrorKind, Name, RowPlace, Signature, Tensor,
+    TensorModel, TensorSpec, Tensors,
 };
 
 use super::compare::{Difference, compare};
@@ -54,7 +56,7 @@ impl<'a> Checks<'a> {
     fn signature(&mut self, cases: &[Case]) -> Vec<String> {
         let info = self.model.info();
         let mut found = Vec::new();
-        if info.batching == Batching::Joint && !info.signature.is_batchable() {
+        if info.batching == Batching::Joint && info.signature.row_symbol().is_none() {
             found.push("says `Joint`, but its signature has no common rows".into());
         }
         if info.threads == 0 {
@@ -204,10 +206,10 @@ impl<'a> Checks<'a> {
     fn row_by_row(&mut self) -> Vec<String> {
         let mut found = Vec::new();
         for (case, alone) in &self.answered {
-            let count = rows(&case.inputs);
-            let split =
-                |tensors: &Tensors| -> Vec<Tensors> { (0..count).map(|i| part(tensors, i..i + 1)).collect() };
-            let (requests, expected) = (split(&case.inputs), split(alone));
+            let signature = &self.model.info().signature;
+            let each = 0..rows(signature, &case.inputs);
+            let requests: Vec<_> = each.clone().map(|i| of_inputs(signature, &case.inputs, i..i + 1)).collect();
+            let expected: Vec<_> = each.map(|i| of_outputs(signature, alone, i..i + 1)).collect();
             match run(self.model, &requests.iter().collect::<Vec<_>>()) {
                 Err(error) => found.push(at(case, error)),
                 Ok(answers) => match same(case, &expected, answers) {
@@ -224,7 +226,8 @@ impl<'a> Checks<'a> {
         let Some((case, alone)) = self.answered.first() else {
             return Vec::new();
         };
-        let (empty, nothing) = (part(&case.inputs, 0..0), part(alone, 0..0));
+        let signature = &self.model.info().signature;
+        let (empty, nothing) = (of_inputs(signature, &case.inputs, 0..0), of_outputs(signature, alone, 0..0));
         match self.model.admit(&empty) {
             Ok(_) => {}
             Err(error) if error.kind() == ModelErrorKind::InvalidInput => return Vec::new(),
@@ -295,12 +298,30 @@ fn longer(tensor: &Tensor, axis: usize) -> Tensor {
     unruffled_model::for_each_dtype!(tensor.data(), buffer => zeros(buffer, &shape)).expect("hardly larger")
 }
 
-fn rows(inputs: &Tensors) -> usize {
-    let first = inputs.iter().next();
-    first.and_then(|(_, tensor)| tensor.shape().first()).copied().unwrap_or(0)
+/// How many rows a request has, where its signature says that they lie.
+fn rows(signature: &Signature, inputs: &Tensors) -> usize {
+    let count = |(spec, place): (&TensorSpec, RowPlace)| match place {
+        RowPlace::Axis(axis) => inputs.get(&spec.name)?.shape().get(axis).copied(),
+        RowPlace::Shared => None,
+    };
+    signature.input_rows().find_map(count).unwrap_or(0)
 }
 
-fn part(tensors: &Tensors, rows: std::ops::Range<usize>) -> Tensors {
-    let parts = tensors.iter().map(|(name, tensor)| (name.clone(), tensor.rows(rows.clone())));
-    parts.collect()
+/// Some rows of a request.
+fn of_inputs(signature: &Signature, inputs: &Tensors, rows: Range<usize>) -> Tensors {
+    signature.input_rows().filter_map(|(spec, place)| part(spec, place, inputs, rows.clone())).collect()
+}
+
+/// Some rows of an answer.
+fn of_outputs(signature: &Signature, outputs: &Tensors, rows: Range<usize>) -> Tensors {
+    signature.output_rows().filter_map(|(spec, place)| part(spec, place, outputs, rows.clone())).collect()
+}
+
+fn part(spec: &TensorSpec, place: RowPlace, tensors: &Tensors, rows: Range<usize>) -> Option<(Name, Tensor)> {
+    let tensor = tensors.get(&spec.name)?;
+    let part = match place {
+        RowPlace::Axis(axis) => tensor.part(axis, rows),
+        RowPlace::Shared => tensor.clone(),
+    };
+    Some((spec.name.clone(), part))
 }

@@ -4,6 +4,8 @@ mod numbers;
 
 mod reading;
 
+mod pipeline;
+
 mod summary;
 
 use serde_json::{Value, json};
@@ -41,7 +43,14 @@ impl Answer {
             tensor: tensor.clone(),
             reading: reading::read(tensor, config.output(name), top),
         };
-        Self { outputs: outputs.iter().map(read).collect() }
+        let mut outputs: Vec<OutputAnswer> = outputs.iter().map(read).collect();
+        pipeline::read(&mut outputs);
+        Self { outputs }
+    }
+
+    /// Whether people see an output beside another one, as the scores of texts, and not by itself.
+    pub fn is_told_beside(&self, name: &str) -> bool {
+        name == pipeline::SCORE && self.outputs.iter().any(pipeline::is_scored)
     }
 
     /// The outputs as a JSON array: name, dtype and shape, and `classes`, `text` or the whole `data`.
@@ -73,7 +82,7 @@ impl OutputAnswer {
                 let line = |line: &Line| json!({ "text": line.text, "score": self.score(line.score) });
                 ("text", lines.iter().map(line).collect())
             }
-            Reading::Plain => ("data", numbers::json(&self.tensor)),
+            Reading::Plain | Reading::Spans(_) => ("data", numbers::json(&self.tensor)),
         };
         all[key] = value;
         all

@@ -14,6 +14,8 @@ pub enum Reading {
     Classes(Vec<Vec<Class>>),
     /// For each row, the text that it spells.
     Text(Vec<Line>),
+    /// Stretches of time: begin and end of each, in seconds.
+    Spans(Vec<[f64; 2]>),
     /// Nothing is known but the numbers.
     Plain,
 }

@@ -1,18 +1,19 @@
 //! From what is written to what is meant: every value checked, every refusal with its line and key.
 
 use std::ops::Range;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
-use unruffled_model::{DType, Dim};
+use unruffled_model::{DType, Dim, SequenceSpec};
 
+use super::beside::is_beside;
 use super::place::{key_at, line_at};
-use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython};
+use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython, RawSequence};
 use super::typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig, SequenceConfig,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -45,8 +46,11 @@ impl Checker<'_> {
                 queue_items: raw.run.queue_items,
                 queue_bytes: raw.run.queue_bytes,
             },
+            sequence: self.sequence(raw.sequence)?,
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
+            step: raw.step.map(|step| self.step(&step)).transpose()?,
+            pipeline: None,
             inputs,
             outputs,
             file: Some(self.file.to_owned()),
@@ -62,6 +66,31 @@ impl Checker<'_> {
             Some(key) => error.at_key(key),
             None => error,
         }
+    }
+
+    fn sequence(&self, raw: RawSequence) -> Result<Option<SequenceConfig>, Error> {
+        let RawSequence { state, overlap } = raw;
+        let (mut spec, mut lines) = (SequenceSpec::new(), Vec::new());
+        for (output, input) in state {
+            let (span, input) = (input.span(), input.into_inner());
+            if spec.feedback().iter().any(|known| *known.input == *input) {
+                let message = format!("feeds `{input}`, which another output is for already; an input has one past");
+                return Err(self.refuse(Some(span), message));
+            }
+            lines.push((output.clone(), line_at(self.text, span.start)));
+            lines.push((input.clone(), line_at(self.text, span.start)));
+            spec = spec.with_state(output, input);
+        }
+        for (input, elements) in overlap {
+            let (span, elements) = (elements.span(), elements.into_inner());
+            if spec.feedback().iter().any(|known| *known.input == *input) {
+                let message = format!("keeps a part of `{input}`, which an output is for already; an input has one past");
+                return Err(self.refuse(Some(span), message));
+            }
+            lines.push((input.clone(), line_at(self.text, span.start)));
+            spec = spec.with_overlap(input, elements.get());
+        }
+        Ok((!lines.is_empty()).then_some(SequenceConfig { spec, lines }))
     }
 
     fn python(&self, raw: RawPython) -> Result<PythonConfig, Error> {
@@ -108,7 +137,7 @@ impl Checker<'_> {
         Ok(Some(Declared { dtype, dims }))
     }
 
-    fn input(&self, name: String, raw: RawInput) -> Result<InputConfig, Error> {
+    pub(super) fn input(&self, name: String, raw: RawInput) -> Result<InputConfig, Error> {
         if let (None, Some(shape)) = (raw.default, &raw.shape) {
             return Err(self.refuse(
                 Some(shape.span()),
@@ -273,10 +302,7 @@ impl Checker<'_> {
 
     fn labels(&self, file: &Spanned<String>) -> Result<Labels, Error> {
         let name = file.get_ref();
-        // A model's settings come from strangers: they may name files of its own folder, and nothing else.
-        let mut parts = Path::new(name).components();
-        if !matches!((parts.next(), parts.next()), (Some(Component::Normal(_)), None)) || name.contains('\\')
-        {
+        if !is_beside(name) {
             let message = format!("\"{name}\" is not the name of a file in the model's own folder");
             return Err(self.refuse(Some(file.span()), message));
         }

@@ -58,7 +58,21 @@ impl ModelConfig {
                 .and_then(|()| fit_output(output, spec))
                 .map_err(|message| self.misfit(key, message))?;
         }
-        Ok(())
+        self.fit_sequence(signature)
+    }
+
+    fn fit_sequence(&self, signature: &Signature) -> Result<(), Error> {
+        let Some(sequence) = &self.sequence else { return Ok(()) };
+        sequence.spec.check(signature).map_err(|error| {
+            let place = error.tensor().unwrap_or_default();
+            let is_overlap = sequence.spec.overlap().iter().any(|overlap| *overlap.input == *place);
+            let key = if is_overlap { "sequence.overlap" } else { "sequence.state" };
+            let misfit = self.misfit(key.into(), error.to_string());
+            match sequence.lines.iter().find(|(name, _)| name == place) {
+                Some((_, line)) => misfit.at_line(*line),
+                None => misfit,
+            }
+        })
     }
 
     fn misfit(&self, key: String, message: String) -> Error {

@@ -13,6 +13,10 @@
 //! queue_items = 1024             # how much may wait, in requests
 //! queue_bytes = 268435456        # and in bytes
 //!
+//! [sequence]                     # for sessions, which keep it from call to call
+//! state = { stateN = "state" }   # an output, and the input that it is of the next call
+//! overlap = { input = 64 }       # so many elements, along the last dimension, stand before the next
+//!
 //! [onnxruntime]
 //! providers = ["cuda", "cpu"]    # execution providers, the preferred one first
 //!
@@ -25,6 +29,10 @@
 //! cancel_grace_ms = 100          # before a worker whose run was cancelled is killed
 //! rerun = false                  # a row is never run twice, even if its worker died
 //! reload = true                  # when the files of the model have changed
+//!
+//! [step]                         # for a model that is a step, and has no file of its own
+//! kind = "tokenize"              # and what steps of that kind can be told, see `unruffled_steps`
+//! tokenizer = "tokenizer.json"   # files lie beside this one
 //!
 //! [inputs.features]              # for a model that does not say so itself
 //! dtype = "f32"                  # bool, u8 to u64, i8 to i64, f16, bf16, f32, f64, bytes
@@ -68,10 +76,18 @@
 mod raw;
 mod typed;
 
+mod beside;
 mod place;
 
 mod check;
+<<<<<<< HEAD
+mod step;
+
+mod pipeline;
+=======
+>>>>>>> wt-steps
 pub(crate) mod fit;
+mod step;
 
 use std::path::Path;
 
@@ -81,8 +97,13 @@ use raw::Raw;
 
 pub use typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PipelineConfig,
+    PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
 };
+
+pub use pipeline::PIPELINE_FILE_NAME;
+
+pub(crate) use beside::is_beside;
 
 /// What the file is called.
 pub const FILE_NAME: &str = "model.toml";

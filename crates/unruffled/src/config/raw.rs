@@ -16,9 +16,13 @@ pub(super) struct Raw {
     #[serde(default)]
     pub(super) run: RawRun,
     #[serde(default)]
+    pub(super) sequence: RawSequence,
+    #[serde(default)]
     pub(super) onnxruntime: RawOnnxRuntime,
     #[serde(default)]
     pub(super) python: RawPython,
+    /// Keys of whatever the kind of step has; they are its own to check.
+    pub(super) step: Option<Spanned<IndexMap<String, Spanned<toml::Value>>>>,
     /// In the order in which they are written: a Python model may answer in that order.
     #[serde(default)]
     pub(super) inputs: IndexMap<String, RawInput>,
@@ -34,6 +38,17 @@ pub(super) struct RawRun {
     pub(super) max_batch: Option<NonZeroUsize>,
     pub(super) queue_items: Option<NonZeroUsize>,
     pub(super) queue_bytes: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawSequence {
+    /// Inputs by the outputs that become them.
+    #[serde(default)]
+    pub(super) state: IndexMap<String, Spanned<String>>,
+    /// How many elements of an input are kept for the next one.
+    #[serde(default)]
+    pub(super) overlap: IndexMap<String, Spanned<NonZeroUsize>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
-use unruffled_model::{DType, Dim, Signature, TensorSpec};
+use unruffled_model::{DType, Dim, SequenceSpec, Signature, TensorSpec};
+use unruffled_steps::{Channels, Resize, Step};
 
 use super::{Color, Decode, InputSource, Layout, ModelConfig};
 use crate::error::Error;
@@ -83,6 +84,50 @@ fn what_other_runtimes_are_to_know() {
 }
 
 #[test]
+fn a_step_stands_in_the_settings() {
+    let config = parse(
+        "[step]\nkind = 'resize'\nside_max = 960\nmultiple = 32\ncolor = 'bgr'\nmean = [0.5, 0.5, 0.5]\n\
+         scale = 2\ninvert = true\n",
+    );
+    let expected = Resize {
+        side_max: Some(960),
+        multiple: 32,
+        color: Channels::Bgr,
+        mean: vec![0.5; 3],
+        scale: 2.0,
+        invert: true,
+        ..Resize::default()
+    };
+    assert_eq!(config.unwrap().step.unwrap().step, Step::Resize(expected));
+    check_refused(
+        "[step]\ntop = 3\n",
+        "m/model.toml:1: `step`: needs `kind`; expected one of tokenize, pool, decode-image, resize, text-boxes, crop, \
+         ctc-text, top-k, decode-audio, frames, speech-segments, speech-gate",
+    );
+    check_refused(
+        "license = 'MIT'\n[step]\nkind = 'top-k'\n\ntop = 0\n",
+        "m/model.toml:5: `step.top`: is 0; expected a whole number from 1 to 4294967295",
+    );
+    check_refused(
+        "[step]\nkind = 'top-k'\nk = 3\n",
+        "m/model.toml:3: `step.k`: there is no such setting; the step has `top`, `labels`",
+    );
+    check_refused(
+        "[step]\nkind = 'ctc-text'\n",
+        "m/model.toml:1: `step`: `labels`: is missing; add labels = \"labels.txt\"",
+    );
+    check_refused(
+        "[step]\nkind = 7\n",
+        "m/model.toml:2: `step.kind`: is no kind of step; expected one of tokenize, pool, decode-image, resize, \
+         text-boxes, crop, ctc-text, top-k, decode-audio, frames, speech-segments, speech-gate",
+    );
+    check_refused(
+        "[step]\nkind = 'pool'\nnormalize = 2026-11-29\n",
+        "m/model.toml:3: `step.normalize`: has a date, which steps have no use for",
+    );
+}
+
+#[test]
 fn an_empty_file_sets_nothing() {
     let config = parse("").unwrap();
     assert!(config.inputs.is_empty() && config.outputs.is_empty());
@@ -93,7 +138,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `onnxruntime`, `python`, `inputs`, `outputs`",
+         `backend`, `run`, `sequence`, `onnxruntime`, `python`, `step`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",
@@ -176,5 +221,56 @@ fn settings_must_fit_the_model() {
         &signature,
         "[inputs.x.from]\nkind = 'image'",
         "m/model.toml: `inputs.x.from.layout`: makes 4 dimensions of a picture; the model takes x: f32 [?, 4]",
+    );
+}
+
+#[test]
+fn sequences_say_what_is_kept() {
+    let config = parse("[sequence]\nstate = { next = 'state' }\noverlap = { x = 64 }\n").unwrap();
+    let expected = SequenceSpec::new().with_state("next", "state").with_overlap("x", 64);
+    assert_eq!(config.sequence.unwrap().spec, expected);
+    assert_eq!(parse("[sequence]\n").unwrap().sequence, None);
+    check_refused(
+        "[sequence]\nstate = { a = 'state', b = 'state' }\n",
+        "m/model.toml:2: `sequence.state`: feeds `state`, which another output is for already; an input has one past",
+    );
+    check_refused(
+        "[sequence]\nstate = { a = 'x' }\noverlap = { x = 1 }\n",
+        "m/model.toml:3: `sequence.overlap`: keeps a part of `x`, which an output is for already; an input has one past",
+    );
+    check_refused(
+        "[sequence]\noverlap = { x = 0 }\n",
+        "m/model.toml:2: `sequence.overlap`: invalid value: integer `0`, expected a nonzero usize",
+    );
+}
+
+#[test]
+fn what_is_kept_must_be_the_models() {
+    let spec = |name: &str, last| TensorSpec::new(name, DType::F32, [Dim::Fixed(1), Dim::Fixed(last)]);
+    let signature = Signature { inputs: vec![spec("x", 4), spec("state", 2)], outputs: vec![spec("next", 2)] };
+    #[track_caller]
+    fn check(signature: &Signature, text: &str, expected: Result<(), &str>) {
+        let outcome = parse(text).unwrap().fit(signature).map_err(|error| error.to_string());
+        assert_eq!(outcome.as_ref().map_err(String::as_str).copied(), expected);
+    }
+    check(&signature, "[sequence]\nstate = { next = 'state' }\noverlap = { x = 3 }\n", Ok(()));
+    check(
+        &signature,
+        "[sequence]\n\nstate = { nxt = 'state' }\n",
+        Err("m/model.toml:3: `sequence.state`: `nxt`: there is no such output; the model has `next`"),
+    );
+    check(
+        &signature,
+        "[sequence]\nstate = { next = 'x' }\n",
+        Err(
+            "m/model.toml:2: `sequence.state`: `next`: cannot become the input x: f32 [1, 4]: the output is next: f32 [1, 2]",
+        ),
+    );
+    check(
+        &signature,
+        "[sequence]\noverlap = { x = 4 }\n",
+        Err(
+            "m/model.toml:2: `sequence.overlap`: `x`: cannot keep 4 of its 4 elements, and still have new ones",
+        ),
     );
 }

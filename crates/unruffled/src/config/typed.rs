@@ -1,12 +1,17 @@
 //! [`ModelConfig`]: the settings of one model, checked.
 
+mod pipeline;
+
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use unruffled_engine::{PoolOptions, QueueLimits};
-use unruffled_model::{DType, Dim};
+use unruffled_model::{DType, Dim, SequenceSpec};
+use unruffled_steps::Step;
+
+pub use pipeline::{PipelineConfig, PipelineStepConfig, StepAsks, StepFeed, StepRepeat};
 
 /// Everything that a `model.toml` may set. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -21,10 +26,16 @@ pub struct ModelConfig {
     pub backend: Option<String>,
     /// How it is run.
     pub run: RunConfig,
+    /// What sessions keep from call to call; `None` if the settings say nothing of it.
+    pub sequence: Option<SequenceConfig>,
     /// What ONNX Runtime is to know.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
     pub python: PythonConfig,
+    /// The step that the model is, if it is one and has no file of its own.
+    pub step: Option<StepConfig>,
+    /// The pipeline that the model is, if it is one.
+    pub pipeline: Option<Arc<PipelineConfig>>,
     /// What is said about inputs; those that nothing is said about are not here.
     pub inputs: Vec<InputConfig>,
     /// What is said about outputs; those that nothing is said about are not here.
@@ -75,6 +86,15 @@ impl RunConfig {
     }
 }
 
+/// What sessions of a model keep from call to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SequenceConfig {
+    /// Which output is which input of the next call.
+    pub spec: SequenceSpec,
+    /// The line of each input that is kept, for messages.
+    pub(crate) lines: Vec<(String, usize)>,
+}
+
 /// What ONNX Runtime is to know about a model.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OnnxRuntimeConfig {
@@ -101,6 +121,22 @@ pub struct PythonConfig {
     pub rerun: Option<bool>,
     /// Whether a changed file is loaded in place of the old one.
     pub reload: bool,
+}
+
+/// A model that is a step: what it does stands in its settings.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StepConfig {
+    /// The step with its options.
+    pub step: Step,
+    /// The line of each key, for messages.
+    pub(crate) lines: Vec<(String, usize)>,
+}
+
+impl StepConfig {
+    /// A step that no file describes.
+    pub fn new(step: Step) -> Self {
+        Self { step, lines: Vec::new() }
+    }
 }
 
 /// What an input or output is, for a model that does not say so itself.

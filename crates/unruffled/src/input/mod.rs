@@ -6,7 +6,7 @@
 //! | `[[1,2],[3,4]]` | these numbers in this shape; a missing batch dimension is added |
 //! | `@array.json`, `@array.npy` | the same from a file |
 //! | `@request.json` | every input of a whole inference request |
-//! | `@picture.png`, `@sound.wav`, `@anything` | what the model's settings make of it (see [`config`](crate::config)) |
+//! | `@picture.png`, `@sound.wav`, `@anything` | what the model's settings make of it (see [`config`](crate::config)); the whole file, for a model that takes byte strings |
 //!
 //! An input that is given several times becomes several rows.
 
@@ -25,7 +25,7 @@ use std::fs;
 use std::path::Path;
 
 use serde_json::Value;
-use unruffled_model::{DType, Signature, Tensor, TensorSpec, Tensors};
+use unruffled_model::{Bytes, DType, Signature, Tensor, TensorSpec, Tensors};
 use unruffled_protocol::{InferRequest, Limits};
 
 use crate::config::{InputSource, ModelConfig};
@@ -89,7 +89,11 @@ impl<'a> InputReader<'a> {
             Some(InputSource::Image(_)) => "@picture.png",
             Some(InputSource::Audio(_)) => "@sound.wav",
             Some(InputSource::File(_)) => "@FILE",
-            None if spec.dtype == DType::Bytes => "some text",
+            None if spec.dtype == DType::Bytes => match &*spec.name {
+                "image" | "picture" => "@picture.png",
+                "audio" | "sound" => "@sound.wav",
+                _ => "some text",
+            },
             None if spec.dims.as_ref().is_some_and(Vec::is_empty) => "1",
             None => "1,2,3",
         }
@@ -203,6 +207,10 @@ impl<'a> InputReader<'a> {
                 let samples = audio::read(&bytes, settings)?;
                 let shape = shape::of_list(spec, samples.len())?;
                 Elements::of_floats(samples).into_tensor(spec.dtype, &shape)
+            }
+            // What takes bytes takes those of any file: the decoders among the steps.
+            None if spec.dtype == DType::Bytes => {
+                Ok(Tensor::new(&shape::of_list(spec, 1)?, vec![Bytes::from(bytes)])?)
             }
             _ => Err(Error::input(format!(
                 "nothing says how to read this file; give numbers, a .json or an .npy file, or set \

@@ -135,3 +135,14 @@ fn what_is_wrong_is_named_with_the_input() {
     let message = read(&digits(), &[&format!("@{}", text.display())]).unwrap_err();
     assert!(message.contains("is not a picture that can be read"), "{message}");
 }
+
+#[test]
+fn what_takes_bytes_takes_any_file() {
+    let spec = TensorSpec::new("image", DType::Bytes, [Dim::Fixed(1)]);
+    let model = (Signature { inputs: vec![spec], outputs: Vec::new() }, ModelConfig::default());
+    let path = assets().join("samples/digit.png");
+    let inputs = read(&model, &[&format!("@{}", path.display())]).unwrap();
+    let image = inputs.get("image").unwrap();
+    assert_eq!(image.shape(), [1]);
+    assert_eq!(image.elements::<unruffled_model::Bytes>().unwrap()[0], fs::read(path).unwrap());
+}

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use unruffled_model::{ModelSource, Name};
 
-use crate::config::{self, ModelConfig};
+use crate::config::{self, ModelConfig, PipelineConfig};
 use crate::error::{Error, ErrorKind};
 
 /// What the model file of a folder may be called. Of several the first counts, unless the settings name the backend of
@@ -16,6 +16,9 @@ const KINDS: &str = "model.onnx, .py, .skops, .joblib or .pkl";
 
 /// The backend that runs all kinds but the first.
 const PYTHON: &str = "python";
+
+/// The format of what has no file but its settings.
+const STEP_FORMAT: &str = "toml";
 
 /// The longest name of a model, in bytes.
 const NAME_BYTES_MAX: usize = 200;
@@ -61,6 +64,10 @@ impl ModelFolder {
             };
         }
         match path.parent() {
+            // Of a model that is a step or a pipeline, its settings are all there is.
+            Some(parent) if path.ends_with(config::FILE_NAME) || path.ends_with(config::PIPELINE_FILE_NAME) => {
+                Self::in_folder(parent, None)
+            }
             Some(parent) if MODEL_FILES.iter().any(|name| path.ends_with(name)) => {
                 let found = match (parent.parent(), version_of(parent)) {
                     (Some(folder), Some(version)) => Self::in_folder(folder, Some(version)),
@@ -96,11 +103,19 @@ impl ModelFolder {
         }
     }
 
-    /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`.
+    /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`; `toml` of a step or a pipeline.
     pub fn format(&self) -> String {
+        if self.config.step.is_some() || self.config.pipeline.is_some() {
+            return STEP_FORMAT.into();
+        }
         // What is in memory has no name to tell, and no other kind can be there.
         let ending = self.file().map_or(Some("onnx".as_ref()), Path::extension);
         ending.unwrap_or_default().to_string_lossy().to_lowercase()
+    }
+
+    /// What it asks of others, if it is a pipeline.
+    pub fn pipeline_config(&self) -> Option<&PipelineConfig> {
+        self.config.pipeline.as_deref()
     }
 
     /// Whether it is an ONNX file; [`OnnxSummary`](crate::OnnxSummary) says what is in one.
@@ -114,14 +129,43 @@ impl ModelFolder {
         let version = version.or(versions.last().copied());
         let place = version.map_or_else(|| folder.to_owned(), |version| folder.join(version.to_string()));
         let mut files = model_files(&place).peekable();
-        if files.peek().is_none() {
-            return Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder));
+        if let Some(config) = ModelConfig::read_pipeline(folder)? {
+            return Self::pipeline(name, folder, config, files.next());
         }
-        let config = ModelConfig::read(folder)?;
+        let config = ModelConfig::read(folder);
+        let Some(file) = files.peek() else {
+            return match config {
+                Ok(config) if config.step.is_some() => {
+                    let source = ModelSource::File(folder.join(config::FILE_NAME));
+                    Ok(Self { name, version: None, versions: Vec::new(), source, config })
+                }
+                Ok(_) => Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder)),
+                Err(error) => Err(error),
+            };
+        };
+        let config = config?;
+        if config.step.is_some() {
+            let file = file.file_name().unwrap_or_default().display();
+            let message = format!("is a step, but there is `{file}` too; take one of them away");
+            let error = Error::new(ErrorKind::InvalidConfig, message).at_key("step");
+            return Err(error.in_file(&folder.join(config::FILE_NAME)));
+        }
         let is_wanted = |file: &PathBuf| config.backend.as_deref() != Some(PYTHON) || !is_onnx(file);
         let first = files.peek().cloned();
         let file = files.find(is_wanted).or(first).expect("there is one");
         Ok(Self { name, version, versions, source: ModelSource::File(file), config })
+    }
+
+    /// A folder whose models are those of others.
+    fn pipeline(name: Name, folder: &Path, config: ModelConfig, other: Option<PathBuf>) -> Result<Self, Error> {
+        let file = folder.join(config::PIPELINE_FILE_NAME);
+        let settings = folder.join(config::FILE_NAME);
+        if let Some(other) = other.or_else(|| settings.is_file().then_some(settings)) {
+            let other = other.file_name().unwrap_or_default().display();
+            let message = format!("is a pipeline, but there is `{other}` too; take one of them away");
+            return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file));
+        }
+        Ok(Self { name, version: None, versions: Vec::new(), source: ModelSource::File(file), config })
     }
 
     pub(super) fn single_file(file: &Path) -> Result<Self, Error> {
@@ -143,6 +187,7 @@ impl ModelFolder {
 /// Whether a folder is that of one model, not of many.
 pub(super) fn is_model(folder: &Path) -> bool {
     folder.join(config::FILE_NAME).is_file()
+        || folder.join(config::PIPELINE_FILE_NAME).is_file()
         || has_model(folder)
         || versions(folder).is_ok_and(|versions| !versions.is_empty())
 }

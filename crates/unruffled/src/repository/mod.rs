@@ -4,6 +4,7 @@ mod folder;
 
 use std::path::Path;
 
+use crate::config::PipelineConfig;
 use crate::error::{Error, ErrorKind};
 use folder::{entries, is_model, is_single, unfinished, unreadable};
 
@@ -17,6 +18,8 @@ a model repository is a folder that holds
   NAME.onnx           a single file, called by its own name
   NAME/model.py       a model written in Python
   NAME/model.skops    a saved scikit-learn estimator; model.joblib and model.pkl if they are trusted
+  NAME/model.toml     a step that needs no other file, if it says which: a tokeniser, a decoder of pictures, ...
+  NAME/pipeline.toml  models of the repository, chained and branched
 and, where there is something to set, NAME/model.toml";
 
 /// The models of a folder, found but not loaded.
@@ -78,6 +81,29 @@ impl Repository {
     /// The models, by name.
     pub fn models(&self) -> &[ModelFolder] {
         &self.models
+    }
+
+    /// The models, each after those that it asks if it is a pipeline; those that ask each other come as they are.
+    pub fn in_load_order(&self) -> Vec<&ModelFolder> {
+        let mut order = Vec::with_capacity(self.models.len());
+        let mut seen = vec![false; self.models.len()];
+        for at in 0..self.models.len() {
+            self.visit(at, &mut seen, &mut order);
+        }
+        order
+    }
+
+    fn visit<'a>(&'a self, at: usize, seen: &mut [bool], order: &mut Vec<&'a ModelFolder>) {
+        if std::mem::replace(&mut seen[at], true) {
+            return;
+        }
+        let asked = self.models[at].pipeline_config().map(PipelineConfig::models);
+        for name in asked.unwrap_or_default() {
+            if let Ok(other) = self.models.binary_search_by(|model| (*model.name).cmp(name)) {
+                self.visit(other, seen, order);
+            }
+        }
+        order.push(&self.models[at]);
     }
 
     /// What was left out, why, and what to do about it.

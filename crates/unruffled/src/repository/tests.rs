@@ -65,6 +65,28 @@ fn all_layouts_side_by_side() {
 }
 
 #[test]
+fn a_step_needs_no_file_but_its_settings() {
+    let step = "[step]\nkind = 'top-k'";
+    check(
+        &[
+            ("best/model.toml", step),
+            ("plain/model.onnx", ""),
+            ("both/model.toml", step),
+            ("both/model.onnx", ""),
+        ],
+        &["best", "plain"],
+        &["both/model.toml: `step`: is a step, but there is `model.onnx` too; take one of them away"],
+    );
+    let root = folder(&[("best/model.toml", step)]);
+    for path in ["best", "best/model.toml"] {
+        let model = ModelFolder::open(root.path().join(path)).unwrap();
+        assert_eq!((&*model.name, &*model.format(), model.is_onnx()), ("best", "toml", false));
+        assert_eq!(model.file(), Some(&*root.path().join("best/model.toml")));
+    }
+    assert_eq!(Repository::open(root.path().join("best")).unwrap().models().len(), 1);
+}
+
+#[test]
 fn broken_folders_are_told_and_passed_over() {
     check(
         &[

@@ -33,11 +33,11 @@ struct Estimator {
     files: Vec<String>,
 }
 
-fn root() -> PathBuf {
+pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-fn environment() -> PathBuf {
+pub(crate) fn environment() -> PathBuf {
     let folder = root().join(".venv");
     assert!(folder.is_dir(), "there is no .venv; remedy: cargo xtask test setup");
     folder

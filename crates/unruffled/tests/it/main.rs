@@ -3,3 +3,6 @@
 
 mod estimators;
 mod typed;
+mod pipelines;
+mod steps;
+mod sequences;

@@ -5,8 +5,10 @@ mod ledger;
 mod answers;
 mod fair;
 mod order;
+mod pipelines;
 mod runs;
 mod scopes;
+mod sessions;
 
 use super::trace::Trace;
 
@@ -14,7 +16,7 @@ use super::trace::Trace;
 pub(super) type Checker = fn(&Trace) -> Result<(), String>;
 
 /// Every judge, and what it judges.
-pub(super) const CHECKERS: [(&str, Checker); 18] = [
+pub(super) const CHECKERS: [(&str, Checker); 22] = [
     ("P3, one answer per request", answers::one_answer),
     ("P3, each row back to its own caller", answers::own_row),
     ("P2, bounds kept", answers::bounds),
@@ -29,6 +31,10 @@ pub(super) const CHECKERS: [(&str, Checker); 18] = [
     ("P10, contexts are not mixed", runs::contexts),
     ("P8, scopes", scopes::groups),
     ("P9, streams", scopes::streams),
+    ("sessions keep their states", sessions::states),
+    ("sessions keep their bounds", sessions::bounds),
+    ("pipelines: right, and over when they end", pipelines::ends),
+    ("pipelines: loops in order, within bounds", pipelines::loops),
     ("order, batches, ageing", order::order),
     ("fair between callers", fair::callers),
     ("fair between models", fair::models),

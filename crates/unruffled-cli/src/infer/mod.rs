@@ -1,9 +1,14 @@
 //! `unruffled infer`: one request, here or on a server, and its answer.
 
+mod steps;
+
+mod live;
+
 use std::fmt::Write as _;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
+use unruffled::engine::Step;
 use unruffled::{
     Answer, Backends, Engine, InputReader, ModelConfig, ModelFolder, Signature, TensorHandle, Tensors,
     Timings, sample,
@@ -44,6 +49,8 @@ struct Times {
     total: Duration,
     engine: Option<Timings>,
     server: Option<String>,
+    /// What each step took, of a pipeline.
+    steps: Vec<Step>,
 }
 
 pub(crate) fn run(args: &Infer, backends: &Backends) -> Result<(), Failure> {
@@ -54,8 +61,10 @@ pub(crate) fn run(args: &Infer, backends: &Backends) -> Result<(), Failure> {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
             let runtime =
                 runtime.map_err(|error| Failure::new(Exit::Failed, format!("no runtime: {error}")))?;
-            let told = runtime.block_on(local(&folder, args, backends))?;
-            (told, folder.config)
+            match runtime.block_on(local(&folder, args, backends))? {
+                Some(told) => (told, folder.config),
+                None => return Ok(()),
+            }
         }
     };
     let answer = Answer::read(&told.outputs, &config, args.top.map(usize::from));
@@ -73,6 +82,7 @@ pub(crate) fn run(args: &Infer, backends: &Backends) -> Result<(), Failure> {
     page.push_str(&page::answer(&answer));
     if is_first_try || args.timings {
         page.push_str(&times(&told.times));
+        page.push_str(&steps::table(&told.times.steps));
     }
     if is_first_try {
         page.push_str(&next(args.url.as_deref()));
@@ -81,7 +91,8 @@ pub(crate) fn run(args: &Infer, backends: &Backends) -> Result<(), Failure> {
     Ok(())
 }
 
-async fn local(folder: &ModelFolder, args: &Infer, backends: &Backends) -> Result<Told, Failure> {
+/// Asks a model here. Nothing is left to tell of an answer that was shown as it came.
+async fn local(folder: &ModelFolder, args: &Infer, backends: &Backends) -> Result<Option<Told>, Failure> {
     let engine = Engine::new();
     let begin = Instant::now();
     let loading = backends.load(&engine, folder).map_err(Failure::loading)?;
@@ -99,19 +110,24 @@ async fn local(folder: &ModelFolder, args: &Infer, backends: &Backends) -> Resul
     if let Some(timeout) = args.timeout {
         request = request.timeout(timeout);
     }
+    if folder.pipeline_config().is_some_and(|pipeline| !pipeline.emit.is_empty()) {
+        return live::show(request.outputs(), folder, args, load).await.map(|()| None);
+    }
     let begin = Instant::now();
     let answer = tokio::select! {
         answer = request.submit() => answer.map_err(Failure::asking)?,
         _ = tokio::signal::ctrl_c() => return Err(interrupted()),
     };
-    Ok(Told {
+    let steps = answer.provenance.as_ref().map(|provenance| provenance.steps.clone()).unwrap_or_default();
+    let (total, engine) = (begin.elapsed(), Some(answer.timings));
+    Ok(Some(Told {
         model: folder.name.to_string(),
         version: folder.version.map(|version| version.to_string()),
         backend: info.backend.to_string(),
         place: folder.file().is_none().then(|| "built in".to_owned()),
-        times: Times { load: Some(load), total: begin.elapsed(), engine: Some(answer.timings), server: None },
+        times: Times { load: Some(load), total, engine, server: None, steps },
         outputs: answer.output,
-    })
+    }))
 }
 
 /// Asks a server. What labels and pictures mean is read from the model's settings here, if there are any.
@@ -136,7 +152,7 @@ fn remote(url: &str, args: &Infer) -> Result<(Told, ModelConfig), Failure> {
         backend: platform,
         place: Some(format!("at {url}")),
         outputs: reply.outputs,
-        times: Times { load: None, total: begin.elapsed(), engine: None, server: reply.timing },
+        times: Times { load: None, total: begin.elapsed(), engine: None, server: reply.timing, steps: Vec::new() },
     };
     Ok((told, config))
 }
@@ -191,6 +207,11 @@ fn head(told: &Told) -> String {
     format!("{NAME}{}{NAME:#}  {FAINT}{}{FAINT:#}", told.model, parts.join(", "))
 }
 
+/// The same for an answer that is shown as it comes.
+fn head_of(folder: &ModelFolder) -> String {
+    format!("{NAME}{}{NAME:#}  {FAINT}pipeline{FAINT:#}", folder.name)
+}
+
 fn first_try(told: &Told) -> String {
     let seven = sample::seven();
     let ink = seven.get("image").and_then(|image| image.elements::<f32>().ok()).unwrap_or_default();
@@ -225,8 +246,13 @@ fn times(times: &Times) -> String {
     format!("  {FAINT}{line}{FAINT:#}\n")
 }
 
+/// Milliseconds, as precise as they mean anything.
+fn in_ms(duration: Duration) -> f64 {
+    (duration.as_secs_f64() * 1e6).round() / 1e3
+}
+
 fn document(told: &Told, answer: &Answer) -> Value {
-    let ms = |duration: Duration| json!((duration.as_secs_f64() * 1e6).round() / 1e3);
+    let ms = |duration: Duration| json!(in_ms(duration));
     let mut times = json!({ "total_ms": ms(told.times.total) });
     if let Some(load) = told.times.load {
         times["load_ms"] = ms(load);
@@ -237,6 +263,9 @@ fn document(told: &Told, answer: &Answer) -> Value {
     }
     if let Some(timing) = &told.times.server {
         times["server"] = json!(timing);
+    }
+    if !told.times.steps.is_empty() {
+        times["steps"] = steps::json(&told.times.steps);
     }
     json!({
         "model": told.model,

@@ -1,0 +1,155 @@
+//! [`DecodeAudio`]: the samples of a sound file.
+
+use std::io::Cursor;
+
+use symphonia::core::codecs::audio::{AudioDecoder, AudioDecoderOptions};
+use symphonia::core::errors::Error as SymphoniaError;
+use symphonia::core::formats::probe::Hint;
+use symphonia::core::formats::{FormatOptions, FormatReader, TrackType};
+use symphonia::core::io::MediaSourceStream;
+use symphonia::core::meta::MetadataOptions;
+use unruffled_model::{
+    Bytes, DType, Dim, Interrupt, ModelError, RunContext, Signature, Tensor, TensorModel, Tensors,
+};
+
+use super::rate::RateChange;
+use crate::error::StepError;
+use crate::model::{Compute, input, model, same, spec, watch};
+use crate::options::Reader;
+
+/// `decode-audio`: the samples of a WAV, FLAC, MP3 or Ogg Vorbis file, mixed down to one channel, in numbers from -1 to 1.
+///
+/// Takes `audio` bytes \[1\]; gives `samples` f32 \[n\].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DecodeAudio {
+    /// Samples a second; a sound of another rate is resampled; 16,000 unless set.
+    pub rate: u32,
+    /// The most samples at that rate; a longer sound is refused; 2 hours at 16,000 a second unless set.
+    pub samples_max: usize,
+}
+
+impl Default for DecodeAudio {
+    fn default() -> Self {
+        Self { rate: 16_000, samples_max: 2 * 60 * 60 * 16_000 }
+    }
+}
+
+impl DecodeAudio {
+    pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StepError> {
+        let usual = Self::default();
+        let rate = reader.count("rate", 1)?.map_or(usual.rate, |rate| rate as u32);
+        RateChange::check(rate).map_err(|message| StepError::setting("rate", message))?;
+        Ok(Self { rate, samples_max: reader.count("samples_max", 1)?.unwrap_or(usual.samples_max) })
+    }
+
+    pub(crate) fn load(&self, kind: &'static str) -> TensorModel {
+        let signature = Signature {
+            inputs: vec![spec("audio", DType::Bytes, [Dim::Fixed(1)])],
+            outputs: vec![spec("samples", DType::F32, [same("n")])],
+        };
+        model(kind, Interrupt::Cooperative, signature, Decoder(self.clone()))
+    }
+}
+
+struct Decoder(DecodeAudio);
+
+impl Compute for Decoder {
+    fn run(&self, inputs: &Tensors, ctx: &RunContext<'_>) -> Result<Tensors, ModelError> {
+        let [bytes] = input(inputs, "audio")?.elements::<Bytes>()? else {
+            return Err(ModelError::invalid_input("expected one sound").at("audio"));
+        };
+        let samples = self.decode(bytes, ctx)?;
+        Ok(Tensors::new().with("samples", Tensor::new(&[samples.len()], samples)?))
+    }
+}
+
+impl Decoder {
+    fn decode(&self, bytes: &Bytes, ctx: &RunContext<'_>) -> Result<Vec<f32>, ModelError> {
+        let (mut format, mut decoder, track) = open(bytes.clone())?;
+        let mut change: Option<RateChange> = None;
+        let (mut samples, mut interleaved) = (Vec::new(), Vec::<f32>::new());
+        let mut broken = None;
+        loop {
+            watch(ctx)?;
+            let packet = match format.next_packet() {
+                Ok(Some(packet)) => packet,
+                Ok(None) => break,
+                Err(error) => {
+                    // Cut off in the middle: what came before still counts.
+                    broken = Some(error);
+                    break;
+                }
+            };
+            if packet.track_id != track {
+                continue;
+            }
+            let sound = match decoder.decode(&packet) {
+                Ok(sound) => sound,
+                // One packet is broken: the next may be whole.
+                Err(error @ SymphoniaError::DecodeError(_)) => {
+                    broken = Some(error);
+                    continue;
+                }
+                Err(error) => return Err(refused(error)),
+            };
+            let (rate, channels) = (sound.spec().rate(), sound.spec().channels().count().max(1));
+            sound.copy_to_vec_interleaved(&mut interleaved);
+            let change = match &mut change {
+                Some(change) if change.from() == rate => change,
+                Some(change) => {
+                    let message =
+                        format!("changes its rate from {} to {rate}; save it at one", change.from());
+                    return Err(ModelError::invalid_input(message).at("audio"));
+                }
+                None => change.insert(
+                    RateChange::new(rate, self.0.rate)
+                        .map_err(|message| ModelError::invalid_input(message).at("audio"))?,
+                ),
+            };
+            let mono =
+                interleaved.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32);
+            change.push(mono, &mut samples)?;
+            self.check(samples.len())?;
+        }
+        match (change, broken) {
+            (Some(change), _) => change.finish(&mut samples)?,
+            (None, Some(error)) => return Err(refused(error)),
+            // A sound without samples is one.
+            (None, None) => {}
+        }
+        self.check(samples.len())?;
+        Ok(samples)
+    }
+
+    fn check(&self, samples: usize) -> Result<(), ModelError> {
+        let most = self.0.samples_max;
+        if samples <= most {
+            return Ok(());
+        }
+        let seconds = most as f64 / f64::from(self.0.rate);
+        let message = format!("is longer than {most} samples, {seconds:.1} seconds; cut it");
+        Err(ModelError::invalid_input(message).at("audio"))
+    }
+}
+
+/// What reads the packets of a file, what decodes them, and the track that is meant.
+fn open(bytes: Bytes) -> Result<(Box<dyn FormatReader>, Box<dyn AudioDecoder>, u32), ModelError> {
+    let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
+    let format = symphonia::default::get_probe()
+        .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
+        .map_err(refused)?;
+    let track = format.default_track(TrackType::Audio);
+    let parameters = track.and_then(|track| Some((track.id, track.codec_params.as_ref()?.audio()?)));
+    let Some((track, parameters)) = parameters else {
+        return Err(ModelError::invalid_input("has no sound in it").at("audio"));
+    };
+    let decoder = symphonia::default::get_codecs()
+        .make_audio_decoder(parameters, &AudioDecoderOptions::default())
+        .map_err(refused)?;
+    Ok((format, decoder, track))
+}
+
+fn refused(error: SymphoniaError) -> ModelError {
+    let message = format!("is not a sound that can be read: {error}; WAV, FLAC, MP3 and Ogg Vorbis can");
+    ModelError::invalid_input(message).at("audio").caused_by(error)
+}
