@@ -454,7 +454,7 @@ impl World {
             // A caller's own code has panicked in the middle: the work is gone.
             self.diary.note(Event::Abandoned { model, slot });
             drop(work);
-            pool.instance_down();
+            pool.instance_down(slot);
             pool.abandon(slot);
             return Slot::Down { until: self.now() + self.rng.u64(..2_000) };
         }
@@ -475,7 +475,7 @@ impl World {
         let panicked = run.panicked;
         self.diary.note(Event::Ended(run));
         if panicked {
-            pool.instance_down();
+            pool.instance_down(slot);
         }
         let _cost = pool.complete(slot, work, failure.as_ref(), self.environment.timer.now());
         match panicked {
@@ -491,7 +491,7 @@ impl World {
         if slots.iter().any(|slot| matches!(slot, Slot::Down { .. })) {
             let others = slots.iter().any(|slot| !matches!(slot, Slot::Down { .. }));
             self.diary.note(Event::BuildFailed { model, others });
-            self.models[model].pool().instance_failed(&Error::new(ErrorKind::ModelFailed, "no memory"));
+            self.models[model].pool().instance_failed(0, &Error::new(ErrorKind::ModelFailed, "no memory"));
         }
     }
 

@@ -12,6 +12,7 @@ mod fair;
 mod groups;
 mod inline;
 mod lifecycle;
+mod leases;
 mod limits;
 mod monitoring;
 mod outputs;
