@@ -37,8 +37,8 @@ pub(crate) struct Work<I, O> {
     pub(super) inline: bool,
     /// Whether it is a call on a lease.
     pub(super) leased: bool,
-    requests: Vec<RequestContext>,
-    deadline: Option<Instant>,
+    pub(super) requests: Vec<RequestContext>,
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<I, O> Work<I, O> {
@@ -159,10 +159,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.state.lock().seats.get_up(slot)
     }
 
-    /// How urgent the next batch is.
+    /// Who has leased an instance.
     #[cfg(test)]
-    pub(crate) fn urgency(&self) -> &Arc<crate::urgency::Urgency> {
-        &self.urgency
+    pub(crate) fn holder(&self, slot: usize) -> Option<unruffled_model::RequestId> {
+        self.state.lock().holds.holder(slot).cloned()
+    }
+
+    /// How urgent the next batch is, or the next call of whoever has leased the instance.
+    #[cfg(test)]
+    pub(crate) fn urgency_of(&self, slot: usize) -> &Arc<Urgency> {
+        if self.state.lock().holds.is_held(slot) { &self.leased[slot] } else { &self.urgency }
     }
 
     /// Takes the next batch, if there is one.

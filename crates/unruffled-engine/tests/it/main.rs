@@ -8,6 +8,7 @@ mod contained;
 mod context;
 mod crashes;
 mod deadlines;
+mod elastic;
 mod fair;
 mod groups;
 mod inline;
