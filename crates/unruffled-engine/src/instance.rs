@@ -175,7 +175,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         }
     }
     drop(up);
-    if pool.is_spare(slot) { End::Spare } else { End::NoMoreWork }
+    if pool.left(slot) { End::Spare } else { End::NoMoreWork }
 }
 
 /// Runs the model's sample as often as is asked for, before anything depends on the instance: what is allocated, compiled or

@@ -117,7 +117,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             state.seats.sit(slot, self.idle_from());
             while !state.seats.get_up(slot) {
                 let over = !matches!(state.phase, Phase::Open) && state.queue.is_empty();
-                if (over && state.seats.leave(slot)) || state.roster.is_spare(slot) {
+                if (over && state.seats.leave(slot)) || state.roster.is_leaving(slot) {
                     return None;
                 }
                 self.calls[slot].wait(&mut state);
@@ -208,8 +208,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.environment.arbiter.look_again(now);
         }
         drop(room);
-        if let Some((ending, watch_from)) = granted {
-            self.follow_grant(ending, watch_from);
+        if let Some(granted) = granted {
+            self.follow_grant(slot, granted);
         }
 
         // The rest needs no lock that a caller might wait for.

@@ -55,7 +55,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let idle = state.seats.longest_idle().filter(|_| state.queue.is_empty());
         let shrink = match idle {
             Some((slot, since)) if now.saturating_duration_since(since) >= self.options.shrink_after => {
-                if state.live > state.roster.least() && state.roster.dismiss(slot) {
+                if state.live > state.roster.least() && state.roster.send_away(slot) {
                     let left = state.seats.leave(slot);
                     debug_assert!(left, "who is idle has a seat");
                     aftermath.calls.push(slot);
@@ -112,8 +112,20 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.state.lock().roster.filled()
     }
 
-    /// Whether a slot's instance is not wanted any more.
+    /// A slot's thread has let its instance go, or has none any more: whether that was asked.
+    pub(crate) fn left(&self, slot: usize) -> bool {
+        self.state.lock().roster.left(slot)
+    }
+
+    /// Whether no instance is wanted in a slot.
+    #[cfg(test)]
     pub(crate) fn is_spare(&self, slot: usize) -> bool {
         self.state.lock().roster.is_spare(slot)
+    }
+
+    /// Whether a slot's instance is to be let go.
+    #[cfg(test)]
+    pub(crate) fn is_leaving(&self, slot: usize) -> bool {
+        self.state.lock().roster.is_leaving(slot)
     }
 }

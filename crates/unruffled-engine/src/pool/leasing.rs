@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use unruffled_model::Footprint;
@@ -21,8 +21,13 @@ use crate::reply::{Run, Submission, Ticket};
 use crate::request::{RequestOptions, Response, Timings};
 use crate::sync::{Wakers, discard};
 
-/// What is to be done after a lease was granted, without the lock: what is recorded, and when the timer is to look at it first.
-type Granted = (Option<Ending>, Option<Instant>);
+/// What is to be done without the lock, once a lease was granted.
+pub(super) struct Granted {
+    waited: Duration,
+    ending: Option<Ending>,
+    /// When the timer is to look whether it was forgotten.
+    look_at: Option<Instant>,
+}
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Puts a request for an instance of its own into the queue, or says why not. Runs on the caller's thread.
@@ -75,10 +80,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let Some(Entry { item: Waiting { ticket, wish: Wish::Lease(hold) }, .. }) = taken.first() else {
             return None;
         };
-        let queue = now.saturating_duration_since(ticket.arrived());
+        let waited = now.saturating_duration_since(ticket.arrived());
         let timings = Timings {
-            queue,
-            run: std::time::Duration::ZERO,
+            queue: waited,
+            run: Duration::ZERO,
             batch_requests: 0,
             batch_rows: 0,
             instance: slot,
@@ -90,14 +95,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.holds.grant(slot, Arc::clone(hold), now);
         state.forget(ticket);
         wakers.add(waker);
-        self.meter.leased(slot, queue);
         let place = Place::Leased { instance: slot };
         let ending = self.recorder.is_on().then(|| ending(ticket, now, place, Ok(())));
-        Some((ending, state.holds.next_look(now, self.options.lease_idle_max)))
+        Some(Granted { waited, ending, look_at: now.checked_add(self.options.lease_idle_max) })
     }
 
     /// What follows a grant, without the lock.
-    pub(super) fn follow_grant(&self, ending: Option<Ending>, look_at: Option<Instant>) {
+    pub(super) fn follow_grant(&self, slot: usize, Granted { waited, ending, look_at }: Granted) {
+        self.meter.leased(slot, waited);
         self.recorder.end(ending);
         if let (Some(at), Some(alarm)) = (look_at, self.alarm.get()) {
             alarm.wake_by(at);

@@ -14,6 +14,8 @@ enum Post {
     Called,
     /// To keep one, and to replace it when it breaks.
     Kept,
+    /// To let it go: it is idle, and there are enough.
+    Leaving,
 }
 
 /// The posts of a pool, and what speaks for one more.
@@ -53,6 +55,11 @@ impl Roster {
 
     pub(crate) fn is_spare(&self, slot: usize) -> bool {
         self.posts[slot] == Post::Spare
+    }
+
+    /// Whether a slot's thread is to let its instance go.
+    pub(crate) fn is_leaving(&self, slot: usize) -> bool {
+        self.posts[slot] == Post::Leaving
     }
 
     /// Called -> Kept: the thread goes to build. False: nobody has counted that yet.
@@ -104,14 +111,32 @@ impl Roster {
         Some(slot)
     }
 
-    /// Called | Kept -> Spare, if there are more than the least.
+    /// Kept -> Leaving, if there are more than the least. Nobody is called to this slot before its thread has left.
+    pub(crate) fn send_away(&mut self, slot: usize) -> bool {
+        self.dismiss_to(slot, Post::Leaving)
+    }
+
+    /// Called | Kept -> Spare, if there are more than the least: nothing has been built.
     pub(crate) fn dismiss(&mut self, slot: usize) -> bool {
-        let may = self.filled > self.least && !self.is_spare(slot);
+        self.dismiss_to(slot, Post::Spare)
+    }
+
+    fn dismiss_to(&mut self, slot: usize, post: Post) -> bool {
+        let may = self.filled > self.least && matches!(self.posts[slot], Post::Called | Post::Kept);
         if may {
-            self.posts[slot] = Post::Spare;
+            self.posts[slot] = post;
             self.filled -= 1;
         }
         may
+    }
+
+    /// Leaving -> Spare: whether that was asked.
+    pub(crate) fn left(&mut self, slot: usize) -> bool {
+        let asked = self.is_leaving(slot);
+        if asked {
+            self.posts[slot] = Post::Spare;
+        }
+        asked
     }
 
     /// One could not be built: the next is not tried at once.
@@ -170,9 +195,13 @@ mod tests {
         assert_eq!(roster.call(now), None);
         assert!(!roster.wants_more(now, AFTER, Some(ms(1_000))), "there are no more than the most");
         assert!(roster.begin(2) && !roster.begin(2), "who is called is counted once");
-        assert!(roster.dismiss(0) && roster.is_spare(0), "whoever it is");
+        assert!(roster.send_away(0) && roster.is_leaving(0), "whoever it is");
         assert!(!roster.dismiss(2));
         assert_eq!((roster.filled(), roster.least()), (2, 2));
+        assert_eq!(roster.call(now), None, "its thread has not left yet");
+        assert!(roster.left(0) && !roster.left(0));
+        assert_eq!(roster.call(now), Some(0));
+        assert!(roster.dismiss(0) && roster.is_spare(0), "what was not built need not leave");
     }
 
     #[test]

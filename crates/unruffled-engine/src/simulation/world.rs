@@ -412,8 +412,10 @@ impl World {
                 Slot::Up
             }
             Slot::Sitting if pool.get_up(slot) => Slot::Up,
-            Slot::Sitting if pool.is_spare(slot) => {
+            Slot::Sitting if pool.is_leaving(slot) => {
                 pool.instance_down(slot);
+                let asked = pool.left(slot);
+                assert!(asked, "it was asked to leave");
                 Slot::Spare
             }
             Slot::Sitting => Slot::Sitting,

@@ -102,7 +102,7 @@ async fn waiting_for_a_lease_is_bounded_and_ends_with_its_deadline() {
     let passed = handle.acquire().timeout(Duration::ZERO).await;
     check_refused(passed, ErrorKind::DeadlineExceeded, "the deadline had passed on arrival");
     drop(lease);
-    patiently(second).await.unwrap();
+    drop(patiently(second).await.unwrap());
 }
 
 #[tokio::test]
