@@ -475,14 +475,14 @@ impl World {
         let pool = Arc::clone(self.models[model].pool());
         let before = pool.holder(slot);
         let work = pool.take(slot, self.environment.timer.now(), permit);
-        if let Some(holder) = pool.holder(slot).filter(|_| before.is_none()) {
-            let id = holder.to_string().parse().expect("a request's name is its number");
-            self.diary.note(Event::Leased { model, slot, id });
-        }
         // Those who were given up as hopeless were so before the batch was taken.
         let diary = &self.diary;
         self.tasks
             .retain_mut(|task| !(matches!(task.what, What::Request(..)) && Self::poll(task, diary, false)));
+        if let Some(holder) = pool.holder(slot).filter(|_| before.is_none()) {
+            let id = holder.to_string().parse().expect("a request's name is its number");
+            self.diary.note(Event::Leased { model, slot, id });
+        }
         let Some(work) = work else {
             return Slot::Up;
         };

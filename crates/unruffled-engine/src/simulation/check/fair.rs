@@ -68,7 +68,11 @@ pub(super) fn models(trace: &Trace) -> Result<(), String> {
     // Given a core just now, since when each had asked: several may be given at once, in whatever order.
     let mut granted: Vec<(At, (Micros, Option<Id>))> = Vec::new();
     Ledger::read(trace, |ledger, at, event| {
-        let lease = |model: &At, slot: &usize| ledger.models[*model].leased.get(slot).copied();
+        // Who asks on a leased instance does so for its next call; without one, the lease was forgotten.
+        let lease = |model: &At, slot: &usize| {
+            let expected = &ledger.models[*model];
+            expected.leased.get(slot).copied().filter(|lease| expected.line_of(*lease).next().is_some())
+        };
         if let Event::Granted { model, slot } = event {
             let asked = asking.remove(&(*model, *slot)).unwrap_or((at, lease(model, slot)));
             granted.push((*model, asked));
