@@ -138,9 +138,8 @@ impl Scope for Tenant {
             if let Some(thinking) = &mut self.thinking {
                 std::task::ready!(Pin::new(thinking).poll(cx));
                 self.thinking = None;
-                // Somebody who has nothing more to ask lets go, whatever goes on.
-                let over = self.lease.as_ref().is_some_and(|lease| lease.ended().is_some());
-                match self.calls.pop_front().filter(|_| !over) {
+                // Somebody who has nothing more to ask lets go, whatever goes on; whoever has lost it asks all the same.
+                match self.calls.pop_front() {
                     Some(input) => self.call(input, cx, diary),
                     None => self.let_go(diary),
                 }

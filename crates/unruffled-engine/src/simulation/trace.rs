@@ -206,11 +206,16 @@ impl Census {
                 Event::Inline(_) => "inline runs".into(),
                 Event::Leased { .. } => "leases".into(),
                 Event::Released(_) => "released".into(),
-                Event::Status { model, wanted, .. } if *wanted > trace.models[*model].instances => {
-                    grown.insert(*model);
-                    "grown".into()
+                Event::Status { model, wanted, .. } => {
+                    let more = *wanted > trace.models[*model].instances;
+                    if more && grown.insert(*model) {
+                        "grown".into()
+                    } else if !more && grown.remove(model) {
+                        "shrunk".into()
+                    } else {
+                        continue;
+                    }
                 }
-                Event::Status { model, .. } if grown.remove(model) => "shrunk".into(),
                 Event::Taken { model, slot, ids } => {
                     began.insert((*model, *slot), ids.len());
                     if ids.len() > 1 { "joint runs" } else { "single runs" }.into()
@@ -234,7 +239,6 @@ impl Census {
                 | Event::Planned(..)
                 | Event::Stopping(_)
                 | Event::Ended(_)
-                | Event::Status { .. }
                 | Event::End { .. } => continue,
             };
             *self.0.entry(name).or_default() += 1;
