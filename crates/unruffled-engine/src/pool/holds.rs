@@ -108,6 +108,13 @@ impl<I, O> Holds<I, O> {
         self.slots[slot].as_ref().is_some_and(|held| !held.line.is_empty())
     }
 
+    /// What one more call finds before it: calls, their rows, and runs.
+    pub(super) fn ahead(&self, slot: usize) -> (usize, usize, usize) {
+        let Some(held) = &self.slots[slot] else { return (0, 0, 0) };
+        let rows = held.line.iter().map(|call| call.ticket.footprint().rows).sum();
+        (held.line.len(), rows, usize::from(held.runs))
+    }
+
     /// Whether there is room for one more call.
     pub(super) fn has_room(&self, slot: usize, bytes: usize, limits: QueueLimits) -> Result<(), Full> {
         let Some(held) = &self.slots[slot] else { return Ok(()) };

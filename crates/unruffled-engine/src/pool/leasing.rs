@@ -6,10 +6,11 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
-use unruffled_model::Footprint;
+use unruffled_model::{Footprint, Priority, RequestContext};
 
 use super::admission::{Candidate, Demand, Refusal, context};
 use super::dispatch::{Work, is_long, row};
+use super::forecast::Prospect;
 use super::holds::Over;
 use super::withdrawal::{Aftermath, ending};
 use super::{Company, Hold, Pool, Running, State, Waiting, Wish};
@@ -36,26 +37,28 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
         options: &RequestOptions,
     ) -> Result<(Arc<Ticket<O>>, Arc<Hold>), Error> {
-        let arrival = self.arrivals.fetch_add(1, Ordering::Relaxed);
-        let context = context(options, arrival);
-        let refuse = |error: Error| {
-            self.meter.refused(error.kind());
-            error
-        };
-        if context.deadline().is_some_and(|deadline| deadline <= now) {
-            return Err(refuse(self.late("the deadline had passed on arrival")));
-        }
-        let key = Key::new(context.priority(), context.deadline(), now, arrival);
+        let number = self.arrivals.fetch_add(1, Ordering::Relaxed);
+        let context = context(options, number);
+        let key = Key::new(context.priority(), context.deadline(), now, number);
         let footprint = Footprint::new(0, 0, WHOLE);
         let span = self.request_span(&context);
         let hold = Hold::new(context.id().clone());
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
-        self.is_open(&state).map_err(refuse)?;
-        self.has_room(&state, &footprint, None).map_err(refuse)?;
-        let (arrival, _) = self.look_ahead(&mut state, now, &key, &footprint, &context);
-        // It will run nothing itself.
-        let arrival = Arrival { predicted_run: None, ..arrival };
+        let ahead = state.queue.ahead_of(&key, context.caller());
+        let running = self.running.iter().filter(|slot| slot.lock().is_some()).count();
+        let (ahead_requests, ahead_rows) = (ahead.requests, ahead.rows);
+        let arrival = Arrival { ahead_requests, ahead_rows, running, ..Arrival::at(now) };
+        let is_in_time = match context.deadline() {
+            Some(deadline) if deadline <= now => Err(self.late("the deadline had passed on arrival")),
+            _ => Ok(()),
+        };
+        let may_enter = is_in_time.and_then(|()| self.is_open(&state));
+        if let Err(error) = may_enter.and_then(|()| self.has_room(&state, &footprint, None)) {
+            drop(state);
+            self.turn_away(&context, arrival, &error);
+            return Err(error);
+        }
         let submission =
             Submission { key, footprint, context, supersede: None, arrival, span, stop: None };
         let ticket = Ticket::new(submission);
@@ -66,6 +69,21 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(state);
         self.follow_up(now, aftermath);
         Ok((ticket, hold))
+    }
+
+    /// Counts and records a refusal. Without the lock.
+    fn turn_away(&self, context: &RequestContext, arrival: Arrival, error: &Error) {
+        self.meter.refused(error.kind());
+        let ending = self.recorder.is_on().then(|| Ending {
+            id: context.id().clone(),
+            priority: context.priority(),
+            deadline: context.deadline(),
+            arrival,
+            ended: arrival.at,
+            place: Place::Arrival,
+            outcome: Err(error.clone()),
+        });
+        self.recorder.end(ending);
     }
 
     /// Gives an instance to whoever was taken out of the queue, if that is what was asked for and is still wanted.
@@ -117,32 +135,40 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         demand: Demand<I, O>,
     ) -> Result<Arc<Ticket<O>>, Refusal<I>> {
         let Candidate { key, footprint, context, demand, span } = self.consider(now, demand)?;
-        let refuse = |error: Error| {
-            self.meter.refused(error.kind());
-            Refusal { error, input: None, bytes: footprint.bytes }
-        };
         let Demand { input, outlet, .. } = demand;
+        let (run, at_least) = {
+            let costs = self.costs.lock();
+            let Footprint { bucket, rows, .. } = footprint;
+            (costs.estimate(bucket, rows).map(|cost| cost.p50), costs.at_least(bucket, rows, now))
+        };
+        let prospect = run.map(|run| Prospect { wait: Duration::ZERO, run, at_least, is_in_time: true });
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
-        let slot = match self.room_on_lease(&state, hold, &footprint) {
+        let room = self.room_on_lease(&state, hold, &footprint);
+        let ahead = room.as_ref().map_or((0, 0, 0), |slot| state.holds.ahead(*slot));
+        let (ahead_requests, ahead_rows, running) = ahead;
+        let arrival =
+            Arrival { ahead_requests, ahead_rows, running, predicted_run: run, ..Arrival::at(now) };
+        let feasible = room.and_then(|slot| self.is_feasible(now, &context, prospect).map(|()| slot));
+        let slot = match feasible {
             Ok(slot) => slot,
             Err(error) => {
                 drop(state);
+                self.turn_away(&context, arrival, &error);
                 // What it brought is the caller's.
                 discard([(input, outlet)]);
-                return Err(refuse(error));
+                return Err(Refusal { error, input: None, bytes: footprint.bytes });
             }
         };
         self.meter.accepted();
         let (sink, stop) = outlet.map(|outlet| (outlet.sink, outlet.stop)).unzip();
-        let arrival = Arrival::at(now);
         let ticket =
             Ticket::new(Submission { key, footprint, context, supersede: None, arrival, span, stop });
         state.remember(&ticket, &mut aftermath);
         let wish = Wish::Run { input, sink };
         state.holds.push(slot, Waiting { ticket: Arc::clone(&ticket), wish });
         aftermath.calls.push(slot);
-        aftermath.make_way = key.class() == unruffled_model::Priority::Interactive;
+        aftermath.make_way = key.class() == Priority::Interactive;
         drop(state);
         self.follow_up(now, aftermath);
         Ok(ticket)

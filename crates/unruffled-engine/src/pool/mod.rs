@@ -10,10 +10,9 @@ mod seats;
 mod holds;
 
 mod outlook;
+mod withdrawal;
 
 mod growth;
-
-mod withdrawal;
 
 mod admission;
 

@@ -286,6 +286,26 @@ async fn a_lease_is_explained_as_requests_are() {
     assert!(told.contains("run on instance 0, alone"), "{told}");
 }
 
+#[tokio::test]
+async fn nothing_is_predicted_where_all_instances_are_leased() {
+    let handle = Engine::new().wrap_model(adding()).build().unwrap();
+    for x in 0..20 {
+        patiently(handle.infer(x).submit()).await.unwrap();
+    }
+    let lease = patiently(handle.acquire().into_future()).await.unwrap();
+    let late = handle.infer(1).id("late").timeout(Duration::from_millis(5)).await;
+    check_error(late, ErrorKind::DeadlineExceeded, "the deadline passed");
+    let told = handle.explain(&RequestId::Text("late".into())).unwrap();
+    assert_eq!((told.predicted_wait, told.ahead_requests), (None, 0));
+    let (first, second) = (lease.infer(1).submit(), lease.infer(1).id("second").submit());
+    patiently(first).await.unwrap();
+    patiently(second).await.unwrap();
+    drop(lease);
+    patiently(handle.infer(1).timeout(LONG).id("soon").submit()).await.unwrap();
+    let told = handle.explain(&RequestId::Text("soon".into())).unwrap();
+    assert!(told.predicted_wait.is_some(), "it is known again");
+}
+
 const HOLDERS: u64 = 16;
 const LEASES: u64 = 60;
 
