@@ -185,7 +185,8 @@ fn warm_up<I: Send + 'static, O: Send + 'static>(
     model: &mut dyn Model<Input = I, Output = O>,
 ) -> Result<(), Error> {
     let cold = |error: Error| {
-        let message = format!("its warm-up failed: {}; give it another sample, or do without", error.message());
+        let message =
+            format!("its warm-up failed: {}; give it another sample, or do without", error.message());
         Error::new(error.kind(), message)
     };
     for _ in 0..pool.options().warm_up {

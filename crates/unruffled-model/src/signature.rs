@@ -357,7 +357,9 @@ mod tests {
     fn a_sample_is_the_least_that_may_be_asked() {
         let mut signature = two_inputs();
         signature.inputs.push(TensorSpec::new("text", DType::Bytes, [Dim::Any]));
-        signature.inputs.push(TensorSpec { default: Some(Tensor::scalar(1_f32)), ..signature.inputs[1].clone() });
+        signature
+            .inputs
+            .push(TensorSpec { default: Some(Tensor::scalar(1_f32)), ..signature.inputs[1].clone() });
         let sample = signature.sample().unwrap();
         assert_eq!(sample.len(), 3, "what has a default is left out");
         assert_eq!(sample.get("ids").unwrap().elements::<i64>().unwrap(), [0]);

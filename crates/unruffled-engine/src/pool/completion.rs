@@ -83,8 +83,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
     ) -> Duration {
         let row_count = work.rows().max(1);
-        let Work { batch, run, tickets, cohort, rows, taken, predicted, permit, span, inline, leased, .. } =
-            work;
+        let Work {
+            batch, run, tickets, cohort, rows, taken, predicted, permit, span, inline, leased, ..
+        } = work;
         drop(span);
         let ran = Ran { slot, requests: tickets.len(), rows, began: taken, ended: now, inline };
         let gave_way = run.is_yielding();

@@ -207,10 +207,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if is_over {
             self.environment.arbiter.look_again(now);
         }
-        drop(room);
         if let Some(granted) = granted {
             self.follow_grant(slot, granted);
         }
+        drop(room);
 
         // The rest needs no lock that a caller might wait for.
         let run = Run::new(now);
@@ -323,11 +323,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// As said, of those that have been taken out of where they waited.
-    pub(super) fn give_up_late<'a>(
-        &self,
-        now: Instant,
-        tickets: impl IntoIterator<Item = &'a Arc<Ticket<O>>>,
-    ) where
+    pub(super) fn give_up_late<'a>(&self, now: Instant, tickets: impl IntoIterator<Item = &'a Arc<Ticket<O>>>)
+    where
         O: 'a,
     {
         for ticket in tickets {

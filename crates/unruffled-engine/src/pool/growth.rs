@@ -77,8 +77,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return false;
         }
         let hands = self.hands(state, None);
-        let outlook =
-            self.forecast(&self.costs.lock(), now).drain_time(state.queue.rows(), hands).filter(|_| hands > 0);
+        let outlook = self
+            .forecast(&self.costs.lock(), now)
+            .drain_time(state.queue.rows(), hands)
+            .filter(|_| hands > 0);
         let called = state.roster.wants_more(now, self.options.grow_after, outlook)
             && state.roster.call(now).is_some();
         state.building += usize::from(called);

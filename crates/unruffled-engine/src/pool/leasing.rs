@@ -59,8 +59,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.turn_away(&context, arrival, &error);
             return Err(error);
         }
-        let submission =
-            Submission { key, footprint, context, supersede: None, arrival, span, stop: None };
+        let submission = Submission { key, footprint, context, supersede: None, arrival, span, stop: None };
         let ticket = Ticket::new(submission);
         self.meter.accepted();
         // Nobody else is of its cohort: it shares with none.
@@ -147,8 +146,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let room = self.room_on_lease(&state, hold, &footprint);
         let ahead = room.as_ref().map_or((0, 0, 0), |slot| state.holds.ahead(*slot));
         let (ahead_requests, ahead_rows, running) = ahead;
-        let arrival =
-            Arrival { ahead_requests, ahead_rows, running, predicted_run: run, ..Arrival::at(now) };
+        let arrival = Arrival { ahead_requests, ahead_rows, running, predicted_run: run, ..Arrival::at(now) };
         let feasible = room.and_then(|slot| self.is_feasible(now, &context, prospect).map(|()| slot));
         let slot = match feasible {
             Ok(slot) => slot,
@@ -189,7 +187,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         match state.holds.has_room(slot, footprint.bytes, limits) {
             Ok(()) => Ok(slot),
             Err(Full::Items) => {
-                let message = format!("{} calls wait for the leased instance; await some of them", limits.items);
+                let message =
+                    format!("{} calls wait for the leased instance; await some of them", limits.items);
                 Err(self.error(ErrorKind::Overloaded, message))
             }
             Err(Full::Bytes) => {

@@ -99,7 +99,9 @@ impl Tenant {
         let mut answer = call.submit();
         // No instance works in between: what is ready now was refused.
         let refused = match Pin::new(&mut answer).poll(cx) {
-            Poll::Ready(outcome) => Some(outcome.map(drop).map_err(|error| error.kind()).expect_err("a refusal")),
+            Poll::Ready(outcome) => {
+                Some(outcome.map(drop).map_err(|error| error.kind()).expect_err("a refusal"))
+            }
             Poll::Pending => None,
         };
         diary.note(Event::Submitted(id, facts, refused));

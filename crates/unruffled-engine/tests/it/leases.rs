@@ -4,11 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use unruffled_engine::{Engine, Error, ErrorKind, Handle, Lease, PoolOptions, Priority, QueueLimits};
+use unruffled_engine::{
+    Engine, Error, ErrorKind, Explanation, Handle, Lease, PoolOptions, Priority, QueueLimits,
+};
 use unruffled_model::{Batching, FnModel, ModelError, RequestId, RunContext};
 use unruffled_testing::scripted::{Gate, ScriptedModel};
 
-use crate::support::{adding, check_alive, check_error, failed, ids, patiently, poll_once, runtime, wait_until};
+use crate::support::{
+    adding, check_alive, check_error, failed, ids, patiently, poll_once, runtime, wait_until,
+};
 
 const LONG: Duration = Duration::from_secs(60);
 
@@ -17,6 +21,13 @@ fn check_refused(outcome: Result<Lease<u32, u32>, Error>, kind: ErrorKind, text:
     let error = outcome.expect_err("there should be no lease");
     assert_eq!(error.kind(), kind, "{error}");
     assert!(error.to_string().contains(text), "`{error}` does not mention `{text}`");
+}
+
+/// The story of a request, which may be recorded a moment after its answer.
+fn explained(handle: &Handle<u32, u32>, id: &str) -> Explanation {
+    let id = RequestId::Text(id.into());
+    wait_until(|| handle.explain(&id).is_some());
+    handle.explain(&id).unwrap()
 }
 
 #[tokio::test]
@@ -29,7 +40,10 @@ async fn calls_go_to_that_very_instance_in_order() {
         ["a", "b", "c", "d"].map(|id| lease.infer(1).id(id).priority(Priority::Bulk).submit()).into();
     for call in calls {
         let answer = patiently(call).await.unwrap();
-        assert_eq!((answer.output, answer.timings.instance, answer.timings.batch_rows), (2, lease.instance(), 1));
+        assert_eq!(
+            (answer.output, answer.timings.instance, answer.timings.batch_rows),
+            (2, lease.instance(), 1)
+        );
     }
     let seen: Vec<RequestId> = script.batches().into_iter().flat_map(|batch| batch.requests).collect();
     assert_eq!(seen, ids(&["a", "b", "c", "d"]), "each runs alone, in the order in which they were made");
@@ -280,9 +294,9 @@ async fn a_lease_is_explained_as_requests_are() {
     let lease = patiently(handle.acquire().id("mine").into_future()).await.unwrap();
     patiently(lease.infer(1).id("call").submit()).await.unwrap();
     assert_eq!(*lease.id(), RequestId::Text("mine".into()));
-    let told = handle.explain(lease.id()).unwrap().to_string();
+    let told = explained(&handle, "mine").to_string();
     assert!(told.contains("given instance 0 as a lease"), "{told}");
-    let told = handle.explain(&RequestId::Text("call".into())).unwrap().to_string();
+    let told = explained(&handle, "call").to_string();
     assert!(told.contains("run on instance 0, alone"), "{told}");
 }
 
@@ -295,14 +309,14 @@ async fn nothing_is_predicted_where_all_instances_are_leased() {
     let lease = patiently(handle.acquire().into_future()).await.unwrap();
     let late = handle.infer(1).id("late").timeout(Duration::from_millis(5)).await;
     check_error(late, ErrorKind::DeadlineExceeded, "the deadline passed");
-    let told = handle.explain(&RequestId::Text("late".into())).unwrap();
+    let told = explained(&handle, "late");
     assert_eq!((told.predicted_wait, told.ahead_requests), (None, 0));
     let (first, second) = (lease.infer(1).submit(), lease.infer(1).id("second").submit());
     patiently(first).await.unwrap();
     patiently(second).await.unwrap();
     drop(lease);
     patiently(handle.infer(1).timeout(LONG).id("soon").submit()).await.unwrap();
-    let told = handle.explain(&RequestId::Text("soon".into())).unwrap();
+    let told = explained(&handle, "soon");
     assert!(told.predicted_wait.is_some(), "it is known again");
 }
 

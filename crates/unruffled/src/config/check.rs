@@ -63,7 +63,8 @@ impl Checker<'_> {
         if let Some(most) = &raw.instances_max {
             let least = raw.instances.map_or(PoolOptions::default().instances(), usize::from);
             if most.get_ref().get() < least {
-                let message = format!("is {most}, less than the {least} of `instances`", most = most.get_ref());
+                let message =
+                    format!("is {most}, less than the {least} of `instances`", most = most.get_ref());
                 return Err(self.refuse(Some(most.span()), message));
             }
         }

@@ -88,12 +88,12 @@ impl RunConfig {
         if let Some(idle) = self.lease_idle_max {
             options = options.with_lease_idle_max(idle);
         }
-        options
-            .with_max_batch(self.max_batch.map_or(defaults.max_batch(), usize::from))
-            .with_queue(QueueLimits {
+        options.with_max_batch(self.max_batch.map_or(defaults.max_batch(), usize::from)).with_queue(
+            QueueLimits {
                 items: self.queue_items.map_or(limits.items, usize::from),
                 bytes: self.queue_bytes.map_or(limits.bytes, usize::from),
-            })
+            },
+        )
     }
 }
 

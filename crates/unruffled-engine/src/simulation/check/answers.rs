@@ -191,7 +191,8 @@ pub(super) fn newest(trace: &Trace) -> Result<(), String> {
 
 /// At the end nothing waits, nothing runs, nothing is remembered, and no core is held.
 pub(super) fn all_home(trace: &Trace) -> Result<(), String> {
-    let status = |event: &Event| matches!(event, Event::Status { queued: 0, bytes: 0, running: 0, leased: 0, .. });
+    let status =
+        |event: &Event| matches!(event, Event::Status { queued: 0, bytes: 0, running: 0, leased: 0, .. });
     let models = trace.models.len();
     match trace.events.as_slice() {
         [.., (_, Event::End { remembered: 0, free_cores, .. })] if *free_cores == trace.cores => {

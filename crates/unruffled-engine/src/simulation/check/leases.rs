@@ -38,7 +38,9 @@ pub(super) fn exclusive(trace: &Trace) -> Result<(), String> {
     let mut uses = Uses::default();
     Ledger::read(trace, |ledger, at, event| {
         let free = |model: &At, slot: &usize| match ledger.models[*model].leased.get(slot) {
-            Some(lease) if !uses.may_be_forgotten(*lease, at, trace.models[*model].lease_idle) => Some(*lease),
+            Some(lease) if !uses.may_be_forgotten(*lease, at, trace.models[*model].lease_idle) => {
+                Some(*lease)
+            }
             _ => None,
         };
         match event {

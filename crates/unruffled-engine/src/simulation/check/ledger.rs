@@ -50,7 +50,10 @@ impl Expected {
 
     /// The calls that wait for the instance of this lease, the first one first.
     pub(super) fn line_of(&self, lease: Id) -> impl Iterator<Item = (Id, &Facts)> {
-        self.calls.iter().filter(move |(_, facts)| facts.lease() == Some(lease)).map(|(id, facts)| (*id, facts))
+        self.calls
+            .iter()
+            .filter(move |(_, facts)| facts.lease() == Some(lease))
+            .map(|(id, facts)| (*id, facts))
     }
 
     /// Classes without work have not been passed over.

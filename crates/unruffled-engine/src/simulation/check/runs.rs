@@ -128,7 +128,11 @@ pub(super) fn neighbours(trace: &Trace) -> Result<(), String> {
 }
 
 /// The calls that wait for a leased instance that has just broken: nobody else can answer them.
-fn behind<'a>(ledger: &'a Ledger<'_>, model: At, slot: usize) -> impl Iterator<Item = (Id, &'static str)> + 'a {
+fn behind<'a>(
+    ledger: &'a Ledger<'_>,
+    model: At,
+    slot: usize,
+) -> impl Iterator<Item = (Id, &'static str)> + 'a {
     let expected = &ledger.models[model];
     let lease = expected.leased.get(&slot).copied();
     lease.into_iter().flat_map(|lease| expected.line_of(lease)).map(|(id, _)| (id, "lost its instance"))
