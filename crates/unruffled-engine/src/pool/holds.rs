@@ -92,8 +92,8 @@ impl<I, O> Holds<I, O> {
 
     /// The instance of a lease, unless it is over.
     pub(super) fn slot_of(&self, hold: &Arc<Hold>) -> Option<usize> {
-        let is_it = |held: &Box<Held<I, O>>| Arc::ptr_eq(&held.hold, hold);
-        self.slots.iter().position(|held| held.as_ref().is_some_and(is_it))
+        let is_it = |held: &Held<I, O>| Arc::ptr_eq(&held.hold, hold);
+        self.slots.iter().position(|held| held.as_deref().is_some_and(is_it))
     }
 
     pub(super) fn grant(&mut self, slot: usize, hold: Arc<Hold>, now: Instant) {
@@ -181,14 +181,14 @@ impl<I, O> Holds<I, O> {
     /// A slot whose lease has been idle for so long.
     pub(super) fn forgotten(&self, now: Instant, most: Duration) -> Option<usize> {
         let is_over = |since: Instant| now.saturating_duration_since(since) >= most;
-        let idle = |held: &Box<Held<I, O>>| held.idle_since().is_some_and(is_over);
-        self.slots.iter().position(|held| held.as_ref().is_some_and(idle))
+        let idle = |held: &Held<I, O>| held.idle_since().is_some_and(is_over);
+        self.slots.iter().position(|held| held.as_deref().is_some_and(idle))
     }
 
     /// When to look for forgotten leases next.
     pub(super) fn next_look(&self, now: Instant, most: Duration) -> Option<Instant> {
-        let due = |held: &Box<Held<I, O>>| held.idle_since().unwrap_or(now).checked_add(most);
-        self.slots.iter().flatten().filter_map(due).min()
+        let due = |held: &Held<I, O>| held.idle_since().unwrap_or(now).checked_add(most);
+        self.slots.iter().flatten().filter_map(|held| due(held)).min()
     }
 
     fn publish(&self, slot: usize) {
