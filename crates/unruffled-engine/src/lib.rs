@@ -28,6 +28,7 @@
 //! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
 //! - In types of your own, of a model of tensors: [`Handle::typed`](Handle::typed). With tower's middleware in front: a [`Handle`] is a
 //!   `tower::Service`.
+//! - Several requests to one instance: [`Handle::acquire`], [`Lease`].
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
 //! - Models chained and branched by name: [`Pipeline`], [`Engine::wrap_pipeline`].
@@ -75,6 +76,7 @@ mod handle;
 
 mod service;
 mod typed;
+mod lease;
 
 mod group;
 mod outputs;
@@ -104,6 +106,7 @@ pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
+pub use lease::{Acquire, Acquiring, Lease, LeaseCall};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;

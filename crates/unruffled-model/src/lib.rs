@@ -48,6 +48,7 @@ mod loaded;
 
 mod closure;
 mod joint;
+mod sampled;
 
 mod carrier;
 mod stateful;
@@ -70,6 +71,7 @@ pub use loaded::{
 pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
 pub use provenance::{Degraded, Provenance, Step};
 pub use rows::RowPlace;
+pub use sampled::Sampled;
 pub use sequence::{Feedback, Overlap, SequenceSpec};
 pub use signature::{Dim, InputDefault, Signature, TensorSpec};
 pub use stateful::{Stateful, StatefulCarrier, StatefulInput, StatefulOutput};
