@@ -61,10 +61,15 @@ mod reply;
 mod arbiter;
 mod cost;
 mod environment;
+mod memory;
 
 mod pool;
 
 mod instance;
+
+mod roster;
+
+mod version;
 
 mod handle;
 
@@ -92,7 +97,8 @@ pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
-pub use load::{LoadProgress, Loading};
+pub use load::Loading;
+pub use memory::{MemoryBudget, MemoryReport, ModelMemory};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
 pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
@@ -104,4 +110,5 @@ pub use thread::ThreadPriority;
 pub use unruffled_model::{
     Caller, Degraded, Priority, Provenance, RequestContext, RequestId, Step, TraceContext,
 };
+pub use version::{LoadProgress, Recipe, Rollout, VersionState, VersionStatus};
 pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};

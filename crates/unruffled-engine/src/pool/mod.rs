@@ -4,6 +4,7 @@
 mod options;
 
 mod forecast;
+mod label;
 mod seats;
 
 mod outlook;
@@ -18,6 +19,8 @@ mod completion;
 mod inline;
 mod lifecycle;
 
+mod idle;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock};
@@ -30,11 +33,13 @@ use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel}
 
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
+pub(crate) use label::{Label, Past};
 pub use options::{Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::memory::Charge;
 use crate::metrics::{Meter, ModelMetrics};
 use crate::queue::Queue;
 use crate::recorder::{Explanation, Recorder};
@@ -68,8 +73,11 @@ pub(crate) struct Pool<I, O> {
     changed: Condvar,
     threads: watch::Sender<usize>,
     alarm: OnceLock<AlarmHandle>,
-    meter: Meter,
-    recorder: Recorder,
+    label: Label,
+    meter: Arc<Meter>,
+    recorder: Arc<Recorder>,
+    /// Its memory, as long as there is any of it: the last to be dropped.
+    charge: OnceLock<Charge>,
 }
 
 struct State<I, O> {
@@ -94,6 +102,8 @@ struct State<I, O> {
     first: Option<Result<(), Error>>,
     /// Why no instance could be built, while there is none.
     broken: Option<Error>,
+    /// When somebody last asked for it.
+    used: Instant,
 }
 
 impl<I, O> State<I, O> {
@@ -164,6 +174,13 @@ pub struct PoolStatus {
     pub queued_bytes: usize,
 }
 
+impl PoolStatus {
+    /// Of a model that is not in memory.
+    pub(crate) const fn absent() -> Self {
+        Self { ready: false, instances: 0, running: 0, queued: 0, queued_bytes: 0 }
+    }
+}
+
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(crate) fn new(
         name: Name,
@@ -184,7 +201,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             building: 0,
             first: None,
             broken: None,
+            used: environment.timer.now(),
         };
+        let Past { meter, recorder } = Past::new(options.instances, environment);
         Self {
             name,
             model,
@@ -201,9 +220,23 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             changed: Condvar::new(),
             threads: watch::Sender::new(0),
             alarm: OnceLock::new(),
-            meter: Meter::new(options.instances),
-            recorder: Recorder::new(environment.options.recorded),
+            label: Label::new("1".into(), Arc::default()),
+            meter,
+            recorder,
+            charge: OnceLock::new(),
         }
+    }
+
+    /// As one version of a model, which goes on counting where an earlier pool of this version has ended.
+    pub(crate) fn of_version(mut self, label: Label, past: &Past) -> Self {
+        self.label = label;
+        (self.meter, self.recorder) = (Arc::clone(&past.meter), Arc::clone(&past.recorder));
+        self
+    }
+
+    /// What outlives it.
+    pub(crate) fn past(&self) -> Past {
+        Past { meter: Arc::clone(&self.meter), recorder: Arc::clone(&self.recorder) }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -223,6 +256,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.options.thread_priority.unwrap_or(self.environment.options.thread_priority)
     }
 
+    #[cfg(test)]
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -249,7 +283,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     pub(crate) fn metrics(&self) -> ModelMetrics {
-        self.meter.snapshot(&self.name)
+        self.meter.snapshot(&self.name, self.label.told())
     }
 
     pub(crate) fn explain(&self, id: &unruffled_model::RequestId) -> Option<Explanation> {
