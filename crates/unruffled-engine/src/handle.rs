@@ -138,6 +138,11 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
         self.0.present().await
     }
 
+    /// Whether it can answer, if need be after it was loaded.
+    pub fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
     /// Its versions, in the order in which they came.
     pub fn versions(&self) -> Vec<VersionStatus> {
         self.0.statuses()

@@ -57,6 +57,25 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
         *self.progress.borrow()
     }
 
+    /// Blocks until the load is over: for threads that may wait.
+    ///
+    /// # Errors
+    ///
+    /// As awaiting it.
+    ///
+    /// # Panics
+    ///
+    /// On a thread of an asynchronous runtime, which must never wait.
+    pub fn wait(mut self) -> Result<Handle<I, O>, Error> {
+        let (_, nothing) = oneshot::channel();
+        let outcome = std::mem::replace(&mut self.outcome, nothing);
+        outcome.blocking_recv().unwrap_or_else(|_| Err(self.died()))
+    }
+
+    fn died(&self) -> Error {
+        Error::new(ErrorKind::ModelCrashed, "the loading thread died").of_model(&self.name)
+    }
+
     /// Completes at the next step forward, with how far it has come then. Needs no runtime.
     ///
     /// # Cancel safety
@@ -75,9 +94,7 @@ impl<I: Send + 'static, O: Send + 'static> Future for Loading<I, O> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.outcome).poll(cx).map(|told| match told {
             Ok(outcome) => outcome,
-            Err(_) => {
-                Err(Error::new(ErrorKind::ModelCrashed, "the loading thread died").of_model(&self.name))
-            }
+            Err(_) => Err(self.died()),
         })
     }
 }

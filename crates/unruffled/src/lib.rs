@@ -58,6 +58,10 @@ mod runtimes;
 
 mod load;
 
+pub mod memory;
+
+mod follow;
+
 mod input;
 
 mod answer;
@@ -66,8 +70,8 @@ mod answer;
 mod guide;
 
 pub use unruffled_engine::{
-    Drained, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority, QueueLimits,
-    Response, Timings,
+    Drained, Engine, EngineOptions, Handle, LoadProgress, Loading, MemoryBudget, ModelStatus, PoolOptions,
+    Priority, QueueLimits, Response, Rollout, Timings, VersionState, VersionStatus,
 };
 pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, Signature, Tensor,
@@ -82,6 +86,7 @@ pub use unruffled_worker::{PythonBackend, PythonInterpreter, PythonOptions};
 pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorKind};
+pub use follow::Follow;
 pub use input::InputReader;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};

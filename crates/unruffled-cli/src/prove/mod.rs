@@ -7,10 +7,12 @@ mod plan;
 mod kinds;
 mod models;
 mod processes;
+mod weights;
 
 mod watched;
 
 mod cancel;
+mod evict;
 mod expiry;
 mod heartbeat;
 mod leak;
@@ -19,6 +21,7 @@ mod orphans;
 mod partial;
 mod poison;
 mod preempt;
+mod reload;
 mod segv;
 mod slots;
 mod stream;
@@ -63,6 +66,8 @@ const PROOFS: &[Proof] = &[
     segv::PROOF,
     orphans::PROOF,
     leak::PROOF,
+    evict::PROOF,
+    reload::PROOF,
 ];
 
 pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {

@@ -110,6 +110,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         let loaded = self.bring_up(cancel, tell).map_err(|error| error.of_model(self.model()))?;
         match self.settle(loaded.pool()) {
             true => {
+                tracing::info!(model = &**self.model(), version = &*self.name, bytes = self.bytes(), "loaded");
                 drop(loaded.settled());
                 Ok(())
             }
@@ -122,7 +123,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         let mut place = memory.is_bounded().then(|| memory.line_up());
         if let Some(place) = &mut place {
             tell(LoadProgress::Waiting);
-            self.wait(place, self.bytes(), cancel)?;
+            self.wait(place, self.needs(), cancel)?;
         }
         let before = place.as_ref().and_then(Place::measure);
         tell(LoadProgress::Reading(0.0));

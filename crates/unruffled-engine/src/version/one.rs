@@ -64,6 +64,8 @@ pub(crate) struct Version<I: Send + 'static, O: Send + 'static> {
     pub(super) past: Past,
     /// What it is thought to take, or has been found to.
     pub(super) bytes: AtomicUsize,
+    /// What it takes beyond that while it is being loaded.
+    extra: usize,
     pub(super) is_weighed: std::sync::atomic::AtomicBool,
     alarm: OnceLock<AlarmHandle>,
 }
@@ -84,7 +86,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         options: PoolOptions,
         recipe: Recipe<I, O>,
     ) -> Arc<Self> {
-        let Recipe { loader, bytes, weigh, info, .. } = recipe;
+        let Recipe { loader, bytes, extra, weigh, info, .. } = recipe;
         let past = Past::new(options.instances(), &common.environment);
         let version = Arc::new(Self {
             common: common.clone(),
@@ -99,6 +101,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
             info: OnceLock::new(),
             past,
             bytes: AtomicUsize::new(bytes),
+            extra,
             is_weighed: false.into(),
             alarm: OnceLock::new(),
         });
@@ -124,6 +127,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
             declared: Arc::clone(&info),
             info: info.into(),
             bytes: AtomicUsize::new(0),
+            extra: 0,
             is_weighed: false.into(),
             alarm: OnceLock::new(),
         })
@@ -166,6 +170,11 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
                 PoolStatus { queued: lot.len(), queued_bytes: lot.bytes(), ..PoolStatus::absent() }
             }
         }
+    }
+
+    /// What must be free for its load.
+    pub(super) fn needs(&self) -> usize {
+        self.bytes().saturating_add(self.extra)
     }
 
     /// Whether it can answer, if need be after a load.
@@ -483,7 +492,7 @@ impl<I: Send + 'static, O: Send + 'static> Resident for Version<I, O> {
         self.resident.store(None);
         lot.phase = Phase::Absent(None);
         drop(lot);
-        tracing::debug!(model = &**self.model(), version = &*self.name, "put out of memory");
+        tracing::info!(model = &**self.model(), version = &*self.name, "put out of memory");
         pool.tell_all();
         true
     }
@@ -503,7 +512,7 @@ impl<I: Send + 'static, O: Send + 'static> Alarm for Version<I, O> {
         drop(lot);
         if !due.is_empty() {
             let error = match waits {
-                true => self.common.environment.memory.shortage(self.bytes()),
+                true => self.common.environment.memory.shortage(self.needs()),
                 false => {
                     let message = "the deadline passed while it was being loaded";
                     Error::new(ErrorKind::DeadlineExceeded, message)

@@ -34,6 +34,7 @@ pub struct Recipe<I, O> {
     pub(super) loader: Loader<I, O>,
     pub(super) version: Option<Name>,
     pub(super) bytes: usize,
+    pub(super) extra: usize,
     pub(super) weigh: fn(&I) -> usize,
     pub(super) info: Option<ModelInfo>,
 }
@@ -57,7 +58,7 @@ impl<I, O> Recipe<I, O> {
     }
 
     fn of(loader: Loader<I, O>) -> Self {
-        Self { loader, version: None, bytes: 0, weigh: |_| size_of::<I>(), info: None }
+        Self { loader, version: None, bytes: 0, extra: 0, weigh: |_| size_of::<I>(), info: None }
     }
 
     /// What the version is called; otherwise it is numbered, from 1.
@@ -69,6 +70,12 @@ impl<I, O> Recipe<I, O> {
     /// How much memory it is thought to take, which is kept free for its first load. From then on counts what was measured.
     pub fn bytes(mut self, bytes: usize) -> Self {
         self.bytes = bytes;
+        self
+    }
+
+    /// How much more it takes while it is being loaded: a file that is read as a whole, say. Kept free for each load.
+    pub fn extra(mut self, bytes: usize) -> Self {
+        self.extra = bytes;
         self
     }
 

@@ -44,6 +44,7 @@ impl Checker<'_> {
                 max_batch: raw.run.max_batch,
                 queue_items: raw.run.queue_items,
                 queue_bytes: raw.run.queue_bytes,
+                reload: raw.run.reload,
             },
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,

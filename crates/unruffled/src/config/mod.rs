@@ -12,6 +12,7 @@
 //! max_batch = 32                 # rows that requests may be joined to
 //! queue_items = 1024             # how much may wait, in requests
 //! queue_bytes = 268435456        # and in bytes
+//! reload = true                  # loaded beside the old one when the files have changed, and put in its place
 //!
 //! [onnxruntime]
 //! providers = ["cuda", "cpu"]    # execution providers, the preferred one first
@@ -24,7 +25,7 @@
 //! load_timeout_ms = 60000
 //! cancel_grace_ms = 100          # before a worker whose run was cancelled is killed
 //! rerun = false                  # a row is never run twice, even if its worker died
-//! reload = true                  # when the files of the model have changed
+//! reload = true                  # a worker at a time, when the Python files have changed
 //!
 //! [inputs.features]              # for a model that does not say so itself
 //! dtype = "f32"                  # bool, u8 to u64, i8 to i64, f16, bf16, f32, f64, bytes
