@@ -4,11 +4,8 @@
 //! process. Its settings are read once, when the program starts, so that it has to start again with them.
 
 /// Large pieces are the system's own, each by itself; little is kept at the end of a heap, and heaps are few.
-const SETTINGS: [(&str, &str); 3] = [
-    ("MALLOC_MMAP_THRESHOLD_", "262144"),
-    ("MALLOC_TRIM_THRESHOLD_", "1048576"),
-    ("MALLOC_ARENA_MAX", "2"),
-];
+const SETTINGS: [(&str, &str); 3] =
+    [("MALLOC_MMAP_THRESHOLD_", "262144"), ("MALLOC_TRIM_THRESHOLD_", "1048576"), ("MALLOC_ARENA_MAX", "2")];
 
 /// Starts this program again in this very process, with the settings, unless it has them. Comes back if it cannot.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]

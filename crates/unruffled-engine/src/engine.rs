@@ -272,8 +272,8 @@ impl Engine {
         Loading::start(&name, CancelToken::new(), Box::new(work))
     }
 
-    /// Puts another version of a model beside those that it has without loading it: the first request that is for it has it
-    /// loaded.
+    /// Puts another version of a model beside those that it has without loading it: the first request that asks for it, or is
+    /// for it once it was given a [share](Self::canary) or [promoted](Self::promote), has it loaded.
     ///
     /// # Errors
     ///
@@ -283,10 +283,9 @@ impl Engine {
         name: &str,
         options: PoolOptions,
         recipe: Recipe<I, O>,
-        rollout: Rollout,
     ) -> Result<(), Error> {
         let handle: Handle<I, O> = self.get(name)?;
-        handle.versions_of().begin_load()?.add(options, recipe, rollout)
+        handle.versions_of().begin_load()?.add(options, recipe)
     }
 
     /// The versions of a model, in the order in which they came.

@@ -125,6 +125,11 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
         self.0.info()
     }
 
+    /// The same, unless the model was never in memory and nothing was said of it before.
+    pub fn known_info(&self) -> Option<Arc<ModelInfo>> {
+        self.0.known_info()
+    }
+
     /// Completes when the model is in memory, and has it loaded if it is not. Needs no runtime.
     ///
     /// # Errors

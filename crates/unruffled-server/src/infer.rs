@@ -85,8 +85,7 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let (request, _part) = receive(service, admitted, body, part).await?;
     let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
     // Nothing is known of a model that was never in memory, nor of what a function of tensors gives.
-    let info = found.handle.info();
-    if !info.signature.outputs.is_empty() {
+    if let Some(info) = found.handle.known_info().filter(|info| !info.signature.outputs.is_empty()) {
         outputs::check(&request.outputs, &info.signature)?;
     }
 

@@ -42,8 +42,9 @@ pub(crate) async fn server() -> Response {
 /// `GET /v2/models/{model}`.
 pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
     let found = service.find(&target)?;
-    // Of a model that was never in memory nothing is known yet.
-    found.handle.ready().await?;
+    if found.handle.known_info().is_none() {
+        found.handle.ready().await?;
+    }
     let versions = service.versions(&found.handle).iter().map(ToString::to_string).collect();
     let info = found.handle.info();
     let metadata = ModelMetadata::new(target.model, versions, &*info.platform, &info.signature);

@@ -87,7 +87,9 @@ impl Service {
         }
         let handle = self.0.engine.get::<Tensors, Tensors>(model)?;
         let known = self.version(model);
-        let Some(asked) = version.as_deref() else { return Ok(Found { handle, version: known, asked: None }) };
+        let Some(asked) = version.as_deref() else {
+            return Ok(Found { handle, version: known, asked: None });
+        };
         if known.is_none() {
             return Err(Refusal::not_found(format!(
                 "model `{model}` has no versions; leave `/versions/{asked}` out"

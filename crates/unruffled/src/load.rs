@@ -149,7 +149,7 @@ impl Backends {
     pub fn register_others(&self, engine: &Engine, folder: &ModelFolder) -> Result<(), Error> {
         let options = folder.config.run.pool_options();
         for version in folder.others() {
-            engine.register_version(&folder.name, options, self.recipe(&version), Rollout::Beside)?;
+            engine.register_version(&folder.name, options, self.recipe(&version))?;
         }
         Ok(())
     }

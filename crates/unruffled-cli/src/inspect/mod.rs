@@ -89,7 +89,10 @@ fn table(repository: &Repository) -> String {
         let bytes = if model.file_bytes() > 0 { size(model.file_bytes() as u64) } else { String::new() };
         line(
             &mut page,
-            format_args!("{NAME}{:width$}{NAME:#}  {FAINT}{version:4} {bytes:>8}{FAINT:#}  {what}", model.name),
+            format_args!(
+                "{NAME}{:width$}{NAME:#}  {FAINT}{version:4} {bytes:>8}{FAINT:#}  {what}",
+                model.name
+            ),
         );
     }
     line(&mut page, format_args!("\n{HINT}try{HINT:#}: unruffled inspect NAME"));

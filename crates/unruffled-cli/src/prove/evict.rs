@@ -67,7 +67,8 @@ fn run(plan: &Plan<'_>) -> Outcome {
     findings.spread("cold_ms", "answered after a load", &asked.cold);
     findings.spread("warm_ms", "answered from memory", &asked.warm);
     findings.require(asked.errors.is_empty(), || asked.errors[0].clone());
-    findings.require(grown <= budget + budget / 10, || format!("{grown} bytes more, with a budget of {budget}"));
+    findings
+        .require(grown <= budget + budget / 10, || format!("{grown} bytes more, with a budget of {budget}"));
     findings.require(evictions > 0, || "nothing was put out of memory".into());
     Ok(findings)
 }
@@ -153,8 +154,11 @@ fn ask(url: &str, model: usize) -> Result<Took, Broken> {
 
 /// All that the header counts, together.
 fn times(header: &str) -> Option<Duration> {
-    let millis: Result<Vec<f64>, _> =
-        header.split("dur=").skip(1).map(|part| part.split([',', ';']).next().unwrap_or(part).parse()).collect();
+    let millis: Result<Vec<f64>, _> = header
+        .split("dur=")
+        .skip(1)
+        .map(|part| part.split([',', ';']).next().unwrap_or(part).parse())
+        .collect();
     Some(Duration::from_secs_f64(millis.ok()?.iter().sum::<f64>() / 1e3))
 }
 

@@ -31,8 +31,14 @@ fn multiply(left: &str, right: &str, product: &str) -> Vec<u8> {
 /// A constant of so many rows and columns, the same number everywhere.
 fn matrix(name: &str, rows: usize, columns: usize, element: f32) -> Vec<u8> {
     let raw: Vec<u8> = std::iter::repeat_n(element.to_le_bytes(), rows * columns).flatten().collect();
-    [number(1, rows as u64), number(1, columns as u64), number(2, FLOAT), bytes(8, name.as_bytes()), bytes(9, &raw)]
-        .concat()
+    [
+        number(1, rows as u64),
+        number(1, columns as u64),
+        number(2, FLOAT),
+        bytes(8, name.as_bytes()),
+        bytes(9, &raw),
+    ]
+    .concat()
 }
 
 /// An input or output of one row and so many columns.

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 15] = [
     "cancel",
     "slots",
     "poison",
@@ -18,6 +18,8 @@ const NAMES: [&str; 13] = [
     "segv",
     "orphans",
     "leak",
+    "evict",
+    "reload",
 ];
 
 #[test]

@@ -80,6 +80,10 @@ impl<I: Send + 'static, O: Send + 'static> Drop for Unsettled<I, O> {
 impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
     /// Starts the thread that loads it for those who wait.
     pub(super) fn load_apart(self: &Arc<Self>, cancel: CancelToken) {
+        #[cfg(test)]
+        if let Some(desk) = &self.common.desk {
+            return desk.lock().push((Box::new(Arc::clone(self)), cancel));
+        }
         let version = Arc::clone(self);
         let body = move || {
             let mut cancel = cancel;
@@ -110,7 +114,12 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         let loaded = self.bring_up(cancel, tell).map_err(|error| error.of_model(self.model()))?;
         match self.settle(loaded.pool()) {
             true => {
-                tracing::info!(model = &**self.model(), version = &*self.name, bytes = self.bytes(), "loaded");
+                tracing::info!(
+                    model = &**self.model(),
+                    version = &*self.name,
+                    bytes = self.bytes(),
+                    "loaded"
+                );
                 drop(loaded.settled());
                 Ok(())
             }
@@ -161,11 +170,44 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         outcome
     }
 
-    /// Remembers what it was found to take: the most so far, for what was measured varies with what was in memory before.
+    /// As [`load`](Self::load), step by step, for a simulation: what it needs; its pool, without threads; what it was found to
+    /// take, and for whom it is taken.
+    #[cfg(test)]
+    pub(crate) fn needs_now(&self) -> usize {
+        self.set_waits(true);
+        self.needs()
+    }
+
+    #[cfg(test)]
+    pub(crate) fn virtual_pool(&self, model: SharedModel<I, O>) -> Arc<Pool<I, O>> {
+        self.set_waits(false);
+        let environment = &self.common.environment;
+        let pool = Pool::new(self.model().clone(), model, self.options, environment);
+        let pool = Arc::new(pool.of_version(self.label(), &self.past));
+        let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
+        pool.set_alarm(environment.timer.register(weak));
+        pool
+    }
+
+    #[cfg(test)]
+    pub(crate) fn weighed_now(&self, place: &Place, before: Option<usize>) -> usize {
+        self.weighed_at(place.weigh(before, self.bytes()))
+    }
+
+    #[cfg(test)]
+    pub(crate) fn charge_now(self: &Arc<Self>, place: &Place, pool: &Pool<I, O>, bytes: usize) {
+        let resident = Arc::downgrade(self);
+        pool.charge(place.charge(self.model(), &self.name, bytes, resident, self.repeats));
+    }
+
+    /// Remembers what it was found to take. It sinks slowly from load to load: what was measured varies with what was free in
+    /// the process before, and may have had others' memory in it.
     fn weighed_at(&self, bytes: usize) -> usize {
-        if self.is_weighed.swap(true, Ordering::Relaxed) {
-            return self.bytes.fetch_max(bytes, Ordering::Relaxed).max(bytes);
-        }
+        let before = self.bytes();
+        let bytes = match self.is_weighed.swap(true, Ordering::Relaxed) {
+            true => bytes.max(before - before / 8),
+            false => bytes,
+        };
         self.bytes.store(bytes, Ordering::Relaxed);
         bytes
     }

@@ -9,7 +9,11 @@ mod parked;
 
 mod one;
 
+mod phases;
+
 mod load;
+
+mod ask;
 
 mod status;
 
@@ -26,6 +30,8 @@ pub(crate) use hold::Hold;
 pub use load::LoadProgress;
 pub(crate) use load::Tell;
 pub(crate) use one::Common;
+#[cfg(test)]
+pub(crate) use one::{Desk, Version};
 pub(crate) use parked::{Accepted, Parked};
 pub use recipe::Recipe;
 pub use routes::Rollout;
@@ -35,7 +41,9 @@ use crate::error::{Error, ErrorKind};
 use crate::pool::{Demand, Pool, PoolOptions, PoolStatus, Refusal};
 use crate::queue::QueueLimits;
 use crate::request::RequestOptions;
+#[cfg(not(test))]
 use one::Version;
+use phases::Retired;
 use routes::{Change, Routes, Wish};
 
 /// All versions of one model. When it is dropped, what is queued is still answered; then the threads end.
@@ -107,6 +115,10 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
 
     pub(crate) fn info(&self) -> Arc<ModelInfo> {
         Arc::clone(self.routes.load().main().info())
+    }
+
+    pub(crate) fn known_info(&self) -> Option<Arc<ModelInfo>> {
+        self.routes.load().main().known_info()
     }
 
     pub(crate) fn status(&self) -> PoolStatus {
@@ -260,12 +272,18 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
         if routes.versions().count() > 1 || !gone.is_empty() {
             self.common.is_told.store(true, Ordering::Relaxed);
         }
-        let routes = Arc::new(routes);
-        self.routes.store(Arc::clone(&routes));
+        self.routes.store(Arc::new(routes));
         drop(numbers);
         // After the exchange: whoever finds the old one gone finds the new one in its place.
-        let pools = gone.iter().filter_map(|version| version.retire(error, Some(routes.main())));
-        Ok(pools.collect())
+        let retired: Vec<_> = gone.iter().map(|version| version.retire(error)).collect();
+        let mut pools = Vec::new();
+        for Retired { pool, parked } in retired {
+            pools.extend(pool);
+            for one in parked {
+                one.forward(|demand| self.submit(self.common.environment.timer.now(), demand));
+            }
+        }
+        Ok(pools)
     }
 
     /// Gives so many percent of the requests to a version.
@@ -293,10 +311,16 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
     /// Ends it all: whoever asks from now on hears `error`. The pools that are on their way out.
     pub(crate) fn end(&self, error: &Error) -> Vec<Arc<Pool<I, O>>> {
         let routes = self.routes.load_full();
-        routes.versions().filter_map(|version| version.retire(error, None)).collect()
+        let mut pools = Vec::new();
+        for version in routes.versions() {
+            let Retired { pool, parked } = version.retire(error);
+            version.refuse(&parked, error);
+            pools.extend(pool);
+        }
+        pools
     }
 
-    fn versions(&self) -> Vec<Arc<Version<I, O>>> {
+    pub(crate) fn versions(&self) -> Vec<Arc<Version<I, O>>> {
         self.routes.load().versions().map(Arc::clone).collect()
     }
 }
@@ -311,15 +335,10 @@ pub(crate) struct LoadGuard<I: Send + 'static, O: Send + 'static>(Arc<Versions<I
 
 impl<I: Send + 'static, O: Send + 'static> LoadGuard<I, O> {
     /// Puts a version that has not been loaded beside the others.
-    pub(crate) fn add(
-        &self,
-        options: PoolOptions,
-        mut recipe: Recipe<I, O>,
-        rollout: Rollout,
-    ) -> Result<(), Error> {
+    pub(crate) fn add(&self, options: PoolOptions, mut recipe: Recipe<I, O>) -> Result<(), Error> {
         let name = self.name(&mut recipe);
         let version = Version::absent(&self.0.common, name, options, recipe);
-        self.publish(version, rollout)
+        self.publish(version, Rollout::Beside)
     }
 
     /// Loads a version on this thread and puts it beside the others, or in the place of one. Blocks. If it fails, all is as
@@ -336,8 +355,22 @@ impl<I: Send + 'static, O: Send + 'static> LoadGuard<I, O> {
         version.begin_with(cancel.clone());
         let loaded = version.load(cancel, tell).and_then(|()| self.publish(Arc::clone(&version), rollout));
         loaded.inspect_err(|error| {
-            version.retire(error, None);
+            version.retire(error);
         })
+    }
+
+    /// As [`load`](Self::load), for a simulation that does the work itself: the version that is to be loaded.
+    #[cfg(test)]
+    pub(crate) fn begin(
+        &self,
+        options: PoolOptions,
+        mut recipe: Recipe<I, O>,
+        cancel: &CancelToken,
+    ) -> Arc<Version<I, O>> {
+        let name = self.name(&mut recipe);
+        let version = Version::absent(&self.0.common, name, options, recipe);
+        version.begin_with(cancel.clone());
+        version
     }
 
     fn name(&self, recipe: &mut Recipe<I, O>) -> Name {
@@ -345,7 +378,7 @@ impl<I: Send + 'static, O: Send + 'static> LoadGuard<I, O> {
         recipe.version.take().unwrap_or_else(next)
     }
 
-    fn publish(&self, version: Arc<Version<I, O>>, rollout: Rollout) -> Result<(), Error> {
+    pub(crate) fn publish(&self, version: Arc<Version<I, O>>, rollout: Rollout) -> Result<(), Error> {
         let error = Error::new(ErrorKind::NotReady, "has been replaced by another version");
         let gone = self.0.change(&error, |routes, numbers| {
             numbers.see(&version.name);

@@ -4,12 +4,21 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll, Waker};
 
 use parking_lot::Mutex;
+use unruffled_model::Name;
 
-use super::one::Version;
 use crate::error::{Error, ErrorKind};
-use crate::pool::{Demand, Pool};
+use crate::pool::{Demand, Pool, Refusal};
 use crate::reply::Ticket;
 use crate::sync::wake;
+
+/// Where requests wait for a load.
+pub(super) trait Place: Send + Sync {
+    /// The name of the model.
+    fn model(&self) -> &Name;
+
+    /// The one of this number has gone.
+    fn leave(&self, number: u64);
+}
 
 /// Where a request is that was sent.
 pub(crate) enum Accepted<I: Send + 'static, O: Send + 'static> {
@@ -19,20 +28,44 @@ pub(crate) enum Accepted<I: Send + 'static, O: Send + 'static> {
     Parked(Arc<Parked<I, O>>),
 }
 
+impl<I: Send + 'static, O: Send + 'static> Accepted<I, O> {
+    /// The caller has gone. What it was part of by then, if of anything.
+    pub(crate) fn withdraw(&self) -> Option<Arc<Ticket<O>>> {
+        match self {
+            Self::Parked(parked) => parked.withdraw(),
+            Self::In(pool, ticket) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.withdraw(ticket);
+                }
+                Some(Arc::clone(ticket))
+            }
+        }
+    }
+}
+
+impl<I: Send + 'static, O: Send + 'static> Clone for Accepted<I, O> {
+    fn clone(&self) -> Self {
+        match self {
+            Self::In(pool, ticket) => Self::In(pool.clone(), Arc::clone(ticket)),
+            Self::Parked(parked) => Self::Parked(Arc::clone(parked)),
+        }
+    }
+}
+
 /// One request that waits for its version to be loaded.
 pub(crate) struct Parked<I: Send + 'static, O: Send + 'static> {
     number: u64,
-    version: Weak<Version<I, O>>,
+    place: Weak<dyn Place>,
     wait: Mutex<Wait<I, O>>,
 }
 
-enum Wait<I, O> {
+enum Wait<I: Send + 'static, O: Send + 'static> {
     /// Until the load is over.
     Here(Demand<I, O>, Option<Waker>),
     /// It is being taken into the pool.
     Moving(Option<Waker>),
-    /// It was taken in.
-    Sent(Weak<Pool<I, O>>, Arc<Ticket<O>>),
+    /// It was taken in, by a pool or where it waits for another version.
+    Sent(Accepted<I, O>),
     /// It was not.
     Refused(Error),
     /// Nobody waits for it any more.
@@ -40,8 +73,8 @@ enum Wait<I, O> {
 }
 
 impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
-    pub(super) fn new(number: u64, version: Weak<Version<I, O>>, demand: Demand<I, O>) -> Arc<Self> {
-        Arc::new(Self { number, version, wait: Mutex::new(Wait::Here(demand, None)) })
+    pub(super) fn new(number: u64, place: Weak<dyn Place>, demand: Demand<I, O>) -> Arc<Self> {
+        Arc::new(Self { number, place, wait: Mutex::new(Wait::Here(demand, None)) })
     }
 
     /// Ready once it is in the pool, or refused.
@@ -49,26 +82,38 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
         &self,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(Weak<Pool<I, O>>, Arc<Ticket<O>>), Error>> {
-        match &mut *self.wait.lock() {
+        let next = match &mut *self.wait.lock() {
             Wait::Here(_, waker) | Wait::Moving(waker) => {
                 *waker = Some(cx.waker().clone());
-                Poll::Pending
+                return Poll::Pending;
             }
-            Wait::Sent(pool, ticket) => Poll::Ready(Ok((pool.clone(), Arc::clone(ticket)))),
-            Wait::Refused(error) => Poll::Ready(Err(error.clone())),
-            Wait::Gone => Poll::Ready(Err(Error::new(ErrorKind::Cancelled, "cancelled"))),
-        }
+            Wait::Sent(Accepted::In(pool, ticket)) => {
+                return Poll::Ready(Ok((pool.clone(), Arc::clone(ticket))));
+            }
+            Wait::Sent(Accepted::Parked(next)) => Arc::clone(next),
+            Wait::Refused(error) => return Poll::Ready(Err(error.clone())),
+            Wait::Gone => return Poll::Ready(Err(Error::new(ErrorKind::Cancelled, "cancelled"))),
+        };
+        next.poll(cx)
     }
 
     /// The caller has gone. What it was part of by then, if of anything.
     pub(crate) fn withdraw(&self) -> Option<Arc<Ticket<O>>> {
-        self.end(Wait::Gone, |pool, ticket| pool.withdraw(ticket))
+        self.end(Wait::Gone)?.withdraw()
     }
 
     /// Ends it with an error that its caller is told.
     pub(crate) fn cancel(&self, message: &str) {
         let error = Error::new(ErrorKind::Cancelled, message);
-        self.end(Wait::Refused(self.named(error)), |pool, ticket| pool.cancel(ticket, message));
+        match self.end(Wait::Refused(self.named(error))) {
+            None => {}
+            Some(Accepted::In(pool, ticket)) => {
+                if let Some(pool) = pool.upgrade() {
+                    pool.cancel(&ticket, message);
+                }
+            }
+            Some(Accepted::Parked(next)) => next.cancel(message),
+        }
     }
 
     /// Ends it with an error, if it still waits here.
@@ -88,8 +133,8 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
         drop(demand);
     }
 
-    /// Has the pool take it in, unless it has ended.
-    pub(super) fn move_into(&self, pool: &Arc<Pool<I, O>>) {
+    /// Sends it on, unless it has ended.
+    pub(super) fn forward(&self, send: impl FnOnce(Demand<I, O>) -> Result<Accepted<I, O>, Refusal<I, O>>) {
         let mut wait = self.wait.lock();
         if !matches!(*wait, Wait::Here(..)) {
             return;
@@ -100,19 +145,19 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
         *wait = Wait::Moving(waker);
         drop(wait);
         // It may run right here: under no lock.
-        let submitted = pool.submit(pool.now(), demand);
+        let sent = send(demand);
         let mut wait = self.wait.lock();
         let Wait::Moving(waker) = &mut *wait else {
             // Ended meanwhile.
             drop(wait);
-            if let Ok(ticket) = submitted {
-                pool.withdraw(&ticket);
+            if let Ok(accepted) = sent {
+                accepted.withdraw();
             }
             return;
         };
         let waker = waker.take();
-        let (next, left) = match submitted {
-            Ok(ticket) => (Wait::Sent(Arc::downgrade(pool), ticket), None),
+        let (next, left) = match sent {
+            Ok(accepted) => (Wait::Sent(accepted), None),
             Err(refusal) => (Wait::Refused(refusal.error.clone()), Some(refusal)),
         };
         *wait = next;
@@ -123,23 +168,20 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
         drop(left);
     }
 
-    /// Ends it wherever it is.
-    fn end(
-        &self,
-        last: Wait<I, O>,
-        in_pool: impl FnOnce(&Arc<Pool<I, O>>, &Arc<Ticket<O>>),
-    ) -> Option<Arc<Ticket<O>>> {
+    /// Has a pool take it in, unless it has ended.
+    pub(super) fn move_into(&self, pool: &Arc<Pool<I, O>>) {
+        self.forward(|demand| {
+            let submitted = pool.submit(pool.now(), demand);
+            submitted.map(|ticket| Accepted::In(Arc::downgrade(pool), ticket))
+        });
+    }
+
+    /// Ends it if it is still on its way, and says so; where it is otherwise.
+    fn end(&self, last: Wait<I, O>) -> Option<Accepted<I, O>> {
         let mut wait = self.wait.lock();
         let (waker, demand) = match &*wait {
             Wait::Refused(_) | Wait::Gone => return None,
-            Wait::Sent(pool, ticket) => {
-                let (pool, ticket) = (pool.upgrade(), Arc::clone(ticket));
-                drop(wait);
-                if let Some(pool) = pool {
-                    in_pool(&pool, &ticket);
-                }
-                return Some(ticket);
-            }
+            Wait::Sent(accepted) => return Some(accepted.clone()),
             Wait::Here(..) | Wait::Moving(_) => match std::mem::replace(&mut *wait, last) {
                 Wait::Here(demand, waker) => (waker, Some(demand)),
                 Wait::Moving(waker) => (waker, None),
@@ -151,17 +193,17 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
             wake(waker);
         }
         if demand.is_some()
-            && let Some(version) = self.version.upgrade()
+            && let Some(place) = self.place.upgrade()
         {
-            version.leave(self.number);
+            place.leave(self.number);
         }
         drop(demand);
         None
     }
 
     fn named(&self, error: Error) -> Error {
-        match self.version.upgrade() {
-            Some(version) => error.of_model(version.model()),
+        match self.place.upgrade() {
+            Some(place) => error.of_model(place.model()),
             None => error,
         }
     }
