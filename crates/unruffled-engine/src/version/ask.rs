@@ -2,19 +2,16 @@
 
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use unruffled_model::RequestContext;
 
-use super::lot::Phase;
+use super::lot::{Door, Phase};
 use super::one::Version;
 use super::parked::{Accepted, Parked};
 use crate::error::{Error, ErrorKind};
 use crate::pool::{Demand, Pool, Refusal};
 use crate::sync::wake;
-
-/// How long a load that failed is not tried again.
-const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// What came of a request for which the pool was not there.
 enum Parking<I: Send + 'static, O: Send + 'static> {
@@ -85,48 +82,10 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         let bytes = (self.weigh)(&demand.input);
         let deadline = demand.options.context.as_ref().and_then(RequestContext::deadline);
         let mut lot = self.lot.lock();
-        let refused = |error: Error| {
-            self.past.meter.refused(error.kind());
-            Refusal::of(error.of_model(self.model()))
-        };
-        let refusal = match &lot.phase {
-            Phase::Present => {
-                drop(lot);
-                let resident = self.resident.load();
-                return match tried {
-                    Some((pool, error)) if resident.as_ref().map(Arc::as_ptr) == Some(pool) => {
-                        Parking::Refused(Refusal { gone: Some(Box::new(demand)), ..Refusal::of(error) })
-                    }
-                    _ => Parking::Again(demand),
-                };
-            }
-            Phase::Ended(error) => {
-                let error = error.clone().of_model(self.model());
-                drop(lot);
-                return Parking::Refused(Refusal { gone: Some(Box::new(demand)), ..Refusal::of(error) });
-            }
-            Phase::Absent(Some((at, error))) if now < *at + AFTER_FAILURE => Some(refused(error.clone())),
-            _ if deadline.is_some_and(|deadline| deadline <= now) => {
-                let message = "the deadline had passed on arrival";
-                Some(refused(Error::new(ErrorKind::DeadlineExceeded, message)))
-            }
-            _ if !lot.has_room(bytes) => {
-                let message = format!("{} requests wait for it to be loaded; try again later", lot.len());
-                let error = Error::new(ErrorKind::Overloaded, message);
-                // Who comes again when there is room is not refused.
-                let refusal = match demand.options.patient {
-                    true => Refusal::of(error.of_model(self.model())),
-                    false => refused(error),
-                };
-                drop(lot);
-                return Parking::Refused(Refusal { input: Some(demand.input), bytes, ..refusal });
-            }
-            Phase::Absent(_) | Phase::Loading { .. } => None,
-        };
-        if let Some(refusal) = refusal {
+        let door = lot.door(now, deadline, bytes);
+        if !matches!(door, Door::Open) {
             drop(lot);
-            drop(demand);
-            return Parking::Refused(refusal);
+            return self.turned_away(door, demand, bytes, tried);
         }
         let mut parked = None;
         let is_next = lot.add(deadline, bytes, |number| {
@@ -144,6 +103,45 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
             self.load_apart(cancel);
         }
         Parking::Parked(parked.expect("made just now"))
+    }
+
+    /// What becomes of a request that may not wait here.
+    fn turned_away(
+        &self,
+        door: Door,
+        demand: Demand<I, O>,
+        bytes: usize,
+        tried: Option<(*const Pool<I, O>, Error)>,
+    ) -> Parking<I, O> {
+        let refused = |error: Error| {
+            self.past.meter.refused(error.kind());
+            Refusal::of(error.of_model(self.model()))
+        };
+        let gone = |demand, error| Refusal { gone: Some(Box::new(demand)), ..Refusal::of(error) };
+        Parking::Refused(match door {
+            Door::Open | Door::Present => match tried {
+                Some((pool, error)) if self.resident.load().as_ref().map(Arc::as_ptr) == Some(pool) => {
+                    gone(demand, error)
+                }
+                _ => return Parking::Again(demand),
+            },
+            Door::Ended(error) => gone(demand, error.of_model(self.model())),
+            Door::Failed(error) => refused(error),
+            Door::Late => {
+                let message = "the deadline had passed on arrival";
+                refused(Error::new(ErrorKind::DeadlineExceeded, message))
+            }
+            Door::Full(waiting) => {
+                let message = format!("{waiting} requests wait for it to be loaded; try again later");
+                let error = Error::new(ErrorKind::Overloaded, message);
+                // Who comes again when there is room is not refused.
+                let refusal = match demand.options.patient {
+                    true => Refusal::of(error.of_model(self.model())),
+                    false => refused(error),
+                };
+                Refusal { input: Some(demand.input), bytes, ..refusal }
+            }
+        })
     }
 
     /// Ready when so many bytes may find room in the queue, as far as can be told.

@@ -2,12 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::task::{Context, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use unruffled_model::CancelToken;
 
 use crate::error::Error;
 use crate::queue::QueueLimits;
+
+/// How long a load that failed is not tried again.
+const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Where a version is.
 pub(super) enum Phase {
@@ -23,6 +26,23 @@ pub(super) enum Phase {
     Present,
     /// It is no version of the model any more.
     Ended(Error),
+}
+
+/// Whether a request may wait.
+#[derive(Debug)]
+pub(super) enum Door {
+    /// It may.
+    Open,
+    /// It need not: the version is in memory.
+    Present,
+    /// It is no version any more.
+    Ended(Error),
+    /// The last load has just failed, for this reason.
+    Failed(Error),
+    /// Its deadline has passed.
+    Late,
+    /// So many wait, and no more may.
+    Full(usize),
 }
 
 /// Requests that wait for a load.
@@ -71,6 +91,20 @@ impl<T> Lot<T> {
     /// Whether one more of so many bytes may wait.
     pub(super) fn has_room(&self, bytes: usize) -> bool {
         self.waiting.len() < self.limits.items && self.bytes.saturating_add(bytes) <= self.limits.bytes
+    }
+
+    /// Whether one more may wait, of so many bytes and with this deadline.
+    pub(super) fn door(&self, now: Instant, deadline: Option<Instant>, bytes: usize) -> Door {
+        match &self.phase {
+            Phase::Present => Door::Present,
+            Phase::Ended(error) => Door::Ended(error.clone()),
+            Phase::Absent(Some((at, error))) if now < *at + AFTER_FAILURE => Door::Failed(error.clone()),
+            Phase::Absent(_) | Phase::Loading { .. } if deadline.is_some_and(|deadline| deadline <= now) => {
+                Door::Late
+            }
+            Phase::Absent(_) | Phase::Loading { .. } if !self.has_room(bytes) => Door::Full(self.len()),
+            Phase::Absent(_) | Phase::Loading { .. } => Door::Open,
+        }
     }
 
     /// Takes one in; `item` is made of its number. Says whether its deadline is the nearest.
@@ -139,5 +173,51 @@ impl<T> Lot<T> {
             }
             _ => None,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use super::{Door, Lot, Phase};
+    use crate::error::{Error, ErrorKind};
+    use crate::queue::QueueLimits;
+
+    fn lot(phase: Phase) -> Lot<u64> {
+        Lot::new(phase, QueueLimits { items: 2, bytes: 100 })
+    }
+
+    #[test]
+    fn who_waits_is_bounded_in_requests_and_bytes() {
+        let (mut lot, now) = (lot(Phase::Absent(None)), Instant::now());
+        assert!(matches!(lot.door(now, None, 101), Door::Full(0)));
+        lot.add(None, 60, |number| number);
+        assert!(matches!(lot.door(now, None, 50), Door::Full(1)));
+        assert!(matches!(lot.door(now, None, 40), Door::Open));
+        lot.add(None, 0, |number| number);
+        assert!(matches!(lot.door(now, None, 0), Door::Full(2)));
+        assert_eq!((lot.remove(0), lot.remove(0), lot.len(), lot.bytes()), (Some(0), None, 1, 0));
+        assert!(matches!(lot.door(now, None, 100), Door::Open));
+    }
+
+    #[test]
+    fn those_who_are_due_leave_and_the_others_keep_their_order() {
+        let (mut lot, now) = (lot(Phase::Absent(None)), Instant::now());
+        let later = |ms| Some(now + Duration::from_millis(ms));
+        assert!(matches!(lot.door(now, Some(now), 0), Door::Late));
+        assert!(lot.add(later(20), 1, |number| number) && lot.add(later(10), 1, |number| number));
+        assert!(!lot.add(None, 1, |number| number) && !lot.add(later(15), 1, |number| number));
+        assert_eq!((lot.next_due(), lot.take_due(now + Duration::from_millis(15))), (later(10), vec![1, 3]));
+        assert_eq!((lot.next_due(), lot.take_all(), lot.bytes()), (later(20), vec![0, 2], 0));
+        assert!(lot.is_empty() && lot.next_due().is_none());
+    }
+
+    #[test]
+    fn a_load_that_failed_is_not_tried_again_at_once() {
+        let now = Instant::now();
+        let lot = lot(Phase::Absent(Some((now, Error::new(ErrorKind::ModelFailed, "broken")))));
+        assert!(matches!(lot.door(now, None, 0), Door::Failed(error) if error.message() == "broken"));
+        assert!(matches!(lot.door(now + Duration::from_secs(1), None, 0), Door::Open));
     }
 }
