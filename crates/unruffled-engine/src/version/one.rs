@@ -35,7 +35,7 @@ pub(crate) struct Common {
 
 /// Loads that were to go on apart: each a version, of whatever types, and the token of its load.
 #[cfg(test)]
-pub(crate) type Desk = Arc<Mutex<Vec<(Box<dyn std::any::Any>, CancelToken)>>>;
+pub(crate) type Desk = Arc<Mutex<Vec<(Box<dyn std::any::Any + Send + Sync>, CancelToken)>>>;
 
 impl Common {
     pub(crate) fn new(name: Name, environment: &Environment, roster: &Arc<Roster>) -> Self {
@@ -65,7 +65,7 @@ pub(crate) struct Version<I: Send + 'static, O: Send + 'static> {
     /// What is known of it before it was loaded, and from then on.
     declared: Arc<ModelInfo>,
     is_declared: bool,
-    info: OnceLock<Arc<ModelInfo>>,
+    pub(super) info: OnceLock<Arc<ModelInfo>>,
     pub(super) past: Past,
     /// What it is thought to take, or has been found to.
     pub(super) bytes: AtomicUsize,

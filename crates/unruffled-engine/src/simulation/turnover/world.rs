@@ -168,12 +168,13 @@ impl World {
 
     fn ask(&mut self) {
         let model = self.rng.usize(..self.models.len());
-        let handle = &self.models[model];
         let id = self.next;
         self.next += 1;
         let version = (self.rng.u32(..6) == 0).then(|| self.rng.u32(1..4).to_string());
-        let deadline =
-            (self.rng.u32(..4) == 0).then(|| self.now() + Duration::from_micros(self.rng.u64(1..20_000)));
+        let is_hasty = self.rng.u32(..4) == 0;
+        let deadline = self.now() + Duration::from_micros(self.rng.u64(1..20_000));
+        let deadline = is_hasty.then_some(deadline);
+        let handle = &self.models[model];
         let mut request = handle.infer(id);
         if let Some(version) = &version {
             request = request.version(version.as_str());
