@@ -42,7 +42,7 @@ fn run(plan: &Plan<'_>) -> Outcome {
         std::fs::create_dir(&place)?;
         std::fs::write(place.join("model.onnx"), product(FILE_BYTES, weight(model)))?;
     }
-    let requests = plan.pick(400, 80);
+    let requests = plan.pick(200, 60);
     plan.steps(requests);
     let Some(one) = weigh(folder.path())? else {
         let why = "the system does not tell how much memory a process takes";

@@ -84,9 +84,9 @@ impl Ledger {
         })
     }
 
-    /// It has gone.
-    pub(super) fn give_back(&mut self, id: u64) {
-        self.taken.remove(&id);
+    /// It has gone, and had so much.
+    pub(super) fn give_back(&mut self, id: u64) -> usize {
+        self.taken.remove(&id).map_or(0, |taken| taken.bytes)
     }
 
     /// Whether it is there, going or not.
@@ -174,7 +174,7 @@ mod tests {
         assert_eq!(ledger.leaves(first), 50);
         assert_eq!(ledger.decide(40, &idle), Verdict::Wait);
         assert_eq!(ledger.decide(90, &idle), Verdict::Evict(second));
-        ledger.give_back(first);
+        assert_eq!(ledger.give_back(first), 50);
         assert_eq!(ledger.decide(40, &idle), Verdict::Fits);
     }
 

@@ -47,6 +47,8 @@ struct State {
     next_place: u64,
     /// What was given back and is still the process's: loads to come may find it there instead of asking the system.
     slack: usize,
+    /// What has been given back so far, all together.
+    given_back: usize,
     loads: u64,
     evictions: u64,
 }
@@ -69,6 +71,7 @@ impl Memory {
             line: VecDeque::new(),
             next_place: 0,
             slack: 0,
+            given_back: 0,
             loads: 0,
             evictions: 0,
         };
@@ -127,8 +130,32 @@ impl Memory {
         residents.into_iter().filter_map(idle).collect()
     }
 
-    fn measure(&self) -> Option<usize> {
-        self.budget.as_ref().and_then(MemoryBudget::measure)
+    fn measure(&self) -> Option<Measured> {
+        // In this order: what goes in between is not taken for something that has grown.
+        let given_back = self.state.lock().given_back;
+        let resident = self.budget.as_ref()?.measure()?;
+        Some(Measured { resident, given_back })
+    }
+}
+
+/// How much memory the process had, and what models had given back by then.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Measured {
+    resident: usize,
+    given_back: usize,
+}
+
+impl Measured {
+    /// What has come on top since then, though others may have gone meanwhile.
+    fn grown_until(self, after: Self) -> usize {
+        let gone = after.given_back.wrapping_sub(self.given_back);
+        after.resident.saturating_add(gone).saturating_sub(self.resident)
+    }
+
+    /// What has come back since then of the one that had so much, others that went meanwhile aside.
+    fn shrunk_until(self, after: Self, bytes: usize) -> usize {
+        let others = after.given_back.wrapping_sub(self.given_back).saturating_sub(bytes);
+        self.resident.saturating_sub(after.resident).saturating_sub(others)
     }
 }
 
@@ -144,7 +171,7 @@ struct Going {
     id: u64,
     bytes: usize,
     resident: Arc<dyn Resident>,
-    before: Option<usize>,
+    before: Option<Measured>,
 }
 
 impl Place {
@@ -200,7 +227,7 @@ impl Place {
         }
         let Some(Going { bytes, resident, before, .. }) = self.going.take() else { return true };
         if let (Some(before), Some(after)) = (before, self.memory.measure()) {
-            let back = before.saturating_sub(after);
+            let back = before.shrunk_until(after, bytes);
             if back > bytes {
                 resident.weighed(back);
             }
@@ -242,14 +269,14 @@ impl Place {
     }
 
     /// How much memory the process has now, to be given to [`weigh`](Self::weigh) once the model is there.
-    pub(crate) fn measure(&self) -> Option<usize> {
+    pub(crate) fn measure(&self) -> Option<Measured> {
         self.memory.measure()
     }
 
     /// What a model takes that has been loaded since `before` was measured; `expected` is what is known or said of it.
-    pub(crate) fn weigh(&self, before: Option<usize>, expected: usize) -> usize {
+    pub(crate) fn weigh(&self, before: Option<Measured>, expected: usize) -> usize {
         let Some((before, after)) = before.zip(self.memory.measure()) else { return expected };
-        let grown = after.saturating_sub(before);
+        let grown = before.grown_until(after);
         // What it found in the process's own stock did not make the process grow.
         let mut state = self.memory.state.lock();
         let reused = expected.saturating_sub(grown).min(state.slack);
@@ -294,7 +321,8 @@ pub(crate) struct Charge {
 impl Drop for Charge {
     fn drop(&mut self) {
         let mut state = self.memory.state.lock();
-        state.ledger.give_back(self.id);
+        let bytes = state.ledger.give_back(self.id);
+        state.given_back = state.given_back.wrapping_add(bytes);
         let resident = state.residents.remove(&self.id);
         drop(state);
         drop(resident);

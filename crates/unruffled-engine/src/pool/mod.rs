@@ -166,6 +166,8 @@ pub struct PoolStatus {
     pub ready: bool,
     /// Instances that are built and whole.
     pub instances: usize,
+    /// Those of them that wait for work.
+    pub idle: usize,
     /// Runs in progress.
     pub running: usize,
     /// Requests in the queue.
@@ -177,7 +179,7 @@ pub struct PoolStatus {
 impl PoolStatus {
     /// Of a model that is not in memory.
     pub(crate) const fn absent() -> Self {
-        Self { ready: false, instances: 0, running: 0, queued: 0, queued_bytes: 0 }
+        Self { ready: false, instances: 0, idle: 0, running: 0, queued: 0, queued_bytes: 0 }
     }
 }
 
@@ -276,6 +278,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         PoolStatus {
             ready: state.live > 0 && matches!(state.phase, Phase::Open),
             instances: state.live,
+            idle: state.seats.idle(),
             running: self.running.iter().filter(|slot| slot.lock().is_some()).count(),
             queued: state.queue.len(),
             queued_bytes: state.queue.bytes(),

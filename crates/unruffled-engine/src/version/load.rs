@@ -10,6 +10,8 @@ use super::one::{Common, Version};
 use super::recipe::Loader;
 use crate::error::{Error, ErrorKind};
 use crate::instance;
+#[cfg(test)]
+use crate::memory::Measured;
 use crate::memory::Place;
 use crate::pool::{Label, Past, Pool, PoolOptions};
 use crate::sync::panic_text;
@@ -190,7 +192,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
     }
 
     #[cfg(test)]
-    pub(crate) fn weighed_now(&self, place: &Place, before: Option<usize>) -> usize {
+    pub(crate) fn weighed_now(&self, place: &Place, before: Option<Measured>) -> usize {
         self.weighed_at(place.weigh(before, self.bytes()))
     }
 

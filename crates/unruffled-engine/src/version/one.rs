@@ -140,6 +140,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         Label::new(self.name.clone(), Arc::clone(&self.common.is_told))
     }
 
+    #[cfg(test)]
     pub(crate) fn pool(&self) -> Option<Arc<Pool<I, O>>> {
         self.resident.load_full()
     }

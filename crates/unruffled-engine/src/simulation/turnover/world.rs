@@ -13,7 +13,7 @@ use super::{RESIDENT, Weights, resident};
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::handle::{Handle, Infer};
-use crate::memory::{Look, MemoryBudget, Place};
+use crate::memory::{Look, Measured, MemoryBudget, Place};
 use crate::pool::{Pool, PoolOptions, Work};
 use crate::queue::QueueLimits;
 use crate::timer::Timer;
@@ -40,7 +40,7 @@ enum Stage {
     Waiting,
     Reading {
         until: Instant,
-        before: Option<usize>,
+        before: Option<Measured>,
     },
     /// It is there, and there may be too little room for it.
     Weighed {
@@ -291,6 +291,20 @@ impl World {
         }
     }
 
+    /// What is in memory, and of which model.
+    fn residents(&self) -> impl Iterator<Item = (usize, Arc<Pool<Input, Output>>)> {
+        let pools = |handle: &Handle<Input, Output>| {
+            handle
+                .versions_of()
+                .versions()
+                .into_iter()
+                .filter_map(|version| version.pool())
+                .collect::<Vec<_>>()
+        };
+        let all = self.models.iter().enumerate();
+        all.flat_map(move |(model, handle)| pools(handle).into_iter().map(move |pool| (model, pool)))
+    }
+
     /// The models that somebody uses, with what is in memory of them.
     fn in_use(&self) -> Vec<(Arc<Version<Input, Output>>, Weak<Pool<Input, Output>>)> {
         let mut used = Vec::new();
@@ -309,6 +323,10 @@ impl World {
 
     fn look(&mut self, at: usize, need: usize) -> Result<Look, String> {
         let used = self.in_use();
+        let idle: Vec<_> = self
+            .residents()
+            .filter_map(|(_, pool)| Some((pool.idle_since()?, Arc::downgrade(&pool))))
+            .collect();
         let before = self.environment.memory.report().expect("there is a budget").evictions;
         let look = self.loads[at].place.as_mut().expect("it has not given it up").look(need);
         let after = self.environment.memory.report().expect("there is a budget").evictions;
@@ -319,6 +337,24 @@ impl World {
             if !same {
                 return Err(format!("version {} was put out while it was in use", version.name));
             }
+        }
+        // Of those that could go, nobody who was asked for earlier has stayed.
+        let is_here = |pool: &Weak<_>| {
+            self.residents().any(|(_, here)| std::ptr::eq(Arc::as_ptr(&here), pool.as_ptr()))
+        };
+        let held = |pool: &Weak<_>| {
+            let owner = |(model, here): (usize, Arc<_>)| {
+                std::ptr::eq(Arc::as_ptr(&here), pool.as_ptr()).then_some(model)
+            };
+            let model = self.residents().find_map(owner);
+            self.holds.iter().any(|(held, _)| Some(*held) == model)
+        };
+        let (stay, go): (Vec<_>, Vec<_>) = idle.iter().partition(|(_, pool)| is_here(pool));
+        let first = stay.iter().filter(|(_, pool)| !held(pool)).map(|(since, _)| *since).min();
+        if let (Some(first), Some(last)) = (first, go.iter().map(|(since, _)| *since).max())
+            && last > first
+        {
+            return Err("one went that was asked for later than one that stays".into());
         }
         Ok(look)
     }
