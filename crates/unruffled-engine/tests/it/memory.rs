@@ -211,3 +211,29 @@ async fn ready_has_it_loaded() {
     patiently(handle.ready()).await.unwrap();
     assert_eq!(loads.load(Ordering::Relaxed), 1);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_however_often_models_come_and_go() {
+    let engine = engine();
+    let models: Vec<_> = (0..4).map(|at| register(&engine, &format!("model {at}"), 60, adding()).0).collect();
+    let callers: Vec<_> = (0..4)
+        .map(|caller| {
+            let models = models.clone();
+            tokio::spawn(async move {
+                for turn in 0..40 {
+                    let handle = &models[(caller + turn * turn) % models.len()];
+                    let outputs =
+                        futures_util::future::join_all((0..3).map(|x| handle.infer(x).submit())).await;
+                    for (x, answer) in (0..).zip(outputs) {
+                        assert_eq!(answer.unwrap().output, x + 1);
+                    }
+                }
+            })
+        })
+        .collect();
+    for caller in callers {
+        patiently(caller).await.unwrap();
+    }
+    let memory = engine.memory().unwrap();
+    assert!(memory.evictions > 0 && memory.used == 60, "{memory:?}");
+}

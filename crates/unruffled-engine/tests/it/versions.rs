@@ -152,3 +152,30 @@ async fn a_version_that_is_not_loaded_comes_when_it_is_asked_for() {
     assert_eq!(state(), VersionState::Loaded);
     assert!(engine.is_ready());
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_lost_however_often_versions_are_exchanged() {
+    let (engine, handle) = adder().await;
+    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let callers: Vec<_> = (0..4)
+        .map(|_| {
+            let (handle, stop) = (handle.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let (mut asked, mut last) = (0, 0);
+                while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                    let answer = handle.infer(0).await.unwrap().output;
+                    assert!(answer >= last, "an older version answers after a newer one");
+                    (asked, last) = (asked + 1, answer);
+                }
+                asked
+            })
+        })
+        .collect();
+    for much in 2..40 {
+        reload(&engine, much, Rollout::Replace).await;
+    }
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    for caller in callers {
+        assert!(patiently(caller).await.unwrap() > 0);
+    }
+}
