@@ -89,16 +89,25 @@ pub(crate) enum LogFormat {
 All models of the folder are loaded and kept in memory. One that is broken is
 told and left out; the others are served. Clients of KServe and Triton work as
 they are. Without a folder or a file the built-in model `digits` is served.
+Where model.toml says `reload = true` under [run], a model whose files have
+changed is loaded anew beside the old one, and then takes its place.
 
 Examples:
   unruffled serve                      the built-in model, to try it out
   unruffled serve --models models      every model of a folder
   unruffled serve classifier.onnx      a single file
   unruffled serve --models models --http 0.0.0.0:8000 --queue 256
+  unruffled serve --models models --memory 2GiB
+
+With --memory, models are loaded when they are first asked for. One that finds
+no room waits until models that nobody uses have made some; those were asked
+for the longest time ago. They are loaded again when somebody asks. What a
+model takes is measured; requests for what never fits are refused.
 
 A folder of models holds
   NAME/model.onnx      a model, called by the name of its folder
-  NAME/1/model.onnx    numbered versions: the highest is served
+  NAME/1/model.onnx    numbered versions: the highest answers, the others are
+                       loaded for those who ask for them
   NAME.onnx            a single file, called by its own name
   NAME/model.py        a model written in Python
   NAME/model.skops     a saved scikit-learn estimator; model.joblib and
@@ -125,6 +134,10 @@ pub(crate) struct Serve {
     /// How many requests may wait for each model, instead of what model.toml says; more are refused at once
     #[arg(long, value_name = "N")]
     pub(crate) queue: Option<std::num::NonZeroUsize>,
+
+    /// How much memory the models may take together: 2GiB, 500MB, or a number of bytes; without it, all are kept
+    #[arg(long, value_name = "BYTES", value_parser = bytes)]
+    pub(crate) memory: Option<usize>,
 
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
@@ -260,6 +273,27 @@ fn address(text: &str) -> Result<SocketAddr, String> {
         .map_err(|_| "expected an address and a port, such as 127.0.0.1:8000 or 0.0.0.0:8000".into())
 }
 
+/// An amount of memory with its unit, or in bytes.
+fn bytes(text: &str) -> Result<usize, String> {
+    let units = [
+        ("KiB", 1 << 10),
+        ("MiB", 1 << 20),
+        ("GiB", 1 << 30),
+        ("TiB", 1_u64 << 40),
+        ("kB", 1_000),
+        ("MB", 1_000_000),
+        ("GB", 1_000_000_000),
+        ("B", 1),
+        ("", 1),
+    ];
+    let parsed = units.iter().find_map(|(unit, bytes)| {
+        let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
+        let all = number * *bytes as f64;
+        (all >= 1.0 && all < usize::MAX as f64).then_some(all as usize)
+    });
+    parsed.ok_or_else(|| "expected an amount such as 2GiB, 500MB or 1073741824".into())
+}
+
 fn seconds(text: &str) -> Result<Duration, String> {
     duration(text, 1.0)
 }
@@ -284,11 +318,19 @@ mod tests {
 
     use clap::CommandFactory as _;
 
-    use super::{Args, milliseconds, seconds};
+    use super::{Args, bytes, milliseconds, seconds};
 
     #[test]
     fn the_command_line_is_sound() {
         Args::command().debug_assert();
+    }
+
+    #[test]
+    fn amounts_may_have_units() {
+        assert_eq!(bytes("2GiB"), Ok(2 << 30));
+        assert_eq!(bytes("1.5 MB"), Ok(1_500_000));
+        assert_eq!(bytes("1073741824"), Ok(1 << 30));
+        assert!(bytes("much").is_err() && bytes("-1MB").is_err() && bytes("0").is_err());
     }
 
     #[test]

@@ -54,6 +54,15 @@ impl Example {
     }
 }
 
+/// The greeting where nothing is loaded before it is asked for.
+pub(crate) fn on_demand(url: &str, count: usize) -> String {
+    let models = if count == 1 { "one model".into() } else { format!("{count} models") };
+    format!(
+        "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
+         {HINT}Each is loaded when it is first asked for. See what one takes:{HINT:#}\ncurl -sS {url}/v2/models/NAME\n"
+    )
+}
+
 /// How much an example for this model would show: a real question before zeros, zeros before a description.
 pub(crate) fn worth(signature: &Signature) -> u8 {
     match zeros(signature) {

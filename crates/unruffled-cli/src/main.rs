@@ -7,6 +7,7 @@ mod exit;
 mod args;
 mod logging;
 
+mod allocator;
 mod find;
 mod page;
 mod remote;

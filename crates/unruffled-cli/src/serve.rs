@@ -8,7 +8,9 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use unruffled::model::Name;
-use unruffled::{Backends, Engine, ModelFolder, Repository, TensorHandle, sample};
+use unruffled::{
+    Backends, Engine, EngineOptions, Follow, ModelFolder, Repository, TensorHandle, memory, sample,
+};
 use unruffled_server::{Server, ServerOptions};
 
 use crate::args::Serve;
@@ -16,7 +18,7 @@ use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
 use crate::signals::Signals;
 use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
-use crate::{find, terminal};
+use crate::{allocator, find, greeting, terminal};
 
 /// Threads of the event loop. They only pass things on: the cores are for the models.
 const LOOP_THREADS: usize = 2;
@@ -25,6 +27,9 @@ const LOOP_THREADS: usize = 2;
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
 pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
+    if args.memory.is_some() {
+        allocator::give_back();
+    }
     let repository = models(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOOP_THREADS)
@@ -69,14 +74,21 @@ fn models(args: &Serve) -> Result<Repository, Failure> {
 
 async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let engine = Engine::new();
+    let engine = match args.memory {
+        None => Engine::new(),
+        Some(bytes) => Engine::with_options(EngineOptions::default().with_memory(memory::budget(bytes))),
+    };
     let options = ServerOptions::default().with_grace(args.grace).with_catalog(versions(repository));
     let server = Server::bind(args.http, engine.clone(), options)
         .await
         .map_err(|error| unbindable(args.http, &error))?;
     let address = server.local_addr().map_err(|error| unbindable(args.http, &error))?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
-    let loads = start_loads(&engine, repository, backends)?;
+    let on_demand = args.memory.is_some();
+    if on_demand {
+        register(&engine, repository, backends)?;
+    }
+    let loads = start_loads(&engine, repository, backends, on_demand)?;
     let width = repository.models().iter().map(|model| model.name.chars().count()).max().unwrap_or(0);
     let (stop, stopped) = oneshot::channel();
     let mut running = tokio::spawn(server.run(async {
@@ -84,12 +96,23 @@ async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Re
         let _ = stopped.await;
     }));
 
-    let loaded = tokio::select! {
-        loaded = report_loads(loads, width) => loaded?,
-        () = signals.next() => return Ok(()),
+    let loaded = match loads.is_empty() {
+        true => Vec::new(),
+        false => tokio::select! {
+            loaded = report_loads(loads, width) => loaded?,
+            () = signals.next() => return Ok(()),
+        },
     };
-    terminal::print(&greeting(address, &loaded));
-    drop(loaded);
+    if on_demand {
+        terminal::print(&greeting::on_demand(&url_of(address), repository.models().len()));
+    } else {
+        for (folder, _) in &loaded {
+            backends.register_others(&engine, folder).map_err(Failure::loading)?;
+        }
+        let handles: Vec<_> = loaded.into_iter().map(|(_, handle)| handle).collect();
+        terminal::print(&greeting(address, &handles));
+    }
+    let _follows = follow(&engine, repository, backends);
 
     tokio::select! {
         () = signals.next() => {}
@@ -125,18 +148,38 @@ fn versions(repository: &Repository) -> HashMap<Name, Name> {
     repository.models().iter().filter_map(version).collect()
 }
 
+/// Puts all models under their names: each is loaded when it is first asked for. Pipelines apart, which only put them together.
+fn register(engine: &Engine, repository: &Repository, backends: &Backends) -> Result<(), Failure> {
+    for folder in repository.models().iter().filter(|folder| folder.pipeline_config().is_none()) {
+        backends.register(engine, folder).map_err(Failure::loading)?;
+    }
+    Ok(())
+}
+
+/// Watches the models whose settings say so, for as long as what is given back is kept.
+fn follow(engine: &Engine, repository: &Repository, backends: &Backends) -> Vec<Follow> {
+    let watched = repository.models().iter().filter(|model| model.config.run.reload);
+    let follow = |model: &ModelFolder| {
+        let followed = backends.follow(engine, model);
+        followed.map_err(|error| terminal::warn(&format!("{} is not watched: {error}", model.name))).ok()
+    };
+    watched.filter_map(follow).collect()
+}
+
 /// A model, and how its load went.
 type Loaded = (ModelFolder, Duration, Result<TensorHandle, unruffled::engine::Error>);
 
-/// Starts all loads; each goes on by itself, on a thread of its own.
+/// Starts all loads, or those of pipelines if all others wait to be asked for; each goes on by itself, on a thread of its own.
 fn start_loads(
     engine: &Engine,
     repository: &Repository,
     backends: &Backends,
+    only_pipelines: bool,
 ) -> Result<JoinSet<Loaded>, Failure> {
     let mut loads = JoinSet::new();
     // A pipeline finds the names of those that it asks taken, and waits for them.
-    for folder in repository.in_load_order() {
+    let wanted = |folder: &&ModelFolder| !only_pipelines || folder.pipeline_config().is_some();
+    for folder in repository.in_load_order().into_iter().filter(wanted) {
         let begin = Instant::now();
         let loading = backends.load(engine, folder).map_err(Failure::loading)?;
         let folder = folder.clone();
@@ -149,7 +192,10 @@ fn start_loads(
 }
 
 /// Says how each load went, as it ends. Fails if none went well.
-async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<TensorHandle>, Failure> {
+async fn report_loads(
+    mut loads: JoinSet<Loaded>,
+    width: usize,
+) -> Result<Vec<(ModelFolder, TensorHandle)>, Failure> {
     let mut loaded = Vec::new();
     let mut failed = 0;
     while let Some(joined) = loads.join_next().await {
@@ -166,13 +212,14 @@ async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<Te
                 let bytes =
                     folder.file().and_then(|file| std::fs::metadata(file).ok()).map(|file| file.len());
                 let bytes = bytes.map_or("built in".into(), size);
-                let backend = &handle.info().backend;
+                let info = handle.info();
+                let backend = &info.backend;
                 anstream::eprintln!(
                     "  {GOOD}ready{GOOD:#}   {:width$}  {FAINT}{bytes}, {backend}, {}{FAINT:#}",
                     folder.name,
                     milliseconds(took)
                 );
-                loaded.push(handle);
+                loaded.push((folder, handle));
             }
             Err(error) => {
                 failed += 1;
@@ -187,17 +234,20 @@ async fn report_loads(mut loads: JoinSet<Loaded>, width: usize) -> Result<Vec<Te
     if failed > 0 {
         terminal::warn("what failed is not served; mend it and start again");
     }
-    loaded.sort_by(|a, b| a.name().cmp(b.name()));
+    loaded.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     Ok(loaded)
 }
 
+/// Where clients find it: an address for everybody is none that a client could connect to.
+fn url_of(address: SocketAddr) -> String {
+    match address {
+        _ if !address.ip().is_unspecified() => format!("http://{address}"),
+        _ => format!("http://localhost:{}", address.port()),
+    }
+}
+
 fn greeting(address: SocketAddr, loaded: &[TensorHandle]) -> String {
-    // An address for everybody is none that a client could connect to.
-    let host = match address {
-        _ if !address.ip().is_unspecified() => address.to_string(),
-        _ => format!("localhost:{}", address.port()),
-    };
-    let url = format!("http://{host}");
+    let url = url_of(address);
     // The first of those whose example shows the most.
     let by_worth = loaded.iter().rev().max_by_key(|handle| worth(&handle.info().signature));
     let shown = by_worth.expect("one was loaded at least");

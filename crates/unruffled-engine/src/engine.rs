@@ -1,8 +1,9 @@
 //! [`Engine`]: the models of an application, and their common end.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future as _;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
@@ -16,15 +17,17 @@ use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::group::Group;
 use crate::handle::{Handle, Request};
-use crate::instance;
 use crate::load::Loading;
+use crate::memory::MemoryReport;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Pipeline, PipelineError};
-use crate::pool::{Pool, PoolOptions, PoolStatus};
+use crate::pool::{PoolOptions, PoolStatus};
 use crate::recorder::Explanation;
-use crate::registry::{Member, Registry};
+use crate::registry::{Named, Registry};
+use crate::roster::Member;
 use crate::thread::{self, Intent};
-use crate::timer::{Alarm, Timer};
+use crate::timer::Timer;
+use crate::version::{Common, Recipe, Rollout, VersionStatus, Versions};
 use crate::watchdog::{LoopWatch, WatchOptions};
 
 /// How many calls of an asynchronous function go on side by side unless said otherwise.
@@ -227,27 +230,149 @@ impl Engine {
         options: PoolOptions,
         loader: impl FnOnce(&LoadContext<'_>) -> Result<SharedModel<I, O>, ModelError> + Send + 'static,
     ) -> Result<Loading<I, O>, Error> {
+        self.load_from(name, options, Recipe::once(loader))
+    }
+
+    /// As [`load_with`](Self::load_with), for a model that may be loaded again: where the engine has a budget of memory
+    /// ([`EngineOptions::with_memory`]), it may be put out of memory while nobody uses it, and is loaded again when somebody
+    /// asks for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`load_with`](Self::load_with); `Overloaded` when awaited, if there is no memory for it whoever goes.
+    pub fn load_from<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: impl Into<Name>,
+        options: PoolOptions,
+        recipe: Recipe<I, O>,
+    ) -> Result<Loading<I, O>, Error> {
         let name = name.into();
         let cancel = CancelToken::new();
         let reservation = self.0.registry.reserve(&name, cancel.clone())?;
-        let (registry, environment) = (Arc::clone(&self.0.registry), self.0.environment.clone());
-        let publish = {
-            let name = name.clone();
-            Box::new(move |model, cancel: &CancelToken| {
-                let handle = start(&registry, &environment, name, model, options)?;
-                let pool = Arc::clone(handle.pool());
-                let stop = move || pool.drain(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
-                let cancelled = cancel.on_cancel(stop);
-                handle.pool().wait_until_up()?;
-                drop(cancelled);
-                if cancel.is_cancelled() {
-                    return Err(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
-                }
-                reservation.publish(&handle);
-                Ok(handle)
-            })
+        let versions = Versions::absent(self.common(&name), options, recipe);
+        let work = move |cancel: &CancelToken, tell: &(dyn Fn(_) + Sync)| {
+            let handle = Handle::of(versions);
+            handle.versions_of().load(cancel, tell)?;
+            reservation.publish(&handle);
+            Ok(handle)
         };
-        Loading::start(&name, cancel, loader, publish)
+        Loading::start(&name, cancel, Box::new(work))
+    }
+
+    /// Puts a model under a name without loading it: the first request has it loaded, and waits for that within its
+    /// deadline, as [`Handle::ready`] does. Whoever comes meanwhile waits too; it is loaded once for all.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if the name is taken, `ShuttingDown`.
+    pub fn register<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: impl Into<Name>,
+        options: PoolOptions,
+        recipe: Recipe<I, O>,
+    ) -> Result<Handle<I, O>, Error> {
+        let name = name.into();
+        let reservation = self.0.registry.reserve(&name, CancelToken::new())?;
+        let handle = Handle::of(Versions::absent(self.common(&name), options, recipe));
+        reservation.publish(&handle);
+        Ok(handle)
+    }
+
+    /// Loads another version of a model beside those that it has. When its first instance is up it takes the place that
+    /// `rollout` says; whoever holds a [`Handle`] goes on without noticing. A load that fails leaves all as it was.
+    ///
+    /// A version that is replaced finishes what it has; then its threads end and its memory is free. One load at a time.
+    ///
+    /// # Errors
+    ///
+    /// At once: `NotFound`; `NotReady` while it is being loaded for the first time, or another version of it is;
+    /// `InvalidInput` if it takes or gives other types. When awaited: what the loader says, why no instance could be built,
+    /// or that the rollout makes no sense.
+    pub fn reload<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: &str,
+        options: PoolOptions,
+        recipe: Recipe<I, O>,
+        rollout: Rollout,
+    ) -> Result<Loading<I, O>, Error> {
+        let handle: Handle<I, O> = self.get(name)?;
+        let guard = handle.versions_of().begin_load()?;
+        let name = handle.name().clone();
+        let work = move |cancel: &CancelToken, tell: &(dyn Fn(_) + Sync)| {
+            guard.load(options, recipe, rollout, (cancel, tell))?;
+            Ok(handle)
+        };
+        Loading::start(&name, CancelToken::new(), Box::new(work))
+    }
+
+    /// Puts another version of a model beside those that it has without loading it: the first request that asks for it, or is
+    /// for it once it was given a [share](Self::canary) or [promoted](Self::promote), has it loaded.
+    ///
+    /// # Errors
+    ///
+    /// As [`reload`](Self::reload), at once.
+    pub fn register_version<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: &str,
+        options: PoolOptions,
+        recipe: Recipe<I, O>,
+    ) -> Result<(), Error> {
+        let handle: Handle<I, O> = self.get(name)?;
+        handle.versions_of().begin_load()?.add(options, recipe)
+    }
+
+    /// The versions of a model, in the order in which they came.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or `NotReady` while it is being loaded for the first time.
+    pub fn versions(&self, name: &str) -> Result<Vec<VersionStatus>, Error> {
+        Ok(self.0.registry.find(name)?.versions())
+    }
+
+    /// Has a version answer so many percent of the requests that name none, 0 to 100: of a hundred in a row exactly so many,
+    /// spread evenly; but whoever says on whose behalf a request is made ([`Request::caller`](crate::Request::caller)) always
+    /// gets the same version, and the share is one of such callers.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such model or version, `InvalidInput` for a share that is none.
+    pub fn canary(&self, name: &str, version: &str, percent: u8) -> Result<(), Error> {
+        self.0.registry.find(name)?.share(version, percent)
+    }
+
+    /// Has a version answer those who name none. The one that did so before stays for those who ask for it, until it is
+    /// [removed](Self::remove).
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such model or version.
+    pub fn promote(&self, name: &str, version: &str) -> Result<(), Error> {
+        self.0.registry.find(name)?.promote(version)
+    }
+
+    /// Takes a version out: what it has accepted has `grace` to finish, and what is left is then cancelled.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such model or version; `InvalidInput` for the one that answers those who name none.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropped before its end, the version is out and goes on draining, without a bound.
+    pub async fn remove(&self, name: &str, version: &str, grace: Duration) -> Result<Drained, Error> {
+        let members = self.0.registry.find(name)?.remove(version)?;
+        let error = Error::new(ErrorKind::NotReady, format!("version {version} has been removed"));
+        Ok(self.drain(members, error, grace).await)
+    }
+
+    /// Who takes the memory that the models may have together; `None` without a budget.
+    pub fn memory(&self) -> Option<MemoryReport> {
+        self.0.environment.memory.report()
+    }
+
+    fn common(&self, name: &Name) -> Common {
+        Common::new(name.clone(), &self.0.environment, self.0.registry.roster())
     }
 
     /// The model of this name.
@@ -319,19 +444,26 @@ impl Engine {
 
     /// Every named model, in the order of their names.
     pub fn models(&self) -> Vec<ModelStatus> {
-        let status = |(name, member): (Name, Option<Arc<dyn Member>>)| ModelStatus {
+        let status = |(name, named): (Name, Option<Arc<dyn Named>>)| ModelStatus {
             name,
-            pool: member.as_ref().map(|member| member.status()),
-            info: member.map(|member| member.info().clone()),
+            is_ready: named.as_ref().is_some_and(|named| named.is_ready()),
+            pool: named.as_ref().map(|named| named.status()),
+            info: named.as_ref().map(|named| (*named.info()).clone()),
+            versions: named.map(|named| named.versions()).unwrap_or_default(),
         };
         self.0.registry.list().into_iter().map(status).collect()
     }
 
     /// What has happened so far, counted and timed, model by model: a value to look into, and a report to read.
     pub fn metrics(&self) -> Metrics {
-        let mut models: Vec<_> =
-            self.0.registry.running().into_iter().map(|member| member.metrics()).collect();
-        models.sort_by(|a, b| a.name.cmp(&b.name));
+        let named: Vec<_> = self.0.registry.list().into_iter().filter_map(|(_, named)| named).collect();
+        let mut models: Vec<_> = named.iter().flat_map(|named| named.metrics()).collect();
+        // And those without a name, or on their way out.
+        let counted: HashSet<_> = named.iter().flat_map(|named| named.meters()).collect();
+        let others = self.0.registry.roster().running();
+        let others = others.iter().filter(|member| !counted.contains(&member.meter()));
+        models.extend(others.map(|member| member.metrics()));
+        models.sort_by(|a, b| (&a.name, &a.version).cmp(&(&b.name, &b.version)));
         Metrics { models }
     }
 
@@ -340,7 +472,9 @@ impl Engine {
     ///
     /// Requests that the caller did not name have numbers that are each model's own: ask its [`Handle::explain`].
     pub fn explain(&self, id: &RequestId) -> Option<Explanation> {
-        self.0.registry.running().into_iter().find_map(|member| member.explain(id))
+        let running = self.0.registry.roster().running();
+        let running = running.iter().find_map(|member| member.explain(id));
+        running.or_else(|| self.0.registry.list().iter().find_map(|(_, named)| named.as_ref()?.explain(id)))
     }
 
     /// Watches an event loop: how late it is, and who blocks it. The loop may be of any kind; it need not use the engine.
@@ -368,7 +502,7 @@ impl Engine {
         LoopWatch::new(&self.0.environment.timer, name.into(), options)
     }
 
-    /// Takes a model out of the engine: new requests are refused at once, those accepted have `grace` to finish, and
+    /// Takes a model out of the engine, with all its versions: new requests are refused at once, those accepted have `grace` to finish, and
     /// what is left is then cancelled. Needs no runtime: the engine times the grace.
     ///
     /// # Errors
@@ -379,8 +513,9 @@ impl Engine {
     ///
     /// Dropped before its end, the model is out of the registry and goes on draining, without a bound.
     pub async fn unload(&self, name: &str, grace: Duration) -> Result<Drained, Error> {
-        let member = self.0.registry.take(name)?;
-        Ok(self.drain(vec![member], Error::new(ErrorKind::NotReady, "has been unloaded"), grace).await)
+        let error = Error::new(ErrorKind::NotReady, "has been unloaded");
+        let members = self.0.registry.take(name)?.end(&error);
+        Ok(self.drain(members, error, grace).await)
     }
 
     /// Ends everything: new requests are refused at once with `ShuttingDown`, those accepted have `grace` to finish,
@@ -391,7 +526,7 @@ impl Engine {
     /// Dropped before its end, nothing new is taken in and accepted requests are still answered, without a bound.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let error = Error::new(ErrorKind::ShuttingDown, "the engine is shutting down");
-        let members = self.0.registry.close(error.clone());
+        let members = self.0.registry.close(&error);
         self.drain(members, error, grace).await
     }
 
@@ -452,16 +587,20 @@ impl fmt::Debug for Engine {
 pub struct ModelStatus {
     /// Its name.
     pub name: Name,
-    /// How it is doing; `None` while it is being loaded.
+    /// How it is doing; `None` while it is being loaded for the first time. Of several versions the one that answers those
+    /// who name none.
     pub pool: Option<PoolStatus>,
-    /// What is known of it; `None` while it is being loaded.
+    /// What is known of it; `None` while it is being loaded for the first time.
     pub info: Option<ModelInfo>,
+    /// Its versions, in the order in which they came.
+    pub versions: Vec<VersionStatus>,
+    is_ready: bool,
 }
 
 impl ModelStatus {
-    /// Whether it can answer now.
+    /// Whether it can answer, if need be after a load on demand.
     pub fn is_ready(&self) -> bool {
-        self.pool.is_some_and(|pool| pool.ready)
+        self.is_ready
     }
 }
 
@@ -516,8 +655,8 @@ impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
     ///
     /// `ShuttingDown`, or `NotReady` if the operating system refuses a thread.
     pub fn build(self) -> Result<Handle<I, O>, Error> {
-        let inner = &self.engine.0;
-        start(&inner.registry, &inner.environment, self.name, self.model, self.options)
+        let common = self.engine.common(&self.name);
+        Ok(Handle::of(Versions::start(common, self.model, self.options)?))
     }
 
     /// Starts it and puts it under its name, where [`Engine::get`] finds it.
@@ -537,28 +676,5 @@ impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
 fn let_go(members: Vec<Arc<dyn Member>>) {
     if let Err(error) = thread::start("unruffled-unload", Intent::Load, move || drop(members)) {
         tracing::debug!(%error, "models are freed where they are let go");
-    }
-}
-
-fn start<I: Send + 'static, O: Send + 'static>(
-    registry: &Registry,
-    environment: &Environment,
-    name: Name,
-    model: SharedModel<I, O>,
-    options: PoolOptions,
-) -> Result<Handle<I, O>, Error> {
-    let pool = Arc::new(Pool::new(name, model, options, environment));
-    let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
-    pool.set_alarm(environment.timer.register(weak.clone()));
-    registry.started(weak).map_err(|error| error.of_model(pool.name()))?;
-    // From here on the handle's end is the pool's end, whatever fails.
-    let handle = Handle::new(pool);
-    instance::start(handle.pool())?;
-    Ok(handle)
-}
-
-impl<I: Send + 'static, O: Send + 'static> Alarm for Pool<I, O> {
-    fn fire(&self, now: Instant) -> Option<Instant> {
-        self.expire(now)
     }
 }

@@ -1,9 +1,10 @@
-//! What the models of an engine share: its clock, and its cores.
+//! What the models of an engine share: its clock, its cores, its memory.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crate::arbiter::Arbiter;
+use crate::memory::{Memory, MemoryBudget};
 use crate::thread::ThreadPriority;
 use crate::timer::Timer;
 
@@ -15,11 +16,12 @@ pub struct EngineOptions {
     pub(crate) ageing: Duration,
     pub(crate) recorded: usize,
     pub(crate) thread_priority: ThreadPriority,
+    pub(crate) memory: Option<MemoryBudget>,
 }
 
 impl Default for EngineOptions {
-    /// Every core of the machine, a second of ageing, the last 1,024 requests of each model recorded, and threads that give way
-    /// once their runs have shown that they are not cheap.
+    /// Every core of the machine, a second of ageing, the last 1,024 requests of each model recorded, threads that give way
+    /// once their runs have shown that they are not cheap, and memory without a bound.
     fn default() -> Self {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         Self {
@@ -27,6 +29,7 @@ impl Default for EngineOptions {
             ageing: Duration::from_secs(1),
             recorded: 1024,
             thread_priority: ThreadPriority::Adaptive,
+            memory: None,
         }
     }
 }
@@ -56,19 +59,28 @@ impl EngineOptions {
         self.recorded = requests;
         self
     }
+
+    /// How much memory the models may take together. A model that finds no room is loaded once others have made some:
+    /// those that nobody uses, and that can be loaded again, are put out of memory, the least recently asked first.
+    pub fn with_memory(mut self, budget: MemoryBudget) -> Self {
+        self.memory = Some(budget);
+        self
+    }
 }
 
-/// The clock and the cores.
+/// The clock, the cores and the memory.
 #[derive(Clone)]
 pub(crate) struct Environment {
     pub(crate) timer: Timer,
     pub(crate) arbiter: Arc<Arbiter>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) options: EngineOptions,
 }
 
 impl Environment {
     pub(crate) fn new(timer: Timer, options: EngineOptions) -> Self {
         let arbiter = Arbiter::new(timer.clone(), options.cores, options.ageing);
-        Self { timer, arbiter, options }
+        let memory = Memory::new(options.memory);
+        Self { timer, arbiter, memory, options }
     }
 }

@@ -44,6 +44,14 @@ pub struct Pipelines;
 #[doc = include_str!("../../../docs/guide/asynchronous.md")]
 pub struct Asynchronous;
 
+/// A model is exchanged while it is asked.
+#[doc = include_str!("../../../docs/guide/versions.md")]
+pub struct Versions;
+
+/// A budget for all models.
+#[doc = include_str!("../../../docs/guide/memory.md")]
+pub struct Memory;
+
 /// What travels with a request.
 #[doc = include_str!("../../../docs/guide/context.md")]
 pub struct Context;

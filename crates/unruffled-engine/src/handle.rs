@@ -1,42 +1,114 @@
-//! [`Handle`]: a model as its callers see it, and [`Infer`], the future of one answer.
+//! [`Handle`]: a model as its callers see it, and [`Request`], what is asked of it.
+
+mod infer;
 
 use std::fmt;
-use std::future::{Future, IntoFuture};
-use std::pin::Pin;
+use std::future::IntoFuture;
 use std::sync::{Arc, Weak};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use unruffled_model::{Caller, ModelInfo, Name, Priority, RequestContext, RequestId, TraceContext};
 
-use crate::error::{Error, ErrorKind};
-use crate::metrics::ModelMetrics;
-use crate::pool::{Demand, Pool, PoolStatus, Refusal};
-use crate::recorder::Explanation;
-use crate::reply::{Outcome, Run, Ticket};
-use crate::request::{RequestOptions, Response};
+pub(crate) use infer::Cancel;
+pub use infer::{Canceller, Infer, Stopped};
 
-/// A model that can be asked. Cheap to clone.
+use crate::environment::Environment;
+use crate::error::Error;
+use crate::metrics::ModelMetrics;
+use crate::pool::{Demand, Follower, Pool, PoolStatus, Refusal};
+use crate::queue::QueueLimits;
+use crate::recorder::Explanation;
+use crate::request::{RequestOptions, Response};
+use crate::version::{Accepted, Hold, VersionStatus, Versions};
+
+/// A model that can be asked, whichever versions of it come and go meanwhile. Cheap to clone.
 ///
 /// When the last handle of a model goes, and no registry holds it, what is queued is still answered; then its threads end.
-pub struct Handle<I: Send + 'static, O: Send + 'static>(Arc<Owner<I, O>>);
-
-/// Ends the pool when nobody can ask it any more.
-struct Owner<I: Send + 'static, O: Send + 'static>(Arc<Pool<I, O>>);
-
-impl<I: Send + 'static, O: Send + 'static> Drop for Owner<I, O> {
-    fn drop(&mut self) {
-        self.0.drain(Error::new(ErrorKind::NotReady, "has been unloaded"));
-    }
-}
+pub struct Handle<I: Send + 'static, O: Send + 'static>(Arc<Versions<I, O>>);
 
 impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
-    pub(crate) fn new(pool: Arc<Pool<I, O>>) -> Self {
-        Self(Arc::new(Owner(pool)))
+    pub(crate) fn of(versions: Versions<I, O>) -> Self {
+        Self(Arc::new(versions))
     }
 
-    pub(crate) fn pool(&self) -> &Arc<Pool<I, O>> {
-        &self.0.0
+    /// A model of one version that is there already.
+    #[cfg(test)]
+    pub(crate) fn new(pool: Arc<Pool<I, O>>) -> Self {
+        let common = crate::version::Common::new(pool.name().clone(), pool.environment(), &Arc::default());
+        Self::of(Versions::of_pool(common, pool))
+    }
+
+    pub(crate) fn versions_of(&self) -> &Arc<Versions<I, O>> {
+        &self.0
+    }
+
+    /// The pool of the version that answers those who name none, for tests in which it is in memory.
+    #[cfg(test)]
+    pub(crate) fn pool(&self) -> Arc<Pool<I, O>> {
+        self.0.pool().expect("it is in memory")
+    }
+
+    pub(crate) fn environment(&self) -> &Environment {
+        &self.0.common().environment
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.environment().timer.now()
+    }
+
+    /// The pool that a request like this goes to.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` if there is no such version, `NotReady` while it is not in memory.
+    pub(crate) fn pool_for(&self, options: &RequestOptions) -> Result<Arc<Pool<I, O>>, Error> {
+        self.0.pool_for(options)
+    }
+
+    /// Has somebody hear of the end of the model, unless it has come or the model is not in memory: the end of the version that
+    /// answers those who name none, at which another may have taken its place.
+    pub(crate) fn follow(&self, follower: Weak<dyn Follower>) -> Result<(), Error> {
+        self.pool_for(&RequestOptions::default())?.follow(follower)
+    }
+
+    /// Keeps the model in memory, whether or not it is asked: for streams and whatever else uses it with pauses.
+    pub(crate) fn hold(&self) -> Hold {
+        self.0.hold()
+    }
+
+    /// Sends a request, or says why it is not taken in.
+    pub(crate) fn send(&self, now: Instant, demand: Demand<I, O>) -> Result<Accepted<I, O>, Refusal<I, O>> {
+        self.0.submit(now, demand)
+    }
+
+    /// Sends several at once, so that they may share a run.
+    pub(crate) fn send_all(
+        &self,
+        now: Instant,
+        demands: impl IntoIterator<Item = Demand<I, O>>,
+    ) -> Vec<Result<Accepted<I, O>, Refusal<I, O>>> {
+        self.0.submit_all(now, demands)
+    }
+
+    /// What an input weighs in the queue, or 0 if the model will not have it or cannot tell as yet.
+    pub(crate) fn weigh(&self, input: &I) -> usize {
+        self.0.weigh(input)
+    }
+
+    /// What may wait for it.
+    pub(crate) fn queue_limits(&self) -> QueueLimits {
+        self.0.queue_limits()
+    }
+
+    /// Ready when so many bytes of a request like this may find room in the queue.
+    pub(crate) fn poll_room(&self, cx: &mut Context<'_>, options: &RequestOptions, bytes: usize) -> Poll<()> {
+        self.0.poll_room(cx, options, bytes)
+    }
+
+    /// Somebody who wanted room has gone.
+    pub(crate) fn forget_room(&self) {
+        self.0.forget_room();
     }
 
     /// A request, to be refined and then awaited.
@@ -58,27 +130,56 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
 
     /// The name of the model.
     pub fn name(&self) -> &Name {
-        self.pool().name()
+        self.0.name()
     }
 
-    /// What is known of the model: signature, backend, how it batches and stops.
-    pub fn info(&self) -> &ModelInfo {
-        self.pool().model().info()
+    /// What is known of the model: signature, backend, how it batches and stops. Of a model that has never been in memory
+    /// that may be next to nothing: see [`ready`](Self::ready).
+    pub fn info(&self) -> Arc<ModelInfo> {
+        self.0.info()
     }
 
-    /// How it is doing.
+    /// The same, unless the model was never in memory and nothing was said of it before.
+    pub fn known_info(&self) -> Option<Arc<ModelInfo>> {
+        self.0.known_info()
+    }
+
+    /// Completes when the model is in memory, and has it loaded if it is not. Needs no runtime.
+    ///
+    /// # Errors
+    ///
+    /// Why it cannot be loaded, or is gone.
+    ///
+    /// # Cancel safety
+    ///
+    /// A load that has begun goes on; nothing is lost.
+    pub async fn ready(&self) -> Result<(), Error> {
+        self.0.present().await
+    }
+
+    /// Whether it can answer, if need be after it was loaded.
+    pub fn is_ready(&self) -> bool {
+        self.0.is_ready()
+    }
+
+    /// Its versions, in the order in which they came.
+    pub fn versions(&self) -> Vec<VersionStatus> {
+        self.0.statuses()
+    }
+
+    /// How it is doing: of several versions the one that answers those who name none.
     pub fn status(&self) -> PoolStatus {
-        self.pool().status()
+        self.0.status()
     }
 
-    /// What has happened so far, counted and timed.
+    /// What has happened so far, counted and timed: of several versions to the one that answers those who name none.
     pub fn metrics(&self) -> ModelMetrics {
-        self.pool().metrics()
+        self.0.main_metrics()
     }
 
     /// What became of the newest request of this name, and why: if it is among the last that ended.
     pub fn explain(&self, id: &RequestId) -> Option<Explanation> {
-        self.pool().explain(id)
+        self.0.explain(id)
     }
 }
 
@@ -115,7 +216,7 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
     /// Gives up so long after now.
     pub fn timeout(self, timeout: Duration) -> Self {
         // A timeout beyond what the clock can count is none.
-        match self.handle.pool().now().checked_add(timeout) {
+        match self.handle.now().checked_add(timeout) {
             Some(deadline) => self.deadline(deadline),
             None => self,
         }
@@ -168,13 +269,21 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
         self
     }
 
+    /// Asks one version of the model, whatever others there are. Without it, the version that was promoted answers, or a
+    /// canary within its share. A request stays with its version to its end.
+    ///
+    /// [`supersede`](Self::supersede) works within a version.
+    pub fn version(mut self, version: impl Into<Name>) -> Self {
+        self.options.version = Some(version.into());
+        self
+    }
+
     /// Sends the request now, without awaiting it. What is wrong with it, the future says.
     ///
     /// Takes microseconds: the check of the input and a place in the queue, or the run itself if it is that cheap
     /// ([`Inline`](crate::Inline)). Needs no runtime.
     pub fn submit(self) -> Infer<I, O> {
-        let pool = self.handle.pool();
-        Infer::send(pool, pool.now(), Demand { input: self.input, options: self.options, outlet: None })
+        Infer::send(self.handle, Demand { input: self.input, options: self.options, outlet: None })
     }
 
     /// Which model it is for.
@@ -194,213 +303,5 @@ impl<I: Send + 'static, O: Send + 'static> IntoFuture for Request<'_, I, O> {
 
     fn into_future(self) -> Infer<I, O> {
         self.submit()
-    }
-}
-
-/// The answer to one request, to be awaited on any executor: needs no runtime and no timer of its own.
-///
-/// # Cancel safety
-///
-/// Dropping it cancels the request: queued, it is taken out at once; running, the model is told to stop as soon as
-/// nobody else of its batch waits. The result is lost.
-#[must_use = "dropping an answer cancels the request"]
-pub struct Infer<I: Send + 'static, O: Send + 'static> {
-    state: State<I, O>,
-}
-
-enum State<I: Send + 'static, O: Send + 'static> {
-    Refused(Error),
-    Waiting(Arc<Pool<I, O>>, Arc<Ticket<O>>),
-    Done,
-}
-
-impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
-    pub(crate) fn send(pool: &Arc<Pool<I, O>>, now: Instant, demand: Demand<I, O>) -> Self {
-        Self::of(pool, pool.submit(now, demand)).unwrap_or_else(|refusal| Self::refused(refusal.error))
-    }
-
-    /// The future of a request that was taken in.
-    pub(crate) fn of(
-        pool: &Arc<Pool<I, O>>,
-        submitted: Result<Arc<Ticket<O>>, Refusal<I>>,
-    ) -> Result<Self, Refusal<I>> {
-        submitted.map(|ticket| Self { state: State::Waiting(Arc::clone(pool), ticket) })
-    }
-
-    /// The future of a request that was not.
-    pub(crate) fn refused(error: Error) -> Self {
-        Self { state: State::Refused(error) }
-    }
-
-    /// A handle by which the request can be cancelled from elsewhere: whoever awaits it then hears `Cancelled`.
-    pub fn canceller(&self) -> Canceller {
-        match &self.state {
-            State::Waiting(pool, ticket) => {
-                let (pool, ticket) = (Arc::downgrade(pool), Arc::downgrade(ticket));
-                Canceller::of(Arc::new(Cancellable { pool, ticket }))
-            }
-            State::Refused(_) | State::Done => Canceller::of_nothing(),
-        }
-    }
-
-    /// Cancels the request, and completes when nothing of it goes on any more: when the run that it was part of, if any,
-    /// has come to its end and its slot is free. Needs no runtime.
-    ///
-    /// # Cancel safety
-    ///
-    /// The request is cancelled when this is called; dropping the future only stops waiting for the end.
-    pub fn stop(mut self) -> Stopped {
-        match std::mem::replace(&mut self.state, State::Done) {
-            State::Waiting(pool, ticket) => {
-                pool.withdraw(&ticket);
-                Stopped(ticket.run())
-            }
-            State::Refused(_) | State::Done => Stopped(None),
-        }
-    }
-
-    /// As polling, for a caller that also waits until nothing of the request goes on any more.
-    pub(crate) fn poll_with_end(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<(Result<Response<O>, Error>, Stopped)> {
-        // Asked for while the request is still known, but after its answer: before that, it may be in no run yet.
-        let ticket = match &self.state {
-            State::Waiting(_, ticket) => Some(Arc::clone(ticket)),
-            State::Refused(_) | State::Done => None,
-        };
-        let answer = std::task::ready!(Pin::new(self).poll(cx));
-        Poll::Ready((answer, Stopped(ticket.and_then(|ticket| ticket.run()))))
-    }
-
-    /// As polling, for a caller that takes several outputs.
-    pub(crate) fn poll_last(&mut self, cx: &mut Context<'_>) -> Poll<Outcome<O>> {
-        let outcome = match &self.state {
-            State::Refused(error) => Err(error.clone()),
-            State::Waiting(_, ticket) => std::task::ready!(ticket.poll(cx)),
-            State::Done => panic!("an answer was polled after it was given"),
-        };
-        self.state = State::Done;
-        Poll::Ready(outcome)
-    }
-}
-
-// Nothing in it is ever pinned.
-impl<I: Send + 'static, O: Send + 'static> Unpin for Infer<I, O> {}
-
-impl<I: Send + 'static, O: Send + 'static> Future for Infer<I, O> {
-    type Output = Result<Response<O>, Error>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_last(cx).map(|outcome| {
-            let Response { output, id, timings, provenance } = outcome?;
-            match output {
-                Some(output) => Ok(Response { output, id, timings, provenance }),
-                None => Err(Error::new(
-                    ErrorKind::ModelFailed,
-                    "ended without an output; if it gives several, ask with `outputs`",
-                )),
-            }
-        })
-    }
-}
-
-impl<I: Send + 'static, O: Send + 'static> Drop for Infer<I, O> {
-    fn drop(&mut self) {
-        if let State::Waiting(pool, ticket) = &self.state {
-            pool.withdraw(ticket);
-        }
-    }
-}
-
-impl<I: Send + 'static, O: Send + 'static> fmt::Debug for Infer<I, O> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match &self.state {
-            State::Refused(_) => "refused",
-            State::Waiting(..) => "waiting",
-            State::Done => "done",
-        };
-        f.debug_struct("Infer").field("state", &state).finish()
-    }
-}
-
-/// Cancels one request, from any thread. Cheap to clone; keeps nothing alive.
-#[derive(Clone)]
-pub struct Canceller(Option<Arc<dyn Cancel>>);
-
-/// A request of any kind, as far as it can be cancelled.
-pub(crate) trait Cancel: Send + Sync {
-    fn cancel(&self);
-}
-
-struct Cancellable<I, O> {
-    pool: Weak<Pool<I, O>>,
-    ticket: Weak<Ticket<O>>,
-}
-
-impl<I: Send + 'static, O: Send + 'static> Cancel for Cancellable<I, O> {
-    fn cancel(&self) {
-        if let (Some(pool), Some(ticket)) = (self.pool.upgrade(), self.ticket.upgrade()) {
-            pool.cancel(&ticket, "cancelled");
-        }
-    }
-}
-
-impl Canceller {
-    pub(crate) fn of(request: Arc<dyn Cancel>) -> Self {
-        Self(Some(request))
-    }
-
-    /// For a request that has ended already.
-    pub(crate) fn of_nothing() -> Self {
-        Self(None)
-    }
-
-    /// Ends the request with `Cancelled`, unless it has ended already. Takes microseconds.
-    pub fn cancel(&self) {
-        if let Some(request) = &self.0 {
-            request.cancel();
-        }
-    }
-}
-
-impl fmt::Debug for Canceller {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Canceller")
-    }
-}
-
-/// Completes when nothing of a request goes on any more; see [`Infer::stop`]. Needs no runtime.
-///
-/// # Cancel safety
-///
-/// Dropping it loses nothing.
-#[must_use = "futures do nothing unless awaited"]
-pub struct Stopped(Option<Arc<Run>>);
-
-impl Stopped {
-    /// Completes with this run, or at once if there is none.
-    pub(crate) fn of(run: Option<Arc<Run>>) -> Self {
-        Self(run)
-    }
-
-    /// Whether nothing of the request goes on any more.
-    pub(crate) fn is_over(&self) -> bool {
-        let mut cx = Context::from_waker(Waker::noop());
-        self.0.as_ref().is_none_or(|run| run.poll_ended(&mut cx).is_ready())
-    }
-}
-
-impl Future for Stopped {
-    type Output = ();
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_ref().map_or(Poll::Ready(()), |run| run.poll_ended(cx))
-    }
-}
-
-impl fmt::Debug for Stopped {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Stopped").field("running", &self.0.is_some()).finish()
     }
 }

@@ -14,6 +14,7 @@ use crate::handle::{Handle, Infer, Stopped};
 use crate::pool::{Demand, Hold, Pool};
 use crate::reply::Ticket;
 use crate::request::{RequestOptions, Response};
+use crate::version::Accepted;
 
 impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
     /// Asks for an instance of this model for several calls, which nobody else's request shares or interrupts.
@@ -57,7 +58,7 @@ impl<I: Send + 'static, O: Send + 'static> Acquire<'_, I, O> {
     /// Gives up waiting for an instance so long after now.
     pub fn timeout(self, timeout: Duration) -> Self {
         // A timeout beyond what the clock can count is none.
-        match self.handle.pool().now().checked_add(timeout) {
+        match self.handle.now().checked_add(timeout) {
             Some(deadline) => self.deadline(deadline),
             None => self,
         }
@@ -84,12 +85,11 @@ impl<I: Send + 'static, O: Send + 'static> Acquire<'_, I, O> {
 
     /// Sends the request now, without awaiting it. What is wrong with it, the future says.
     pub fn submit(self) -> Acquiring<I, O> {
-        let pool = self.handle.pool();
-        let state = match pool.ask_for_lease(pool.now(), &self.options) {
-            Ok((ticket, hold)) => State::Waiting { pool: Arc::clone(pool), ticket, hold },
-            Err(error) => State::Refused(error),
-        };
-        Acquiring { state }
+        let asked = self.handle.pool_for(&self.options).and_then(|pool| {
+            let (ticket, hold) = pool.ask_for_lease(pool.now(), &self.options)?;
+            Ok(State::Waiting { pool, ticket, hold })
+        });
+        Acquiring { state: asked.unwrap_or_else(State::Refused) }
     }
 }
 
@@ -304,7 +304,10 @@ impl<I: Send + 'static, O: Send + 'static> LeaseCall<'_, I, O> {
         let Self { lease, input, options } = self;
         let pool = &lease.pool;
         let submitted = pool.call_leased(pool.now(), &lease.hold, Demand { input, options, outlet: None });
-        Infer::of(pool, submitted).unwrap_or_else(|refusal| Infer::refused(refusal.error))
+        match submitted {
+            Ok(ticket) => Infer::of(Accepted::In(Arc::downgrade(pool), ticket)),
+            Err(refusal) => Infer::refused(refusal.error),
+        }
     }
 }
 

@@ -67,10 +67,15 @@ mod reply;
 mod arbiter;
 mod cost;
 mod environment;
+mod memory;
 
 mod pool;
 
 mod instance;
+
+mod roster;
+
+mod version;
 
 mod handle;
 
@@ -107,7 +112,8 @@ pub use error::{Error, ErrorKind};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use lease::{Acquire, Acquiring, Lease, LeaseCall};
-pub use load::{LoadProgress, Loading};
+pub use load::Loading;
+pub use memory::{MemoryBudget, MemoryReport, ModelMemory};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
 pub use pipeline::{Feed, Pipeline, PipelineError, PipelineErrorKind, PipelineStep, StepModel};
@@ -122,4 +128,5 @@ pub use typed::{Typed, TypedInfer, TypedRequest};
 pub use unruffled_model::{
     Caller, Degraded, Priority, Provenance, RequestContext, RequestId, Step, TraceContext,
 };
+pub use version::{LoadProgress, Recipe, Rollout, VersionState, VersionStatus};
 pub use watchdog::{Heartbeat, Lateness, LoopReport, LoopWatch, Section, Site, Stall, WatchOptions, Watched};

@@ -2,30 +2,16 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use tokio::sync::{oneshot, watch};
-use unruffled_model::{CancelToken, LoadContext, ModelError, Name, SharedModel};
+use unruffled_model::{CancelToken, Name};
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
-use crate::sync::panic_text;
 use crate::thread::{self, Intent};
-
-/// How far a load has come.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum LoadProgress {
-    /// The model is being read: this part of it, from 0 to 1.
-    Reading(f32),
-    /// The first instance is being built.
-    Starting,
-    /// It can be asked.
-    Ready,
-    /// It could not be loaded: awaiting says why.
-    Failed,
-}
+use crate::version::{LoadProgress, Tell};
 
 /// A model that is being loaded: await it for the [`Handle`].
 ///
@@ -42,32 +28,21 @@ pub struct Loading<I: Send + 'static, O: Send + 'static> {
     name: Name,
 }
 
-/// What goes on in memory once the model's own part is done: instances are started and it is made known.
-pub(crate) type Publish<I, O> =
-    Box<dyn FnOnce(SharedModel<I, O>, &CancelToken) -> Result<Handle<I, O>, Error> + Send>;
+/// What a load does, on a thread of its own.
+pub(crate) type Work<I, O> = Box<dyn FnOnce(&CancelToken, Tell<'_>) -> Result<Handle<I, O>, Error> + Send>;
 
 impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
-    /// Starts the thread that runs `loader`, then `publish`.
-    pub(crate) fn start(
-        name: &Name,
-        cancel: CancelToken,
-        loader: impl FnOnce(&LoadContext<'_>) -> Result<SharedModel<I, O>, ModelError> + Send + 'static,
-        publish: Publish<I, O>,
-    ) -> Result<Self, Error> {
+    /// Starts the thread that does the `work`.
+    pub(crate) fn start(name: &Name, cancel: CancelToken, work: Work<I, O>) -> Result<Self, Error> {
         let (tell_outcome, outcome) = oneshot::channel();
         let (tell_progress, progress) = watch::channel(LoadProgress::Reading(0.0));
-        let (token, model) = (cancel.clone(), name.clone());
+        let token = cancel.clone();
         let body = move || {
-            let loaded = read(&token, &tell_progress, loader).and_then(|shared| {
-                if token.is_cancelled() {
-                    return Err(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
-                }
-                tell_progress.send_replace(LoadProgress::Starting);
-                publish(shared, &token)
-            });
-            let loaded = loaded.map_err(|error| error.of_model(&model));
-            let last = if loaded.is_ok() { LoadProgress::Ready } else { LoadProgress::Failed };
-            tell_progress.send_replace(last);
+            let tell = |step| {
+                tell_progress.send_replace(step);
+            };
+            let loaded = work(&token, &tell);
+            tell(if loaded.is_ok() { LoadProgress::Ready } else { LoadProgress::Failed });
             // Nobody hears it if the load was dropped in this very moment: then the model stays, under its name.
             let _ = tell_outcome.send(loaded);
         };
@@ -82,6 +57,25 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
         *self.progress.borrow()
     }
 
+    /// Blocks until the load is over: for threads that may wait.
+    ///
+    /// # Errors
+    ///
+    /// As awaiting it.
+    ///
+    /// # Panics
+    ///
+    /// On a thread of an asynchronous runtime, which must never wait.
+    pub fn wait(mut self) -> Result<Handle<I, O>, Error> {
+        let (_, nothing) = oneshot::channel();
+        let outcome = std::mem::replace(&mut self.outcome, nothing);
+        outcome.blocking_recv().unwrap_or_else(|_| Err(self.died()))
+    }
+
+    fn died(&self) -> Error {
+        Error::new(ErrorKind::ModelCrashed, "the loading thread died").of_model(&self.name)
+    }
+
     /// Completes at the next step forward, with how far it has come then. Needs no runtime.
     ///
     /// # Cancel safety
@@ -94,33 +88,13 @@ impl<I: Send + 'static, O: Send + 'static> Loading<I, O> {
     }
 }
 
-fn read<I, O>(
-    token: &CancelToken,
-    progress: &watch::Sender<LoadProgress>,
-    loader: impl FnOnce(&LoadContext<'_>) -> Result<SharedModel<I, O>, ModelError>,
-) -> Result<SharedModel<I, O>, Error> {
-    let tell = |done| {
-        progress.send_replace(LoadProgress::Reading(done));
-    };
-    let context = LoadContext::new(token, &tell);
-    match catch_unwind(AssertUnwindSafe(|| loader(&context))) {
-        Ok(loaded) => loaded.map_err(Error::from_model),
-        Err(payload) => {
-            let text = panic_text(&*payload);
-            Err(Error::new(ErrorKind::ModelCrashed, format!("panicked while loading: {text}")))
-        }
-    }
-}
-
 impl<I: Send + 'static, O: Send + 'static> Future for Loading<I, O> {
     type Output = Result<Handle<I, O>, Error>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.outcome).poll(cx).map(|told| match told {
             Ok(outcome) => outcome,
-            Err(_) => {
-                Err(Error::new(ErrorKind::ModelCrashed, "the loading thread died").of_model(&self.name))
-            }
+            Err(_) => Err(self.died()),
         })
     }
 }

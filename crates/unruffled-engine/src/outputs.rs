@@ -67,8 +67,7 @@ impl<I: Send + 'static, O: Send + 'static> Request<'_, I, O> {
         let stop = Arc::clone(&channel) as Arc<dyn Stop>;
         let outlet = Some(Outlet { sink: Box::new(Sink(Arc::clone(&channel))), stop });
         let (handle, input, options) = self.into_parts();
-        let pool = handle.pool();
-        let infer = Infer::send(pool, pool.now(), Demand { input, options, outlet });
+        let infer = Infer::send(&handle, Demand { input, options, outlet });
         Outputs { infer, receiver: Receiver(channel), last: Last::Unknown, ended: None }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::collections::BTreeMap;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
 
 use parking_lot::Mutex;
 use tokio::sync::watch;
@@ -10,53 +10,72 @@ use unruffled_model::{CancelToken, ModelInfo, Name, RequestId};
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
-use crate::metrics::ModelMetrics;
-use crate::pool::{Pool, PoolStatus};
+use crate::metrics::{Meter, ModelMetrics};
+use crate::pool::PoolStatus;
 use crate::recorder::Explanation;
+use crate::roster::{Member, Roster};
+use crate::version::{VersionStatus, Versions};
 
-/// A model of any types, as far as the engine as a whole deals with it.
-pub(crate) trait Member: Send + Sync {
-    fn name(&self) -> &Name;
-    fn info(&self) -> &ModelInfo;
+/// A named model of any types, with all its versions.
+pub(crate) trait Named: Send + Sync {
     fn status(&self) -> PoolStatus;
-    fn metrics(&self) -> ModelMetrics;
+    fn is_ready(&self) -> bool;
+    fn info(&self) -> Arc<ModelInfo>;
+    fn versions(&self) -> Vec<VersionStatus>;
+    fn metrics(&self) -> Vec<ModelMetrics>;
+    fn meters(&self) -> Vec<*const Meter>;
     fn explain(&self, id: &RequestId) -> Option<Explanation>;
-    fn drain(&self, error: Error);
-    fn close(&self, error: Error);
-    fn threads(&self) -> watch::Receiver<usize>;
+    fn share(&self, version: &str, percent: u8) -> Result<(), Error>;
+    fn promote(&self, version: &str) -> Result<(), Error>;
+    /// Takes a version out, and gives what of it is still there.
+    fn remove(&self, version: &str) -> Result<Vec<Arc<dyn Member>>, Error>;
+    /// Ends all versions, and gives what of them is still there.
+    fn end(&self, error: &Error) -> Vec<Arc<dyn Member>>;
 }
 
-impl<I: Send + 'static, O: Send + 'static> Member for Pool<I, O> {
-    fn name(&self) -> &Name {
-        self.name()
-    }
-
-    fn info(&self) -> &ModelInfo {
-        self.model().info()
-    }
-
+impl<I: Send + 'static, O: Send + 'static> Named for Versions<I, O> {
     fn status(&self) -> PoolStatus {
         self.status()
     }
 
-    fn metrics(&self) -> ModelMetrics {
+    fn is_ready(&self) -> bool {
+        self.is_ready()
+    }
+
+    fn info(&self) -> Arc<ModelInfo> {
+        self.info()
+    }
+
+    fn versions(&self) -> Vec<VersionStatus> {
+        self.statuses()
+    }
+
+    fn metrics(&self) -> Vec<ModelMetrics> {
         self.metrics()
+    }
+
+    fn meters(&self) -> Vec<*const Meter> {
+        self.meters()
     }
 
     fn explain(&self, id: &RequestId) -> Option<Explanation> {
         self.explain(id)
     }
 
-    fn drain(&self, error: Error) {
-        self.drain(error);
+    fn share(&self, version: &str, percent: u8) -> Result<(), Error> {
+        self.share(version, percent)
     }
 
-    fn close(&self, error: Error) {
-        self.close(error);
+    fn promote(&self, version: &str) -> Result<(), Error> {
+        self.promote(version)
     }
 
-    fn threads(&self) -> watch::Receiver<usize> {
-        self.threads()
+    fn remove(&self, version: &str) -> Result<Vec<Arc<dyn Member>>, Error> {
+        Ok(self.remove(version)?.into_iter().map(|pool| pool as _).collect())
+    }
+
+    fn end(&self, error: &Error) -> Vec<Arc<dyn Member>> {
+        self.end(error).into_iter().map(|pool| pool as _).collect()
     }
 }
 
@@ -64,8 +83,8 @@ impl<I: Send + 'static, O: Send + 'static> Member for Pool<I, O> {
 enum Entry {
     /// Somebody is loading it.
     Loading(CancelToken),
-    /// It can be asked: its pool, and the typed handle that [`Registry::get`] gives out.
-    Loaded(Arc<dyn Member>, AnyHandle),
+    /// It can be asked: its versions, and the typed handle that [`Registry::get`] gives out.
+    Here(Arc<dyn Named>, AnyHandle),
 }
 
 /// A [`Handle`] of whatever types.
@@ -75,28 +94,41 @@ impl Entry {
     fn load(&self) -> Option<&CancelToken> {
         match self {
             Entry::Loading(cancel) => Some(cancel),
-            Entry::Loaded(..) => None,
+            Entry::Here(..) => None,
+        }
+    }
+
+    fn named(&self) -> Option<&Arc<dyn Named>> {
+        match self {
+            Entry::Loading(_) => None,
+            Entry::Here(named, _) => Some(named),
         }
     }
 }
 
-/// All models of an engine: those with names, and, weakly, every one that it started.
+/// All models of an engine that have names, and the roster of every pool that it started.
 #[derive(Default)]
-pub(crate) struct Registry(Mutex<Models>);
+pub(crate) struct Registry {
+    models: Mutex<Models>,
+    roster: Arc<Roster>,
+}
 
 #[derive(Default)]
 struct Models {
     named: BTreeMap<Name, Entry>,
-    started: Vec<Weak<dyn Member>>,
     closed: Option<Error>,
     /// Told whenever a load has ended, well or not.
     loads: watch::Sender<()>,
 }
 
 impl Registry {
+    pub(crate) fn roster(&self) -> &Arc<Roster> {
+        &self.roster
+    }
+
     /// Keeps a name for a model that is being loaded; `cancel` stops that load.
     pub(crate) fn reserve(self: &Arc<Self>, name: &Name, cancel: CancelToken) -> Result<Reservation, Error> {
-        let mut models = self.0.lock();
+        let mut models = self.models.lock();
         if let Some(error) = &models.closed {
             return Err(error.clone().of_model(name));
         }
@@ -108,28 +140,17 @@ impl Registry {
         Ok(Reservation { registry: Arc::clone(self), name: name.clone() })
     }
 
-    /// Remembers a model that was started, so that shutting down reaches it, named or not.
-    pub(crate) fn started(&self, member: Weak<dyn Member>) -> Result<(), Error> {
-        let mut models = self.0.lock();
-        if let Some(error) = &models.closed {
-            return Err(error.clone());
-        }
-        models.started.retain(|known| known.strong_count() > 0);
-        models.started.push(member);
-        Ok(())
-    }
-
     /// Hears whenever a load has ended, well or not.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.0.lock().loads.subscribe()
+        self.models.lock().loads.subscribe()
     }
 
     pub(crate) fn get<I: Send + 'static, O: Send + 'static>(
         &self,
         name: &str,
     ) -> Result<Handle<I, O>, Error> {
-        let models = self.0.lock();
-        let (_, handle) = loaded(&models, name)?;
+        let models = self.models.lock();
+        let (_, handle) = here(&models, name)?;
         match handle.downcast_ref::<Handle<I, O>>() {
             Some(handle) => Ok(handle.clone()),
             None => {
@@ -139,62 +160,60 @@ impl Registry {
         }
     }
 
+    /// The model of this name, whatever its types.
+    pub(crate) fn find(&self, name: &str) -> Result<Arc<dyn Named>, Error> {
+        here(&self.models.lock(), name).map(|(named, _)| Arc::clone(named))
+    }
+
     /// Takes a model out, so that nobody finds it any more.
-    pub(crate) fn take(&self, name: &str) -> Result<Arc<dyn Member>, Error> {
-        let mut models = self.0.lock();
-        let member = Arc::clone(loaded(&models, name)?.0);
+    pub(crate) fn take(&self, name: &str) -> Result<Arc<dyn Named>, Error> {
+        let mut models = self.models.lock();
+        let named = Arc::clone(here(&models, name)?.0);
         let entry = models.named.remove(name);
         // The handle within may be the last one: its end takes other locks.
         drop(models);
         drop(entry);
-        Ok(member)
+        Ok(named)
     }
 
-    /// The named models: those that are loaded with their pools, those that are not without.
-    pub(crate) fn list(&self) -> Vec<(Name, Option<Arc<dyn Member>>)> {
-        let models = self.0.lock();
-        let named = models.named.iter().map(|(name, entry)| match entry {
-            Entry::Loading(_) => (name.clone(), None),
-            Entry::Loaded(member, _) => (name.clone(), Some(Arc::clone(member))),
-        });
-        named.collect()
-    }
-
-    /// Every model that runs, named or not.
-    pub(crate) fn running(&self) -> Vec<Arc<dyn Member>> {
-        self.0.lock().started.iter().filter_map(Weak::upgrade).collect()
+    /// The named models: those that are there, and those that are on their way without anything.
+    pub(crate) fn list(&self) -> Vec<(Name, Option<Arc<dyn Named>>)> {
+        let models = self.models.lock();
+        models.named.iter().map(|(name, entry)| (name.clone(), entry.named().cloned())).collect()
     }
 
     /// Whether models are taken in, and each that has a name can answer.
     pub(crate) fn is_ready(&self) -> bool {
-        let models = self.0.lock();
-        let ready = |entry: &Entry| match entry {
-            Entry::Loading(_) => false,
-            Entry::Loaded(member, _) => member.status().ready,
-        };
+        let models = self.models.lock();
+        let ready = |entry: &Entry| entry.named().is_some_and(|named| named.is_ready());
         models.closed.is_none() && models.named.values().all(ready)
     }
 
     /// Takes no model in any more, stops what is being loaded, and gives all that there are.
-    pub(crate) fn close(&self, error: Error) -> Vec<Arc<dyn Member>> {
-        let mut models = self.0.lock();
-        models.closed = Some(error);
-        let members = models.started.iter().filter_map(Weak::upgrade).collect();
+    pub(crate) fn close(&self, error: &Error) -> Vec<Arc<dyn Member>> {
+        let mut models = self.models.lock();
+        models.closed = Some(error.clone());
         let loads: Vec<CancelToken> = models.named.values().filter_map(Entry::load).cloned().collect();
+        let named: Vec<_> = models.named.values().filter_map(Entry::named).cloned().collect();
         // The loaders' hooks are theirs: no lock is held while they run.
         drop(models);
+        let members = self.roster.close(error.clone());
         loads.iter().for_each(CancelToken::cancel);
+        for named in named {
+            // What runs is on the roster already.
+            drop(named.end(error));
+        }
         members
     }
 }
 
 /// The model of this name, or why it cannot be asked.
-fn loaded<'a>(models: &'a Models, name: &str) -> Result<(&'a Arc<dyn Member>, &'a AnyHandle), Error> {
+fn here<'a>(models: &'a Models, name: &str) -> Result<(&'a Arc<dyn Named>, &'a AnyHandle), Error> {
     let error = |kind, message: &str| Error::new(kind, message).of_model(&name.into());
     match models.named.get(name) {
         None => Err(error(ErrorKind::NotFound, "there is no model of this name")),
         Some(Entry::Loading(_)) => Err(error(ErrorKind::NotReady, "is being loaded")),
-        Some(Entry::Loaded(member, handle)) => Ok((member, handle)),
+        Some(Entry::Here(named, handle)) => Ok((named, handle)),
     }
 }
 
@@ -207,10 +226,10 @@ pub(crate) struct Reservation {
 impl Reservation {
     /// Puts the model under the name.
     pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(self, handle: &Handle<I, O>) {
-        let member: Arc<dyn Member> = handle.pool().clone();
-        let entry = Entry::Loaded(member, Box::new(handle.clone()));
+        let named: Arc<dyn Named> = handle.versions_of().clone();
+        let entry = Entry::Here(named, Box::new(handle.clone()));
         let loads = {
-            let mut models = self.registry.0.lock();
+            let mut models = self.registry.models.lock();
             models.named.insert(self.name.clone(), entry);
             models.loads.clone()
         };
@@ -222,7 +241,7 @@ impl Reservation {
 impl Drop for Reservation {
     fn drop(&mut self) {
         // A model that took the name stays; nobody else can have it while it is kept.
-        let mut models = self.registry.0.lock();
+        let mut models = self.registry.models.lock();
         if matches!(models.named.get(&self.name), Some(Entry::Loading(_))) {
             models.named.remove(&self.name);
             let loads = models.loads.clone();

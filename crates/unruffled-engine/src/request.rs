@@ -12,6 +12,8 @@ pub(crate) struct RequestOptions {
     pub(crate) context: Option<RequestContext>,
     pub(crate) named: bool,
     pub(crate) supersede: Option<Name>,
+    /// Which version of the model is to answer, if it matters.
+    pub(crate) version: Option<Name>,
     /// Whether it comes again when the queue is full, which is no refusal then.
     pub(crate) patient: bool,
     /// Whether it is sent on a thread that is not its caller's, where no model must run.

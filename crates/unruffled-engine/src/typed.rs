@@ -47,8 +47,7 @@ pub struct Typed<I, O> {
 impl<I: IntoTensors, O: FromTensors> Typed<I, O> {
     /// A request, to be refined and then awaited. An input that does not fit the model is told when it is awaited.
     pub fn infer(&self, input: I) -> TypedRequest<'_, O> {
-        let signature = &self.handle.info().signature;
-        let request = match input.into_tensors(signature) {
+        let request = match input.into_tensors(&self.handle.info().signature) {
             Ok(tensors) => Ok(self.handle.infer(tensors)),
             Err(error) => Err(Error::from_model(error).of_model(self.handle.name())),
         };

@@ -42,7 +42,10 @@ pub(crate) async fn server() -> Response {
 /// `GET /v2/models/{model}`.
 pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
     let found = service.find(&target)?;
-    let versions = found.version.iter().map(ToString::to_string).collect();
+    if found.handle.known_info().is_none() {
+        found.handle.ready().await?;
+    }
+    let versions = service.versions(&found.handle).iter().map(ToString::to_string).collect();
     let info = found.handle.info();
     let metadata = ModelMetadata::new(target.model, versions, &*info.platform, &info.signature);
     Ok(json(metadata.to_json()).into_response())
@@ -52,7 +55,7 @@ pub(crate) async fn model(State(service): State<Service>, target: Target) -> Res
 pub(crate) async fn model_ready(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
     let found = service.find(&target)?;
     let name = target.model.as_str();
-    if !found.handle.status().ready {
+    if !found.handle.is_ready() {
         let message =
             format!("model `{name}` is not ready: it takes no requests, or has no instance to run them");
         return Err(Refusal::new(StatusCode::SERVICE_UNAVAILABLE, message));

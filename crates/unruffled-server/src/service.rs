@@ -33,7 +33,10 @@ struct Inner {
 /// A model that a path names.
 pub(crate) struct Found {
     pub(crate) handle: Handle<Tensors, Tensors>,
+    /// The version that is told in answers.
     pub(crate) version: Option<Name>,
+    /// The version that the path names.
+    pub(crate) asked: Option<Name>,
 }
 
 impl Service {
@@ -84,21 +87,33 @@ impl Service {
         }
         let handle = self.0.engine.get::<Tensors, Tensors>(model)?;
         let known = self.version(model);
-        match (version.as_deref(), known.as_deref()) {
-            (None, _) => {}
-            (Some(asked), Some(known)) if asked == known => {}
-            (Some(asked), Some(known)) => {
-                return Err(Refusal::not_found(format!(
-                    "model `{model}` has no version {asked}; it has version {known}"
-                )));
-            }
-            (Some(asked), None) => {
-                return Err(Refusal::not_found(format!(
-                    "model `{model}` has no versions; leave `/versions/{asked}` out"
-                )));
-            }
+        let Some(asked) = version.as_deref() else {
+            return Ok(Found { handle, version: known, asked: None });
+        };
+        if known.is_none() {
+            return Err(Refusal::not_found(format!(
+                "model `{model}` has no versions; leave `/versions/{asked}` out"
+            )));
         }
-        Ok(Found { handle, version: known })
+        let versions = self.versions(&handle);
+        match versions.iter().find(|version| ***version == *asked) {
+            Some(asked) => Ok(Found { handle, version: Some(asked.clone()), asked: Some(asked.clone()) }),
+            None => Err(Refusal::not_found(format!(
+                "model `{model}` has no version {asked}; it has version {}",
+                versions.join(", ")
+            ))),
+        }
+    }
+
+    /// The versions of a model that paths may name: those of the engine if there are several, or else what the catalog calls
+    /// the one that there is.
+    pub(crate) fn versions(&self, handle: &Handle<Tensors, Tensors>) -> Vec<Name> {
+        let versions: Vec<Name> = handle.versions().into_iter().map(|version| version.version).collect();
+        match self.version(handle.name()) {
+            Some(known) if versions.len() == 1 => vec![known],
+            Some(_) => versions,
+            None => Vec::new(),
+        }
     }
 
     /// A place among the requests in flight.

@@ -65,6 +65,10 @@ mod step;
 
 mod load;
 
+pub mod memory;
+
+mod follow;
+
 mod input;
 
 mod answer;
@@ -74,8 +78,9 @@ mod guide;
 
 pub use unruffled_derive::{FromTensors, IntoTensors};
 pub use unruffled_engine::{
-    Drained, DurationExt, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority,
-    QueueLimits, Response, SequenceOptions, Sequences, Session, Snapshot, StreamOptions, Timings, Typed,
+    Drained, DurationExt, Engine, EngineOptions, Handle, LoadProgress, Loading, MemoryBudget, ModelStatus,
+    PoolOptions, Priority, QueueLimits, Response, Rollout, SequenceOptions, Sequences, Session, Snapshot,
+    StreamOptions, Timings, Typed, VersionState, VersionStatus,
 };
 pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, FromTensor, FromTensors, IntoTensor, IntoTensors, LoadedModel,
@@ -90,6 +95,7 @@ pub use unruffled_worker::{PythonBackend, PythonInterpreter, PythonOptions};
 pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorKind};
+pub use follow::Follow;
 pub use input::InputReader;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};

@@ -9,7 +9,7 @@ use std::future::Future;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use unruffled_engine::{Engine, Handle, Loading};
+use unruffled_engine::{Engine, Handle, Loading, Recipe, Rollout};
 use unruffled_model::{
     Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Rerun, Sampled, Signature,
     SpecialOptions, Support, TensorModel, Tensors,
@@ -135,15 +135,74 @@ impl Backends {
     /// At once if the name is taken or the engine is shutting down. When awaited: what is wrong with the file, the
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
-        let (backends, found) = (self.clone(), folder.clone());
-        if folder.config.pipeline.is_some() {
-            let own = engine.clone();
-            let loader = move |ctx: &LoadContext<'_>| Ok(pipeline::load(&backends, &own, &found, ctx)?);
-            return Ok(engine.load_with(folder.name.clone(), folder.config.run.pool_options(), loader)?);
-        }
-        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
         let options = folder.config.run.pool_options();
-        Ok(engine.load_with(folder.name.clone(), options, loader)?)
+        if folder.config.pipeline.is_some() {
+            let (backends, own, found) = (self.clone(), engine.clone(), folder.clone());
+            // Once: a loader that stayed would keep the engine that keeps it.
+            let loader = move |ctx: &LoadContext<'_>| Ok(pipeline::load(&backends, &own, &found, ctx)?);
+            return Ok(engine.load_with(folder.name.clone(), options, loader)?);
+        }
+        Ok(engine.load_from(folder.name.clone(), options, self.recipe(folder))?)
+    }
+
+    /// Puts a model under its name without loading it: the first request has it loaded. Its other versions, if its folder has
+    /// any, are there for those who ask for them. Returns at once.
+    ///
+    /// # Errors
+    ///
+    /// If the name is taken or the engine is shutting down. `InvalidInput` for a pipeline: it takes no memory of its own, and
+    /// is [loaded](Self::load). What is wrong with the files, the first request hears.
+    pub fn register(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorHandle, Error> {
+        if folder.config.pipeline.is_some() {
+            return Err(Error::input("is a pipeline, which is loaded at once: it takes no memory of its own"));
+        }
+        let options = folder.config.run.pool_options();
+        let handle = engine.register(folder.name.clone(), options, self.recipe(folder))?;
+        self.register_others(engine, folder)?;
+        Ok(handle)
+    }
+
+    /// Puts the other versions of a model that is there beside it, for those who ask for them: each is loaded by the first
+    /// request that does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no model of this name, or another version of it is just being loaded.
+    pub fn register_others(&self, engine: &Engine, folder: &ModelFolder) -> Result<(), Error> {
+        let options = folder.config.run.pool_options();
+        for version in folder.others() {
+            engine.register_version(&folder.name, options, self.recipe(&version))?;
+        }
+        Ok(())
+    }
+
+    /// Loads a model beside the one that runs under its name, and then does with it what `rollout` says; see
+    /// [`Engine::reload`]. Returns at once.
+    ///
+    /// # Errors
+    ///
+    /// At once if there is no model of this name, or another version of it is just being loaded. When awaited: what is wrong
+    /// with the file, the settings or the model.
+    pub fn reload(
+        &self,
+        engine: &Engine,
+        folder: &ModelFolder,
+        rollout: Rollout,
+    ) -> Result<TensorLoading, Error> {
+        Ok(engine.reload(&folder.name, folder.config.run.pool_options(), self.recipe(folder), rollout)?)
+    }
+
+    /// How a model comes into memory, again and again if need be. Twice the size of its file is kept free for its first load;
+    /// from then on what it was found to take counts, and the size of its file on top while it is being read.
+    fn recipe(&self, folder: &ModelFolder) -> Recipe<Tensors, Tensors> {
+        let (backends, found) = (self.clone(), folder.clone());
+        let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
+        let bytes = folder.file_bytes();
+        let recipe = Recipe::new(loader).bytes(bytes.saturating_mul(2)).extra(bytes).weigh(Tensors::byte_len);
+        match folder.version {
+            Some(version) => recipe.version(version.to_string()),
+            None => recipe,
+        }
     }
 
     /// Loads a model without an engine, to be wrapped or looked at. Blocks: reads the file, and builds what is shared by

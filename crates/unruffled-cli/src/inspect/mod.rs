@@ -87,14 +87,27 @@ fn table(repository: &Repository) -> String {
             Some(description) => description.clone(),
             None => in_and_out(model),
         };
-        let version = model.version.map_or(String::new(), |version| format!("v{version}"));
+        let version = versions(model);
+        let bytes = if model.file_bytes() > 0 { size(model.file_bytes() as u64) } else { String::new() };
         line(
             &mut page,
-            format_args!("{NAME}{:width$}{NAME:#}  {FAINT}{version:4}{FAINT:#} {what}", model.name),
+            format_args!(
+                "{NAME}{:width$}{NAME:#}  {FAINT}{version:4} {bytes:>8}{FAINT:#}  {what}",
+                model.name
+            ),
         );
     }
     line(&mut page, format_args!("\n{HINT}try{HINT:#}: unruffled inspect NAME"));
     page
+}
+
+/// The version that is served, and how many others there are.
+fn versions(model: &ModelFolder) -> String {
+    let Some(version) = model.version else { return String::new() };
+    match model.versions.len() {
+        0 | 1 => format!("v{version}"),
+        count => format!("v{version} +{}", count - 1),
+    }
 }
 
 /// What a model without a description takes and gives.
@@ -117,7 +130,13 @@ fn in_and_out(model: &ModelFolder) -> String {
 
 fn table_json(repository: &Repository) -> Value {
     let models = repository.models().iter().map(|model| {
-        json!({ "name": &*model.name, "version": model.version, "description": model.config.description })
+        json!({
+            "name": &*model.name,
+            "version": model.version,
+            "versions": model.versions,
+            "file_bytes": model.file_bytes(),
+            "description": model.config.description,
+        })
     });
     let warnings = repository.warnings().map(ToString::to_string);
     json!({ "models": models.collect::<Vec<_>>(), "warnings": warnings.collect::<Vec<_>>() })
@@ -362,7 +381,7 @@ fn load(model: &ModelFolder, backends: &Backends) -> Result<ModelInfo, unruffled
         unruffled::engine::Error::new(unruffled::engine::ErrorKind::NotReady, format!("no runtime: {error}"))
     })?;
     let handle = runtime.block_on(backends.load(&engine, model)?)?;
-    Ok(handle.info().clone())
+    Ok((*handle.info()).clone())
 }
 
 fn heading(page: &mut String, text: &str) {

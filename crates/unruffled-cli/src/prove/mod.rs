@@ -7,10 +7,12 @@ mod plan;
 mod kinds;
 mod models;
 mod processes;
+mod weights;
 
 mod watched;
 
 mod cancel;
+mod evict;
 mod expiry;
 mod heartbeat;
 mod leak;
@@ -20,6 +22,7 @@ mod partial;
 mod pipeline;
 mod poison;
 mod preempt;
+mod reload;
 mod segv;
 mod sequence;
 mod slots;
@@ -67,6 +70,8 @@ const PROOFS: &[Proof] = &[
     sequence::PROOF,
     pipeline::PROOF,
     leak::PROOF,
+    evict::PROOF,
+    reload::PROOF,
 ];
 
 pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {

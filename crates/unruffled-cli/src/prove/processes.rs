@@ -4,9 +4,18 @@ use std::fs;
 
 /// The bytes of memory that a process takes; `None` where the system does not tell. 0 is this one.
 pub(super) fn resident(process: u32) -> Option<u64> {
+    bytes_of(process, "VmRSS:")
+}
+
+/// The most that it ever took.
+pub(super) fn resident_max(process: u32) -> Option<u64> {
+    bytes_of(process, "VmHWM:")
+}
+
+fn bytes_of(process: u32, entry: &str) -> Option<u64> {
     let place = if process == 0 { "self".to_owned() } else { process.to_string() };
     let status = fs::read_to_string(format!("/proc/{place}/status")).ok()?;
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix(entry))?;
     let kibibytes: u64 = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     Some(kibibytes << 10)
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 15] = [
+const NAMES: [&str; 17] = [
     "cancel",
     "slots",
     "poison",
@@ -20,6 +20,8 @@ const NAMES: [&str; 15] = [
     "sequence",
     "pipeline",
     "leak",
+    "evict",
+    "reload",
 ];
 
 #[test]

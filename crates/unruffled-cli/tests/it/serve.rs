@@ -58,6 +58,42 @@ fn the_printed_line_classifies_a_seven() {
     assert_eq!(get(&format!("{}/v2/health/ready", server.url())).0, 200);
 }
 
+/// A request of the digits, to a version of a model or to whichever answers.
+fn ask(server: &Server, path: &str) -> Value {
+    let seven = fs::read(typed("assets/models/digits/samples/seven.json")).unwrap();
+    let url = format!("{}/v2/models/{path}/infer", server.url());
+    ureq::post(url).send(&seven[..]).unwrap().body_mut().read_json().unwrap()
+}
+
+#[test]
+fn with_a_budget_models_are_loaded_when_they_are_asked_for() {
+    let root = good();
+    let server = Server::start(&["--models", &root.path().display().to_string(), "--memory", "1GiB"]);
+    assert!(server.greeting.iter().any(|line| line.contains("when it is first asked for")));
+    assert_eq!(get(&format!("{}/v2/health/ready", server.url())).0, 200);
+    assert_eq!(ask(&server, "good")["model_version"], "1");
+    let (_, metadata) = get(&format!("{}/v2/models/good", server.url()));
+    assert!(metadata.contains("\"label\"") && metadata.contains("[\"1\"]"), "{metadata}");
+    let said = run(&["serve", "--memory", "a lot"]);
+    assert!(said.code == 2 && said.err.contains("2GiB"), "{}", said.err);
+}
+
+#[test]
+fn the_highest_version_answers_and_the_others_can_be_asked_for() {
+    let root = good();
+    let folder = root.path().join("good");
+    fs::create_dir(folder.join("2")).unwrap();
+    fs::copy(folder.join("1/model.onnx"), folder.join("2/model.onnx")).unwrap();
+    let server = Server::start(&["--models", &root.path().display().to_string()]);
+    assert_eq!(ask(&server, "good")["model_version"], "2");
+    assert_eq!(ask(&server, "good/versions/1")["model_version"], "1");
+    let (_, metadata) = get(&format!("{}/v2/models/good", server.url()));
+    assert!(metadata.contains("\"1\"") && metadata.contains("\"2\""), "{metadata}");
+    assert_eq!(get(&format!("{}/v2/models/good/versions/3", server.url())).0, 404);
+    let page = run(&["inspect", &root.path().display().to_string(), "--json"]).json();
+    assert_eq!(page["versions"], serde_json::json!([1, 2]));
+}
+
 #[test]
 fn sigterm_drains_and_ends_well() {
     for signal in ["TERM", "INT"] {

@@ -12,9 +12,9 @@ use super::terms::Terms;
 use crate::error::{Error, ErrorKind};
 use crate::handle::{Handle, Infer, Request, Stopped};
 use crate::pool::{Demand, Refusal};
-use crate::reply::Ticket;
 use crate::request::{RequestOptions, Response};
 use crate::timer::Sleep;
+use crate::version::Accepted;
 
 /// How one request ended.
 pub(crate) type Outcome<O> = Result<Response<O>, Error>;
@@ -27,10 +27,10 @@ pub(crate) trait Item<O>: Send {
     /// Makes the scope's terms its own; to be called once, before it is polled.
     fn enter(&mut self, terms: &Terms);
 
-    /// The pool that it is for, to tell those of one model.
-    fn pool(&self) -> *const ();
+    /// The model that it is for, to tell those of one.
+    fn model(&self) -> *const ();
 
-    /// Sends it together with others of its pool, so that they may share a run.
+    /// Sends it together with others of its model, so that they may share a run.
     fn send_with(&mut self, others: &mut [&mut Box<dyn Item<O>>]);
 
     /// Itself, of whatever input.
@@ -87,18 +87,16 @@ impl<I: Send + 'static, O: Send + 'static> Entry<I, O> {
 
     /// Sends it alone.
     fn send(&self, input: I) -> Stage<I, O> {
-        let pool = self.handle.pool();
-        self.sent(pool.submit(pool.now(), self.demand_of(input))).unwrap_or_else(Stage::Refused)
+        self.sent(self.handle.send(self.handle.now(), self.demand_of(input))).unwrap_or_else(Stage::Refused)
     }
 
     /// What follows from an attempt to send it.
-    fn sent(&self, submitted: Result<Arc<Ticket<O>>, Refusal<I>>) -> Result<Stage<I, O>, Error> {
-        let pool = self.handle.pool();
+    fn sent(&self, submitted: Result<Accepted<I, O>, Refusal<I, O>>) -> Result<Stage<I, O>, Error> {
         let deadline = self.options.context.as_ref().and_then(RequestContext::deadline);
-        match Infer::of(pool, submitted) {
-            Ok(answer) => Ok(Stage::Sent(answer)),
+        match submitted {
+            Ok(accepted) => Ok(Stage::Sent(Infer::of(accepted))),
             Err(Refusal { input: Some(input), bytes, .. }) => {
-                let timeout = deadline.map(|deadline| pool.environment().timer.sleep_until(deadline));
+                let timeout = deadline.map(|deadline| self.handle.environment().timer.sleep_until(deadline));
                 Ok(Stage::WaitsForRoom(input, bytes, timeout))
             }
             Err(refusal) => Err(refusal.error),
@@ -109,7 +107,7 @@ impl<I: Send + 'static, O: Send + 'static> Entry<I, O> {
 impl<I: Send + 'static, O: Send + 'static> Drop for Entry<I, O> {
     fn drop(&mut self) {
         if matches!(self.stage, Stage::WaitsForRoom(..)) {
-            self.handle.pool().forget_room();
+            self.handle.forget_room();
         }
     }
 }
@@ -119,8 +117,8 @@ impl<I: Send + 'static, O: Send + 'static> Item<O> for Entry<I, O> {
         terms.apply(&mut self.options);
     }
 
-    fn pool(&self) -> *const () {
-        Arc::as_ptr(self.handle.pool()).cast()
+    fn model(&self) -> *const () {
+        Arc::as_ptr(self.handle.versions_of()).cast()
     }
 
     fn send_with(&mut self, others: &mut [&mut Box<dyn Item<O>>]) {
@@ -133,8 +131,8 @@ impl<I: Send + 'static, O: Send + 'static> Item<O> for Entry<I, O> {
                 senders.push(at);
             }
         }
-        let pool = Arc::clone(all[0].handle.pool());
-        let submitted = pool.submit_all(pool.now(), demands);
+        let handle = all[0].handle.clone();
+        let submitted = handle.send_all(handle.now(), demands);
         for (at, submitted) in senders.into_iter().zip(submitted) {
             all[at].stage = all[at].sent(submitted).unwrap_or_else(Stage::Refused);
         }
@@ -159,7 +157,7 @@ impl<I: Send + 'static, O: Send + 'static> Item<O> for Entry<I, O> {
                         let error = Error::new(ErrorKind::DeadlineExceeded, message);
                         return Poll::Ready((Err(error.of_model(self.handle.name())), None));
                     }
-                    if self.handle.pool().poll_room(cx, bytes).is_pending() {
+                    if self.handle.poll_room(cx, &self.options, bytes).is_pending() {
                         self.stage = Stage::WaitsForRoom(input, bytes, timeout);
                         return Poll::Pending;
                     }

@@ -105,8 +105,9 @@ impl<O: Send + 'static> Scope<O> {
         items.iter_mut().for_each(|(_, item)| item.enter(&self.terms));
         let mut left: Vec<_> = items.iter_mut().map(|(_, item)| item).collect();
         while left.len() > 1 {
-            let pool = left[0].pool();
-            let (mut own, others): (Vec<_>, Vec<_>) = left.into_iter().partition(|item| item.pool() == pool);
+            let model = left[0].model();
+            let (mut own, others): (Vec<_>, Vec<_>) =
+                left.into_iter().partition(|item| item.model() == model);
             // One alone is sent when it is polled: it may run at once, on this thread.
             if let [first, rest @ ..] = &mut own[..]
                 && !rest.is_empty()

@@ -182,7 +182,7 @@ impl Meter {
     }
 
     /// What has happened so far. Keeps each instance from recording for a few microseconds.
-    pub(crate) fn snapshot(&self, name: &Name) -> ModelMetrics {
+    pub(crate) fn snapshot(&self, name: &Name, version: Option<&Name>) -> ModelMetrics {
         let inline_runs = self.inline_slot().0.lock().run.count();
         let mut all = Recording::new();
         for slot in &self.slots {
@@ -191,6 +191,7 @@ impl Meter {
         let count = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         ModelMetrics {
             name: Name::clone(name),
+            version: version.cloned(),
             accepted: count(&self.accepted),
             refused: by_kind(|at| count(&self.refused[at])),
             answered: all.answered.count(),

@@ -26,6 +26,8 @@ pub struct Metrics {
 pub struct ModelMetrics {
     /// The name of the model.
     pub name: Name,
+    /// Which version of it, where there are several.
+    pub version: Option<Name>,
     /// Requests that were let in.
     pub accepted: u64,
     /// Requests that were not let in, by reason; reasons that occurred.
@@ -80,7 +82,10 @@ impl fmt::Display for Metrics {
 
 impl fmt::Display for ModelMetrics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "{}", self.name)?;
+        match &self.version {
+            Some(version) => writeln!(f, "{}, version {version}", self.name)?,
+            None => writeln!(f, "{}", self.name)?,
+        }
         cells(
             f,
             [

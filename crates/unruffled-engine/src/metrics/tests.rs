@@ -9,7 +9,7 @@ use crate::error::ErrorKind;
 const MS: Duration = Duration::from_millis(1);
 
 fn snapshot(meter: &Meter) -> ModelMetrics {
-    meter.snapshot(&Arc::from("digits"))
+    meter.snapshot(&Arc::from("digits"), None)
 }
 
 fn run(meter: &Meter, slot: usize, run: Duration, outcomes: &[Option<ErrorKind>]) {
@@ -137,7 +137,7 @@ fn metrics_are_displayed_as_a_table() {
     (0..3).for_each(|_| meter.ended(ErrorKind::Cancelled));
     (0..2).for_each(|_| meter.superseded());
     meter.extra_run();
-    let idle = Meter::new(1).snapshot(&Arc::from("idle"));
+    let idle = Meter::new(1).snapshot(&Arc::from("idle"), None);
     let metrics = Metrics { models: vec![snapshot(&meter), idle] };
     let expected = "\
 digits

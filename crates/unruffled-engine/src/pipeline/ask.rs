@@ -1,6 +1,7 @@
 //! [`Ask`]: a model as a step asks it. The simulation asks models of its own.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Instant;
 
@@ -17,7 +18,7 @@ use crate::request::Timings;
 pub(crate) trait Ask: Send + Sync {
     fn name(&self) -> &Name;
 
-    fn info(&self) -> &ModelInfo;
+    fn info(&self) -> Arc<ModelInfo>;
 
     /// What time it is, by the engine's clock.
     fn now(&self) -> Instant;
@@ -52,12 +53,12 @@ impl Ask for Handle<Tensors, Tensors> {
         self.name()
     }
 
-    fn info(&self) -> &ModelInfo {
+    fn info(&self) -> Arc<ModelInfo> {
         self.info()
     }
 
     fn now(&self) -> Instant {
-        self.pool().now()
+        self.now()
     }
 
     fn one(&self, inputs: Tensors, context: RequestContext) -> Box<dyn Asked> {

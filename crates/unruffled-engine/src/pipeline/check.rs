@@ -82,7 +82,7 @@ impl Checker<'_> {
             if step.inputs[..place].iter().any(|(other, _)| other == input) {
                 return Err(PipelineError::new(Kind::Duplicate, "is given twice; take one away").at(input));
             }
-            let spec = self.cast.spec(at, input)?.clone();
+            let spec = self.cast.spec(at, input)?;
             let wanted = spec.dims.as_deref().map(|dims| symbols.sizes(&mut self.sizes, dims));
             let wanted = Wanted { spec: &spec, sizes: wanted };
             let fed = match feed {
@@ -261,13 +261,14 @@ impl Checker<'_> {
         }
         let mut carried: Vec<Carry> = Vec::new();
         for (output, input) in &pairs {
-            let outputs = &self.cast.asks[at].info().signature.outputs;
+            let info = self.cast.asks[at].info();
+            let outputs = &info.signature.outputs;
             let Some(given) = outputs.iter().find(|spec| spec.name == *output) else {
                 let known = listed(outputs.iter().map(|spec| &*spec.name));
                 let message = format!("cannot carry `{output}`: the model gives {known}");
                 return Err(PipelineError::new(Kind::UnknownName, message).at(input));
             };
-            let spec = self.cast.spec(at, input)?.clone();
+            let spec = self.cast.spec(at, input)?;
             if items.contains(input) || carried.iter().any(|other| other.input == *input) {
                 let message = "is carried, and given by something else as well; take one away";
                 return Err(PipelineError::new(Kind::Duplicate, message).at(input));

@@ -81,7 +81,8 @@ impl Cast<'_> {
                 listed(steps.iter().map(|step| &*step.name))
             ));
         };
-        let outputs = &self.asks[step].info().signature.outputs;
+        let info = self.asks[step].info();
+        let outputs = &info.signature.outputs;
         match outputs.iter().position(|output| *output.name == *name) {
             Some(output) => Ok(Reference::Output(step, output)),
             None if name == "progress" && is_loop(&steps[step]) => Ok(Reference::Progress(step)),
@@ -94,9 +95,10 @@ impl Cast<'_> {
     }
 
     /// The description of an input that a step is given.
-    pub(super) fn spec(&self, step: usize, input: &Name) -> Result<&TensorSpec, PipelineError> {
-        let inputs = &self.asks[step].info().signature.inputs;
-        inputs.iter().find(|spec| spec.name == *input).ok_or_else(|| {
+    pub(super) fn spec(&self, step: usize, input: &Name) -> Result<TensorSpec, PipelineError> {
+        let info = self.asks[step].info();
+        let inputs = &info.signature.inputs;
+        inputs.iter().find(|spec| spec.name == *input).cloned().ok_or_else(|| {
             let known = listed(inputs.iter().map(|spec| &*spec.name));
             let message = format!("model `{}` takes no such input; it takes {known}", self.asks[step].name());
             PipelineError::new(Kind::UnknownName, message).at(input)

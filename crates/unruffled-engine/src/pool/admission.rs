@@ -8,7 +8,7 @@ use tracing::Span;
 use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
 use super::withdrawal::Aftermath;
-use super::{Pool, State, Waiting, Wish};
+use super::{Phase, Pool, State, Waiting, Wish};
 use crate::error::{Error, ErrorKind};
 use crate::queue::Key;
 use crate::recorder::{Ending, Place};
@@ -30,19 +30,28 @@ pub(crate) struct Outlet<O> {
 }
 
 /// A request that was not taken in, and what it brought.
-pub(crate) struct Refusal<I> {
+pub(crate) struct Refusal<I, O> {
     pub(crate) error: Error,
     /// Given back when the queue is full and another try makes sense once there is room.
     pub(crate) input: Option<I>,
     /// How much room that takes.
     pub(crate) bytes: usize,
+    /// Given back when this pool takes nothing any more: another may have taken its place. Not counted as refused yet.
+    pub(crate) gone: Option<Box<Demand<I, O>>>,
+}
+
+impl<I, O> Refusal<I, O> {
+    /// One that gives nothing back.
+    pub(crate) fn of(error: Error) -> Self {
+        Self { error, input: None, bytes: 0, gone: None }
+    }
 }
 
 /// What a refused request brought and nobody gets back: dropping it runs the callers' code.
 type Unwanted<I, O> = (Option<I>, Option<Outlet<O>>);
 
 /// How a request came in, or did not.
-type Entered<I, O> = Result<Arc<Ticket<O>>, (Refusal<I>, Unwanted<I, O>)>;
+type Entered<I, O> = Result<Arc<Ticket<O>>, (Refusal<I, O>, Unwanted<I, O>)>;
 
 /// A request that has been checked and weighed.
 pub(super) struct Candidate<I, O> {
@@ -55,7 +64,7 @@ pub(super) struct Candidate<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Takes a request in, or says why not. Runs on the caller's thread.
-    pub(crate) fn submit(&self, now: Instant, demand: Demand<I, O>) -> Result<Arc<Ticket<O>>, Refusal<I>> {
+    pub(crate) fn submit(&self, now: Instant, demand: Demand<I, O>) -> Result<Arc<Ticket<O>>, Refusal<I, O>> {
         let candidate = self.consider(now, demand)?;
         let candidate = match self.run_inline(now, candidate) {
             Ok(ticket) => return Ok(ticket),
@@ -74,7 +83,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         &self,
         now: Instant,
         demands: impl IntoIterator<Item = Demand<I, O>>,
-    ) -> Vec<Result<Arc<Ticket<O>>, Refusal<I>>> {
+    ) -> Vec<Result<Arc<Ticket<O>>, Refusal<I, O>>> {
         let candidates: Vec<_> = demands.into_iter().map(|demand| self.consider(now, demand)).collect();
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
@@ -91,10 +100,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Checks and weighs, without any lock.
-    pub(super) fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
+    pub(super) fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I, O>> {
         let refuse = |error| {
             self.meter.refused(Error::kind(&error));
-            Refusal { error, input: None, bytes: 0 }
+            Refusal::of(error)
         };
         let admitted = self.model.admit(&demand.input);
         let mut footprint =
@@ -126,14 +135,20 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         aftermath: &mut Aftermath<I, O>,
     ) -> Entered<I, O> {
         let Candidate { key, footprint, context, demand, span } = candidate;
+        if let Phase::Draining(error) | Phase::Closed(error) = &state.phase {
+            let gone = Some(Box::new(demand));
+            return Err((Refusal { gone, ..Refusal::of(error.clone()) }, (None, None)));
+        }
         let Demand { input, options, outlet } = demand;
         if let Err(error) = self.is_open(state) {
             self.meter.refused(error.kind());
-            return Err((Refusal { error, input: None, bytes: 0 }, (Some(input), outlet)));
+            return Err((Refusal::of(error), (Some(input), outlet)));
         }
+        state.used = now;
         if options.patient && self.is_full(state, &footprint) {
             let error = self.error(ErrorKind::Overloaded, "the queue is full");
-            return Err((Refusal { error, input: Some(input), bytes: footprint.bytes }, (None, outlet)));
+            let refusal = Refusal { input: Some(input), bytes: footprint.bytes, ..Refusal::of(error) };
+            return Err((refusal, (None, outlet)));
         }
         let older = options.supersede.as_ref().and_then(|key| state.newest.get(key)).cloned();
         let is_queued = |older: &&Arc<Ticket<O>>| state.queue.contains(older.key(), older.context().caller());
@@ -157,7 +172,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
             let (again, unwanted) =
                 if self.is_full(state, &footprint) { (Some(input), None) } else { (None, Some(input)) };
-            return Err((Refusal { error, input: again, bytes: footprint.bytes }, (unwanted, outlet)));
+            let refusal = Refusal { input: again, bytes: footprint.bytes, ..Refusal::of(error) };
+            return Err((refusal, (unwanted, outlet)));
         }
         self.meter.accepted();
         let had_older = older.is_some();

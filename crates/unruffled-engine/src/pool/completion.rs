@@ -250,7 +250,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 output,
                 id: ticket.context().id().clone(),
                 timings,
-                provenance,
+                provenance: self.label.stamp(provenance),
             });
             let told = outcome.as_ref().map(|_| ()).map_err(Error::clone);
             match ticket.answer(outcome) {

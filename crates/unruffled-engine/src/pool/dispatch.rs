@@ -115,6 +115,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 return None;
             }
             state.seats.sit(slot, self.idle_from());
+            // Whoever waits for memory may have waited for this.
+            self.environment.memory.stir();
             while !state.seats.get_up(slot) {
                 let over = !matches!(state.phase, Phase::Open) && state.queue.is_empty();
                 if (over && state.seats.leave(slot)) || state.roster.is_leaving(slot) {

@@ -38,7 +38,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             let mut state = self.state.lock();
             let free = matches!(state.phase, Phase::Open) && state.queue.is_empty() && state.live > 0;
             match free.then(|| state.seats.lend()).flatten() {
-                Some(slot) => slot,
+                Some(slot) => {
+                    state.used = now;
+                    slot
+                }
                 None => return Err(candidate),
             }
         };
@@ -116,5 +119,6 @@ impl<I: Send + 'static, O: Send + 'static> Drop for Loan<'_, I, O> {
         if over {
             pool.calls[slot].notify_one();
         }
+        pool.environment.memory.stir();
     }
 }

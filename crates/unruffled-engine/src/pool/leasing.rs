@@ -132,7 +132,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
         hold: &Arc<Hold>,
         demand: Demand<I, O>,
-    ) -> Result<Arc<Ticket<O>>, Refusal<I>> {
+    ) -> Result<Arc<Ticket<O>>, Refusal<I, O>> {
         let Candidate { key, footprint, context, demand, span } = self.consider(now, demand)?;
         let Demand { input, outlet, .. } = demand;
         let (run, at_least) = {
@@ -155,7 +155,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 self.turn_away(&context, arrival, &error);
                 // What it brought is the caller's.
                 discard([(input, outlet)]);
-                return Err(Refusal { error, input: None, bytes: footprint.bytes });
+                return Err(Refusal { bytes: footprint.bytes, ..Refusal::of(error) });
             }
         };
         self.meter.accepted();

@@ -51,12 +51,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.tell_all();
     }
 
-    fn tell_all(&self) {
+    /// Wakes whoever waits for this model to change.
+    pub(crate) fn tell_all(&self) {
         self.calls.iter().for_each(|call| {
             call.notify_all();
         });
         self.changed.notify_all();
         self.environment.arbiter.look_again(self.now());
+        self.environment.memory.stir();
     }
 
     /// How many instance threads there are, to be watched.

@@ -4,6 +4,7 @@
 mod options;
 
 mod forecast;
+mod label;
 mod roster;
 mod seats;
 
@@ -25,6 +26,8 @@ mod completion;
 mod inline;
 mod lifecycle;
 
+mod idle;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, OnceLock, Weak};
@@ -39,11 +42,13 @@ pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
 pub(crate) use holds::Hold;
 pub(crate) use lifecycle::Follower;
+pub(crate) use label::{Label, Past};
 pub use options::{Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
 use crate::environment::Environment;
 use crate::error::Error;
+use crate::memory::Charge;
 use crate::metrics::{Meter, ModelMetrics};
 use crate::queue::{Entry, Queue};
 use crate::recorder::{Explanation, Recorder};
@@ -83,8 +88,11 @@ pub(crate) struct Pool<I, O> {
     changed: Condvar,
     threads: watch::Sender<usize>,
     alarm: OnceLock<AlarmHandle>,
-    meter: Meter,
-    recorder: Recorder,
+    label: Label,
+    meter: Arc<Meter>,
+    recorder: Arc<Recorder>,
+    /// Its memory, as long as there is any of it: the last to be dropped.
+    charge: OnceLock<Charge>,
 }
 
 struct State<I, O> {
@@ -114,6 +122,8 @@ struct State<I, O> {
     first: Option<Result<(), Error>>,
     /// Why no instance could be built, while there is none.
     broken: Option<Error>,
+    /// When somebody last asked for it.
+    used: Instant,
 }
 
 impl<I, O> State<I, O> {
@@ -204,12 +214,21 @@ pub struct PoolStatus {
     pub instances: usize,
     /// Instances among them that are leased ([`Handle::acquire`](crate::Handle::acquire)).
     pub leased: usize,
+    /// Those of them that wait for work.
+    pub idle: usize,
     /// Runs in progress.
     pub running: usize,
     /// Requests in the queue, those for a lease included; calls on leases wait in lines of their own.
     pub queued: usize,
     /// Bytes of their inputs.
     pub queued_bytes: usize,
+}
+
+impl PoolStatus {
+    /// Of a model that is not in memory.
+    pub(crate) const fn absent() -> Self {
+        Self { ready: false, instances: 0, leased: 0, idle: 0, running: 0, queued: 0, queued_bytes: 0 }
+    }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -238,7 +257,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             building: 0,
             first: None,
             broken: None,
+            used: environment.timer.now(),
         };
+        let Past { meter, recorder } = Past::new(most, environment);
         Self {
             name,
             model,
@@ -257,9 +278,23 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             changed: Condvar::new(),
             threads: watch::Sender::new(0),
             alarm: OnceLock::new(),
-            meter: Meter::new(most),
-            recorder: Recorder::new(environment.options.recorded),
+            label: Label::new("1".into(), Arc::default()),
+            meter,
+            recorder,
+            charge: OnceLock::new(),
         }
+    }
+
+    /// As one version of a model, which goes on counting where an earlier pool of this version has ended.
+    pub(crate) fn of_version(mut self, label: Label, past: &Past) -> Self {
+        self.label = label;
+        (self.meter, self.recorder) = (Arc::clone(&past.meter), Arc::clone(&past.recorder));
+        self
+    }
+
+    /// What outlives it.
+    pub(crate) fn past(&self) -> Past {
+        Past { meter: Arc::clone(&self.meter), recorder: Arc::clone(&self.recorder) }
     }
 
     pub(crate) fn name(&self) -> &Name {
@@ -284,6 +319,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         &self.warming
     }
 
+    #[cfg(test)]
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -304,6 +340,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             ready: state.live > 0 && state.first.is_some() && matches!(state.phase, Phase::Open),
             instances: state.live,
             leased: state.holds.count(),
+            idle: state.seats.idle(),
             running: self.running.iter().filter(|slot| slot.lock().is_some()).count(),
             queued: state.queue.len(),
             queued_bytes: state.queue.bytes(),
@@ -311,7 +348,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     pub(crate) fn metrics(&self) -> ModelMetrics {
-        self.meter.snapshot(&self.name)
+        self.meter.snapshot(&self.name, self.label.told())
     }
 
     pub(crate) fn explain(&self, id: &unruffled_model::RequestId) -> Option<Explanation> {

@@ -28,6 +28,11 @@ impl Seats {
         Self { seats: vec![Seat::Away; instances], idle: Vec::with_capacity(instances) }
     }
 
+    /// How many wait to be called.
+    pub(crate) fn idle(&self) -> usize {
+        self.idle.len()
+    }
+
     /// Away -> Idle.
     pub(crate) fn sit(&mut self, slot: usize, now: Instant) {
         debug_assert_eq!(self.seats[slot], Seat::Away);

@@ -18,6 +18,7 @@ use crate::pool::{Demand, Follower};
 use crate::request::{RequestOptions, Response};
 use crate::sync::{discard, panic_text};
 use crate::timer::{Alarm, AlarmHandle};
+use crate::version::Hold;
 
 /// The sessions of one model, and what they need of it.
 pub(super) struct Sessions<C: Carrier> {
@@ -25,6 +26,9 @@ pub(super) struct Sessions<C: Carrier> {
     pub(super) carrier: C,
     table: Mutex<Course<C>>,
     alarm: OnceLock<AlarmHandle>,
+    me: Weak<Self>,
+    /// Their model stays in memory.
+    _hold: Hold,
 }
 
 type Course<C> = Watched<Table<Job<C>, Running<C>, <C as Carrier>::State>>;
@@ -62,17 +66,29 @@ impl<C: Carrier> Sessions<C> {
         options: SequenceOptions,
     ) -> Result<Arc<Self>, Error> {
         let table = Mutex::new(Watched { table: Table::new(options), wakes_at: None });
-        let sessions = Arc::new(Self { handle, carrier, table, alarm: OnceLock::new() });
+        let hold = handle.hold();
+        let sessions = Arc::new_cyclic(|me: &Weak<Self>| Self {
+            me: me.clone(),
+            handle,
+            carrier,
+            table,
+            alarm: OnceLock::new(),
+            _hold: hold,
+        });
         let alarm: Weak<dyn Alarm> = Arc::downgrade(&sessions) as Weak<dyn Alarm>;
-        let pool = sessions.handle.pool();
-        let fresh = sessions.alarm.set(pool.environment().timer.register(alarm)).is_ok();
+        let fresh = sessions.alarm.set(sessions.handle.environment().timer.register(alarm)).is_ok();
         assert!(fresh, "sessions have one alarm");
-        pool.follow(Arc::downgrade(&sessions) as Weak<dyn Follower>)?;
+        sessions.follow()?;
         Ok(sessions)
     }
 
+    /// Hears of the end of the model.
+    fn follow(&self) -> Result<(), Error> {
+        self.handle.follow(self.me.clone() as Weak<dyn Follower>)
+    }
+
     pub(super) fn now(&self) -> Instant {
-        self.handle.pool().now()
+        self.handle.now()
     }
 
     /// Does something with the table. What becomes due and what becomes rubbish is seen to once its lock is let go.
@@ -134,8 +150,8 @@ impl<C: Carrier> Sessions<C> {
             Err(error) => return Err((answer, Some(self.told(error)))),
         };
         options.elsewhere = by == By::Another;
-        let (pool, now) = (self.handle.pool(), self.now());
-        let infer = Infer::send(pool, now, Demand { input, options, outlet: None });
+        let now = self.now();
+        let infer = Infer::send(&self.handle, Demand { input, options, outlet: None });
         Ok(Running { infer, draft, answer, waited: now.saturating_duration_since(came) })
     }
 
@@ -264,6 +280,10 @@ impl<C: Carrier> Alarm for Sessions<C> {
 
 impl<C: Carrier> Follower for Sessions<C> {
     fn ended(&self, error: &Error) {
+        // Another version has taken its place: the sessions go on with that one, to which their states go as they are.
+        if self.follow().is_ok() {
+            return;
+        }
         let now = self.now();
         for Job { item, answer, .. } in self.with(|table| table.close(now, error)) {
             answer.fail(|| error.clone());

@@ -69,7 +69,7 @@ impl<I: Carried<O>, O: Send + 'static> Handle<I, O> {
     /// `InvalidInput` if the model keeps no state; `ShuttingDown` or `NotReady` if it takes nothing in any more.
     pub fn sequences(&self, options: SequenceOptions) -> Result<Sequences<I::Carrier>, Error> {
         let carrier =
-            I::carrier(self.info()).map_err(|error| Error::from_model(error).of_model(self.name()))?;
+            I::carrier(&self.info()).map_err(|error| Error::from_model(error).of_model(self.name()))?;
         Sequences::with_carrier(self, carrier, options)
     }
 }

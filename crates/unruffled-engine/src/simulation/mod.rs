@@ -21,6 +21,8 @@ mod world;
 
 mod check;
 
+mod turnover;
+
 use world::World;
 
 /// Histories when nobody says how many.

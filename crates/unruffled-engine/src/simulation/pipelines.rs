@@ -96,7 +96,7 @@ struct Desk {
 /// A step's model, as a pipeline sees it: numbers come in, and go on to a played model as a request.
 struct Player {
     name: Name,
-    info: ModelInfo,
+    info: Arc<ModelInfo>,
     call: Id,
     step: usize,
     most: usize,
@@ -110,8 +110,8 @@ impl Ask for Player {
         &self.name
     }
 
-    fn info(&self) -> &ModelInfo {
-        &self.info
+    fn info(&self) -> Arc<ModelInfo> {
+        Arc::clone(&self.info)
     }
 
     fn now(&self) -> Instant {
@@ -223,7 +223,7 @@ impl Voyage {
             };
             asks.push(Arc::new(Player {
                 name: format!("m{step}").into(),
-                info: ModelInfo::new("played", "simulation").with_signature(signature()),
+                info: Arc::new(ModelInfo::new("played", "simulation").with_signature(signature())),
                 call: id,
                 step,
                 most,

@@ -39,7 +39,7 @@ pub(super) struct Model {
 }
 
 impl Model {
-    fn pool(&self) -> &Arc<Pool<Input, u64>> {
+    fn pool(&self) -> Arc<Pool<Input, u64>> {
         self.handle.pool()
     }
 }
@@ -426,7 +426,7 @@ impl World {
     /// Lets one instance do its next step, if it is time for it.
     fn turn(&mut self, model: At, slot: usize) {
         let now = self.now();
-        let pool = Arc::clone(self.models[model].pool());
+        let pool = self.models[model].pool();
         let threads = self.models[model].facts.threads;
         let next = match std::mem::replace(&mut self.models[model].slots[slot], Slot::Up) {
             Slot::Down { until } if until > now => Slot::Down { until },
@@ -498,7 +498,7 @@ impl World {
     }
 
     fn take(&mut self, model: At, slot: usize, permit: Option<Permit>) -> Slot {
-        let pool = Arc::clone(self.models[model].pool());
+        let pool = self.models[model].pool();
         let before = pool.holder(slot);
         let work = pool.take(slot, self.environment.timer.now(), permit);
         // Those who were given up as hopeless were so before the batch was taken.
@@ -524,7 +524,7 @@ impl World {
     }
 
     fn end_run(&mut self, model: At, slot: usize, mut work: Work<Input, u64>) -> Slot {
-        let pool = Arc::clone(self.models[model].pool());
+        let pool = self.models[model].pool();
         if self.rng.u32(..200) == 0 {
             // A caller's own code has panicked in the middle: the work is gone.
             self.diary.note(Event::Abandoned { model, slot });

@@ -19,6 +19,7 @@ use crate::handle::{Handle, Infer};
 use crate::pool::Demand;
 use crate::request::Response;
 use crate::timer::Sleep;
+use crate::version::Hold;
 use collector::{Collector, Item};
 use options::Order;
 pub use options::StreamOptions;
@@ -70,9 +71,10 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
             in_flight: Load::default(),
             most: Load {
                 items: options.most_in_flight(),
-                bytes: options.bytes.unwrap_or_else(|| self.pool().options().queue().bytes.max(1)),
+                bytes: options.bytes.unwrap_or_else(|| self.queue_limits().bytes.max(1)),
             },
             options,
+            _hold: self.hold(),
         }
     }
 }
@@ -120,6 +122,8 @@ where
     most: Load,
     options: StreamOptions,
     handle: Handle<S::Item, O>,
+    /// The model stays in memory meanwhile, however long the source pauses.
+    _hold: Hold,
 }
 
 // Nothing in it is ever pinned: the source has a box of its own.
@@ -207,7 +211,8 @@ where
         loop {
             if let Some(bytes) = self.collector.wants_room() {
                 // Also without room an item whose deadline has passed is told so.
-                if self.handle.pool().poll_room(cx, bytes).is_pending() && !self.is_due(cx) {
+                let room = self.handle.poll_room(cx, &self.options.request, bytes);
+                if room.is_pending() && !self.is_due(cx) {
                     return false;
                 }
                 self.submit();
@@ -241,11 +246,10 @@ where
     }
 
     fn collect(&mut self, input: S::Item) {
-        let pool = self.handle.pool();
-        let arrived = pool.now();
+        let arrived = self.handle.now();
         let deadline = self.options.deadline(arrived);
         // What the model does not take is answered soon.
-        let bytes = pool.model().admit(&input).map_or(0, |footprint| footprint.bytes);
+        let bytes = self.handle.weigh(&input);
         self.collector.push(Item { seq: self.seq, arrived, deadline, bytes, input });
         self.seq += 1;
         self.in_flight.items += 1;
@@ -258,31 +262,30 @@ where
             self.alarm = None;
             return false;
         };
-        let pool = self.handle.pool();
-        if due <= pool.now() {
+        if due <= self.handle.now() {
             self.alarm = None;
             return true;
         }
         let known = self.alarm.take().filter(|(at, _)| *at == due);
-        let (_, sleep) =
-            self.alarm.insert(known.unwrap_or_else(|| (due, pool.environment().timer.sleep_until(due))));
+        let (_, sleep) = self
+            .alarm
+            .insert(known.unwrap_or_else(|| (due, self.handle.environment().timer.sleep_until(due))));
         Pin::new(sleep).poll(cx).is_ready()
     }
 
     /// Asks the model for all that is collected. What finds the queue full stays.
     fn submit(&mut self) {
-        let pool = self.handle.pool();
-        let now = pool.now();
+        let now = self.handle.now();
         let items = self.collector.take();
         let (mut labels, mut demands) = (Vec::with_capacity(items.len()), Vec::with_capacity(items.len()));
         for Item { seq, arrived, deadline, bytes, input } in items {
             labels.push((seq, arrived, deadline, bytes));
             demands.push(Demand { input, options: self.options.request(seq, deadline), outlet: None });
         }
-        let outcomes = pool.submit_all(now, demands);
+        let outcomes = self.handle.send_all(now, demands);
         for ((seq, arrived, deadline, bytes), outcome) in labels.into_iter().zip(outcomes) {
-            let infer = match Infer::of(pool, outcome) {
-                Ok(infer) => infer,
+            let infer = match outcome {
+                Ok(accepted) => Infer::of(accepted),
                 Err(refusal) => match refusal.input {
                     Some(input) => {
                         let item = Item { seq, arrived, deadline, bytes, input };
@@ -314,7 +317,7 @@ where
                 return Poll::Ready(Some(item));
             }
             match Pin::new(&mut this.asked).poll_next(cx) {
-                Poll::Ready(Some(answer)) => this.answers.add(answer, this.handle.pool().now()),
+                Poll::Ready(Some(answer)) => this.answers.add(answer, this.handle.now()),
                 Poll::Ready(None) | Poll::Pending => break,
             }
         }
@@ -340,7 +343,7 @@ where
 {
     fn drop(&mut self) {
         if self.collector.wants_room().is_some() {
-            self.handle.pool().forget_room();
+            self.handle.forget_room();
         }
     }
 }

@@ -16,7 +16,7 @@ pub struct StreamOptions {
     pub(super) bytes: Option<usize>,
     pub(super) order: Order,
     timeout: Option<Duration>,
-    request: RequestOptions,
+    pub(super) request: RequestOptions,
 }
 
 /// In which order answers are given.

@@ -108,6 +108,7 @@ impl Checker<'_> {
             max_batch: raw.max_batch,
             queue_items: raw.queue_items,
             queue_bytes: raw.queue_bytes,
+            reload: raw.reload,
         })
     }
 

@@ -17,6 +17,7 @@
 //! max_batch = 32                 # rows that requests may be joined to
 //! queue_items = 1024             # how much may wait, in requests
 //! queue_bytes = 268435456        # and in bytes
+//! reload = true                  # loaded beside the old one when the files have changed, and put in its place
 //!
 //! [sequence]                     # for sessions, which keep it from call to call
 //! state = { stateN = "state" }   # an output, and the input that it is of the next call
@@ -33,7 +34,7 @@
 //! load_timeout_ms = 60000
 //! cancel_grace_ms = 100          # before a worker whose run was cancelled is killed
 //! rerun = false                  # a row is never run twice, even if its worker died
-//! reload = true                  # when the files of the model have changed
+//! reload = true                  # a worker at a time, when the Python files have changed
 //!
 //! [step]                         # for a model that is a step, and has no file of its own
 //! kind = "tokenize"              # and what steps of that kind can be told, see `unruffled_steps`

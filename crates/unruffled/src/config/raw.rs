@@ -43,6 +43,8 @@ pub(super) struct RawRun {
     pub(super) max_batch: Option<NonZeroUsize>,
     pub(super) queue_items: Option<NonZeroUsize>,
     pub(super) queue_bytes: Option<NonZeroUsize>,
+    #[serde(default)]
+    pub(super) reload: bool,
 }
 
 #[derive(Debug, Default, Deserialize)]

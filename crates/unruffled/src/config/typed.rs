@@ -79,6 +79,8 @@ pub struct RunConfig {
     pub queue_items: Option<NonZeroUsize>,
     /// Bytes of inputs that may wait.
     pub queue_bytes: Option<NonZeroUsize>,
+    /// Whether the model is loaded anew, beside the one that runs, when its files have changed.
+    pub reload: bool,
 }
 
 impl RunConfig {

@@ -40,7 +40,11 @@ pub(super) fn load(
     for (at, (name, asked)) in models.iter().zip(begun).enumerate() {
         ctx.step(at as f32 / models.len() as f32)?;
         let handle = match asked {
-            Asked::There(handle) => handle,
+            Asked::There(handle) => {
+                // What is registered only says what it takes and gives once it was in memory.
+                wait(handle.ready(), ctx)?.map_err(|error| place.at_model(name, error.into()))?;
+                handle
+            }
             Asked::OnItsWay(loading) => wait(loading, ctx)?.map_err(|error| place.at_model(name, error.into()))?,
             Asked::Awaited => {
                 wait(engine.loaded(name), ctx)?.map_err(|error| place.at_model(name, error.into()))?
@@ -163,7 +167,8 @@ impl Place<'_> {
             let feed = match feed {
                 StepFeed::Value(value) => Feed::from(value.as_str()),
                 StepFeed::Number(number) => {
-                    let spec = handle.info().signature.inputs.iter().find(|spec| *spec.name == **input);
+                    let info = handle.info();
+                    let spec = info.signature.inputs.iter().find(|spec| *spec.name == **input);
                     match spec {
                         Some(spec) => Feed::from(self.number(step, spec, *number)?),
                         // The check says that there is no such input.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use unruffled_engine::{Engine, ErrorKind as EngineErrorKind};
+use unruffled_engine::{Engine, EngineOptions, ErrorKind as EngineErrorKind};
 use unruffled_model::{Backend, BackendOptions, LoadContext, ModelError, ModelSource, Support, TensorModel};
 
 use super::{Backends, Load};
@@ -61,6 +61,59 @@ async fn a_path_becomes_a_model_that_answers() {
     assert_eq!(answer.get("label").unwrap().elements::<i64>().unwrap(), [7]);
     let twice = engine.load(digits_folder()).await.unwrap_err();
     assert_eq!(twice.kind(), ErrorKind::Engine(EngineErrorKind::InvalidInput));
+}
+
+/// The digits in a repository of their own, in these versions.
+fn digits_in(root: &Path, versions: &[u64]) -> ModelFolder {
+    let folder = root.join("digits");
+    for version in versions {
+        std::fs::create_dir_all(folder.join(version.to_string())).unwrap();
+        let file = format!("{version}/model.onnx");
+        std::fs::copy(digits_folder().join("1/model.onnx"), folder.join(file)).unwrap();
+    }
+    std::fs::write(folder.join("model.toml"), "[run]\nreload = true").unwrap();
+    ModelFolder::open(folder).unwrap()
+}
+
+#[tokio::test]
+async fn a_registered_model_and_its_versions_are_loaded_when_asked_for() {
+    let root = tempfile::tempdir().unwrap();
+    let engine = Engine::with_options(EngineOptions::default().with_memory(crate::memory::budget(1 << 30)));
+    let digits = Backends::default().register(&engine, &digits_in(root.path(), &[1, 2])).unwrap();
+    assert!(digits.known_info().is_none() && engine.memory().unwrap().models.is_empty());
+    let answer = digits.infer(sample::seven()).await.unwrap();
+    assert_eq!(answer.provenance.as_ref().and_then(|from| from.version.as_deref()), Some("2"));
+    let other = digits.infer(sample::seven()).version("1").await.unwrap();
+    assert_eq!(other.provenance.as_ref().and_then(|from| from.version.as_deref()), Some("1"));
+    let memory = engine.memory().unwrap();
+    let versions: Vec<_> = memory.models.iter().map(|model| &*model.version).collect();
+    assert_eq!((versions, memory.evictions), (vec!["2", "1"], 0));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_model_follows_its_files() {
+    let root = tempfile::tempdir().unwrap();
+    let (engine, backends) = (Engine::new(), Backends::default());
+    let folder = digits_in(root.path(), &[1]);
+    let digits = backends.load(&engine, &folder).unwrap().await.unwrap();
+    let follow = backends.follow(&engine, &folder).unwrap();
+    assert!(format!("{follow:?}").contains("digits"));
+    digits_in(root.path(), &[2]);
+    let answers = async |version: &str| {
+        let answer = digits.infer(sample::seven()).await.unwrap();
+        answer.provenance.as_ref().and_then(|from| from.version.as_deref()) == Some(version)
+    };
+    let begin = std::time::Instant::now();
+    while !answers("2").await {
+        assert!(begin.elapsed() < std::time::Duration::from_secs(20), "the new version does not come");
+        tokio::task::yield_now().await;
+    }
+    // What cannot be loaded leaves the other one alone.
+    std::fs::create_dir(root.path().join("digits/3")).unwrap();
+    std::fs::write(root.path().join("digits/3/model.onnx"), "not a model").unwrap();
+    assert!(answers("2").await);
+    let error = backends.follow(&engine, &sample::digits()).unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::InvalidConfig);
 }
 
 #[tokio::test]

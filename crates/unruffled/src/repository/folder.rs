@@ -37,6 +37,7 @@ pub struct ModelFolder {
     pub source: ModelSource,
     /// What is set about it.
     pub config: ModelConfig,
+    root: Option<PathBuf>,
 }
 
 impl ModelFolder {
@@ -92,6 +93,7 @@ impl ModelFolder {
             versions: Vec::new(),
             source: ModelSource::Memory(model),
             config,
+            root: None,
         })
     }
 
@@ -101,6 +103,28 @@ impl ModelFolder {
             ModelSource::File(file) => Some(file),
             ModelSource::Memory(_) => None,
         }
+    }
+
+    /// The folder of the model, where `model.toml` and its versions lie, unless it is a single file or in memory.
+    pub fn root(&self) -> Option<&Path> {
+        self.root.as_deref()
+    }
+
+    /// How large its file is; 0 if that cannot be told.
+    pub fn file_bytes(&self) -> usize {
+        match &self.source {
+            ModelSource::File(file) => {
+                std::fs::metadata(file).map_or(0, |file| usize::try_from(file.len()).unwrap_or(usize::MAX))
+            }
+            ModelSource::Memory(bytes) => bytes.len(),
+        }
+    }
+
+    /// The same model in its other versions, ascending. One whose files are gone by now is left out.
+    pub fn others(&self) -> Vec<Self> {
+        let others = self.versions.iter().filter(|version| Some(**version) != self.version);
+        let root = self.root.as_deref();
+        others.filter_map(|version| Self::in_folder(root?, Some(*version)).ok()).collect()
     }
 
     /// The format of its file, by which backends are asked: `onnx`, `py`, `skops`, `joblib` or `pkl`; `toml` of a step or a pipeline.
@@ -137,7 +161,8 @@ impl ModelFolder {
             return match config {
                 Ok(config) if config.step.is_some() => {
                     let source = ModelSource::File(folder.join(config::FILE_NAME));
-                    Ok(Self { name, version: None, versions: Vec::new(), source, config })
+                    let root = Some(folder.to_owned());
+                    Ok(Self { name, version: None, versions: Vec::new(), source, config, root })
                 }
                 Ok(_) => Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder)),
                 Err(error) => Err(error),
@@ -153,7 +178,8 @@ impl ModelFolder {
         let is_wanted = |file: &PathBuf| config.backend.as_deref() != Some(PYTHON) || !is_onnx(file);
         let first = files.peek().cloned();
         let file = files.find(is_wanted).or(first).expect("there is one");
-        Ok(Self { name, version, versions, source: ModelSource::File(file), config })
+        let root = Some(folder.to_owned());
+        Ok(Self { name, version, versions, source: ModelSource::File(file), config, root })
     }
 
     /// A folder whose models are those of others.
@@ -165,7 +191,14 @@ impl ModelFolder {
             let message = format!("is a pipeline, but there is `{other}` too; take one of them away");
             return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file));
         }
-        Ok(Self { name, version: None, versions: Vec::new(), source: ModelSource::File(file), config })
+        Ok(Self {
+            name,
+            version: None,
+            versions: Vec::new(),
+            source: ModelSource::File(file),
+            config,
+            root: Some(folder.to_owned()),
+        })
     }
 
     pub(super) fn single_file(file: &Path) -> Result<Self, Error> {
@@ -180,6 +213,7 @@ impl ModelFolder {
             versions: Vec::new(),
             source: ModelSource::File(file.to_owned()),
             config: ModelConfig::default(),
+            root: None,
         })
     }
 }
