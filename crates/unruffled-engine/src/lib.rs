@@ -79,9 +79,9 @@ mod version;
 
 mod handle;
 
+mod lease;
 mod service;
 mod typed;
-mod lease;
 
 mod group;
 mod outputs;
@@ -121,7 +121,9 @@ pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
-pub use sequence::{SequenceOptions, SequenceStatus, Sequences, Session, SessionInfer, SessionRequest, Snapshot};
+pub use sequence::{
+    SequenceOptions, SequenceStatus, Sequences, Session, SessionInfer, SessionRequest, Snapshot,
+};
 pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use thread::ThreadPriority;
 pub use typed::{Typed, TypedInfer, TypedRequest};

@@ -33,9 +33,9 @@ mod axis;
 
 mod signature;
 
-mod typed;
 mod rows;
 mod sequence;
+mod typed;
 
 mod cancel;
 mod provenance;

@@ -21,8 +21,8 @@ use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
-use crate::step::StepBackend;
 use crate::sequenced::Sequenced;
+use crate::step::StepBackend;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -154,7 +154,9 @@ impl Backends {
     /// is [loaded](Self::load). What is wrong with the files, the first request hears.
     pub fn register(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorHandle, Error> {
         if folder.config.pipeline.is_some() {
-            return Err(Error::input("is a pipeline, which is loaded at once: it takes no memory of its own"));
+            return Err(Error::input(
+                "is a pipeline, which is loaded at once: it takes no memory of its own",
+            ));
         }
         let options = folder.config.run.pool_options();
         let handle = engine.register(folder.name.clone(), options, self.recipe(folder))?;

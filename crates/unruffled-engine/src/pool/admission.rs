@@ -100,7 +100,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Checks and weighs, without any lock.
-    pub(super) fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I, O>> {
+    pub(super) fn consider(
+        &self,
+        now: Instant,
+        demand: Demand<I, O>,
+    ) -> Result<Candidate<I, O>, Refusal<I, O>> {
         let refuse = |error| {
             self.meter.refused(Error::kind(&error));
             Refusal::of(error)

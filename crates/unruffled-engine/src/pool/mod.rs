@@ -41,8 +41,8 @@ use unruffled_model::{CancelToken, Interrupt, Name, OutputSink, Priority, Rerun,
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
 pub(crate) use holds::Hold;
-pub(crate) use lifecycle::Follower;
 pub(crate) use label::{Label, Past};
+pub(crate) use lifecycle::Follower;
 pub use options::{Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;

@@ -140,7 +140,8 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
         let routes = self.routes.load();
         let pool = self.pick(&routes, options).and_then(|version| {
             version.resident.load_full().ok_or_else(|| {
-                let message = "is not in memory; have it loaded first, by a request or by awaiting `Handle::ready`";
+                let message =
+                    "is not in memory; have it loaded first, by a request or by awaiting `Handle::ready`";
                 Error::new(ErrorKind::NotReady, message)
             })
         });

@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod estimators;
-mod typed;
 mod pipelines;
-mod steps;
 mod sequences;
+mod steps;
+mod typed;
