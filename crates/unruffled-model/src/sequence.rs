@@ -136,7 +136,8 @@ pub(crate) fn initial_shape(
 fn find<'a>(specs: &'a [TensorSpec], name: &str, what: &str) -> Result<&'a TensorSpec, ModelError> {
     specs.iter().find(|spec| *spec.name == *name).ok_or_else(|| {
         let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
-        ModelError::invalid_input(format!("there is no such {what}; the model has {}", known.join(", "))).at(name)
+        ModelError::invalid_input(format!("there is no such {what}; the model has {}", known.join(", ")))
+            .at(name)
     })
 }
 
@@ -205,10 +206,7 @@ mod tests {
             Err("`state`: is said twice; an input has one past"),
         );
         check(new().with_overlap("x", 0), Err("`x`: overlaps by 0 elements; leave it out"));
-        check(
-            new().with_overlap("rate", 1),
-            Err("`rate`: has no dimension along which it could overlap"),
-        );
+        check(new().with_overlap("rate", 1), Err("`rate`: has no dimension along which it could overlap"));
         check(
             new().with_overlap("four", 4),
             Err("`four`: cannot keep 4 of its 4 elements, and still have new ones"),

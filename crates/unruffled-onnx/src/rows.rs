@@ -344,8 +344,7 @@ mod tests {
                     return Err(ModelError::failed("too short"));
                 }
                 let (x, state) = (x.elements::<f32>()?, state.elements::<f32>()?);
-                let y: Vec<f32> =
-                    (0..rows).map(|row| x[row * 576] + state[row] + leak * state[0]).collect();
+                let y: Vec<f32> = (0..rows).map(|row| x[row * 576] + state[row] + leak * state[0]).collect();
                 let next = state.iter().map(|state| 0.5 * state).collect::<Vec<_>>();
                 Ok(Tensors::new()
                     .with("y", Tensor::new(&[rows], y)?)

@@ -76,10 +76,7 @@ impl<C: Carrier> Sessions<C> {
     }
 
     /// Does something with the table. What becomes due and what becomes rubbish is seen to once its lock is let go.
-    pub(super) fn with<T>(
-        &self,
-        act: impl FnOnce(&mut Table<Job<C>, Running<C>, C::State>) -> T,
-    ) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Table<Job<C>, Running<C>, C::State>) -> T) -> T {
         let mut watched = self.table.lock();
         let result = act(&mut watched.table);
         let (swept, due) = (watched.table.sweep(), watched.table.next_due());
@@ -163,7 +160,8 @@ impl<C: Carrier> Sessions<C> {
         let Running { draft, answer, waited, .. } = running;
         let left = outcome.and_then(|Response { output, id, mut timings }| {
             timings.queue += waited;
-            let (reply, state) = contained(|| self.carrier.detach(output, draft)).map_err(|error| self.told(error))?;
+            let (reply, state) =
+                contained(|| self.carrier.detach(output, draft)).map_err(|error| self.told(error))?;
             Ok((Response { output: reply, id, timings }, state))
         });
         Some((answer, Some(left)))

@@ -410,13 +410,15 @@ fn a_carrier_that_panics_costs_its_call() {
     let session = sequences.begin().unwrap();
     let mut calls: Vec<_> = [1, 7, 8, 2].map(|item| session.infer(item).submit()).into_iter().collect();
     world.run_all();
-    let outcomes = calls.iter_mut().map(|call| {
-        match Pin::new(call).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => outcome.map(|response| response.output).map_err(|error| error.to_string()),
+    let outcomes =
+        calls.iter_mut().map(|call| match Pin::new(call).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => {
+                outcome.map(|response| response.output).map_err(|error| error.to_string())
+            }
             Poll::Pending => panic!("the call should be over"),
-        }
-    });
-    let broken = |text: &str| Err(format!("model `log`: the state could not be carried on: panicked: {text}"));
+        });
+    let broken =
+        |text: &str| Err(format!("model `log`: the state could not be carried on: panicked: {text}"));
     assert_eq!(
         outcomes.collect::<Vec<_>>(),
         [Ok(vec![1]), broken("no way in"), broken("no way out"), Ok(vec![2])]
