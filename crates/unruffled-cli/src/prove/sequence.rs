@@ -116,7 +116,7 @@ async fn measure(
     findings.count("sessions", "sessions at once", SESSIONS);
     findings.count("calls", "calls, each after the one before", total);
     findings.count("runs", "runs", metrics.runs);
-    findings.factor("shared", "calls that shared a run, on average", shared);
+    findings.factor("shared", "as many calls as runs", shared);
     findings.count("instances_killed", "instances killed meanwhile", deaths.count());
     findings.count("repeated", "calls that failed for it, and were made again", again);
     findings.share("same", "answers that are the same to the bit", same as f64 / total as f64);
