@@ -89,6 +89,19 @@ mod tokens {
     }
 
     #[test]
+    fn a_text_must_have_room_beside_its_beginning_and_end() {
+        let load = |tokens_max| {
+            Step::Tokenize(Tokenize { tokens_max, ..Tokenize::default() }).load(&files("models/minilm"))
+        };
+        for few in [0, 1, 2] {
+            let message = load(few).err().unwrap().to_string();
+            let expected = "of which every text takes 2 for itself; expected more";
+            assert_eq!(message, format!("`tokens_max`: is {few}, {expected}"));
+        }
+        assert!(load(3).is_ok());
+    }
+
+    #[test]
     fn a_file_that_is_no_tokenizer_is_named() {
         let step = Step::Tokenize(Tokenize::default());
         let message = step.load(&|_: &str| Ok(b"{}".to_vec())).err().unwrap().to_string();
