@@ -1,6 +1,6 @@
 //! Tokens against the Python package, and their mean against NumPy.
 
-use unruffled_model::{Tensor, Tensors};
+use unruffled_model::Tensors;
 use unruffled_steps::{NoFiles, Pool, Step};
 use unruffled_testing::npy;
 
@@ -23,11 +23,10 @@ fn means_are_those_of_numpy() {
 
 #[cfg(feature = "text")]
 mod tokens {
-    use unruffled_model::{Bytes, ModelErrorKind, TensorModel};
-    use unruffled_steps::Tokenize;
+    use unruffled_model::{Bytes, ModelErrorKind, Tensor, TensorModel, Tensors};
+    use unruffled_steps::{Step, Tokenize};
 
-    use super::*;
-    use crate::{files, recorded};
+    use crate::{answer, files, recorded};
 
     fn load(options: Tokenize) -> TensorModel {
         Step::Tokenize(options)
