@@ -99,13 +99,11 @@ fn table(repository: &Repository) -> String {
 
 /// What a model without a description takes and gives.
 fn in_and_out(model: &ModelFolder) -> String {
-<<<<<<< HEAD
     if let Some(pipeline) = model.pipeline_config() {
         return format!("a pipeline of {} steps", pipeline.steps.len());
-=======
+    }
     if let Some(step) = &model.config.step {
         return format!("the step {}", step.step.kind());
->>>>>>> wt-steps
     }
     if !model.is_onnx() {
         let file = model.file().and_then(Path::file_name).unwrap_or_default();

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use unruffled_model::{DType, Dim, Name, Signature, Tensor, TensorSpec};
 
 use super::ask::Ask;
-use super::draft::{Feed, Pipeline, PipelineStep, Repeat};
+use super::draft::{Feed, IN_FLIGHT, Pipeline, PipelineStep, Repeat};
 use super::error::{PipelineError, PipelineErrorKind as Kind};
 use super::graph::{Carry, Counter, Each, Fed, Given, Graph, Loop, Node, Output, Turning, Value, ValueAt};
 use super::names::{Cast, Reference, is_loop, listed};
@@ -70,10 +70,11 @@ impl Checker<'_> {
 
     fn step(&mut self, at: usize) -> Result<Node, PipelineError> {
         let step = &self.cast.pipeline.steps[at];
-        let (items, rows) = match &step.repeat {
-            Repeat::Once | Repeat::Several => (&[][..], 1),
-            Repeat::Each { items, rows, .. } | Repeat::Scan { items, rows, .. } => (items.as_slice(), *rows),
+        let items = match &step.repeat {
+            Repeat::Once | Repeat::Several => &[][..],
+            Repeat::Each(items) | Repeat::Scan(items) => items,
         };
+        let rows = step.rows.unwrap_or(1);
         self.check_items(step, items)?;
         let mut symbols = Symbols::default();
         let (mut feeds, mut each, mut counters) = (Vec::new(), Vec::new(), Vec::new());
@@ -119,17 +120,31 @@ impl Checker<'_> {
         let turn = match &step.repeat {
             Repeat::Once => Turning::Once,
             Repeat::Several => Turning::Several,
-            Repeat::Each { in_flight, .. } => {
-                Turning::Loop(Loop { items: each, rows, in_flight: *in_flight, carry, counters })
+            Repeat::Each(_) | Repeat::Scan(_) => {
+                let is_scan = matches!(step.repeat, Repeat::Scan(_));
+                let in_flight = if is_scan { 1 } else { step.in_flight.unwrap_or(IN_FLIGHT) };
+                Turning::Loop(Loop { items: each, rows, in_flight, carry, counters })
             }
-            Repeat::Scan { .. } => Turning::Loop(Loop { items: each, rows, in_flight: 1, carry, counters }),
         };
         let ask = Arc::clone(&self.cast.asks[at]);
         Ok(Node { name: step.name.clone(), ask, feeds, turn, gives: Vec::new() })
     }
 
-    /// What a loop goes over is there.
+    /// What is said about a loop is said of one, and what it goes over is there.
     fn check_items(&self, step: &PipelineStep, items: &[Name]) -> Result<(), PipelineError> {
+        let stray = match (&step.repeat, &step.rows, &step.in_flight, step.carry.is_empty()) {
+            (Repeat::Once | Repeat::Several, Some(_), ..) => "`rows` is for a loop; add `each` or `scan`",
+            (Repeat::Once | Repeat::Several | Repeat::Scan(_), _, Some(_), _) => {
+                "`in_flight` is for a loop whose items go side by side; add `each`"
+            }
+            (Repeat::Once | Repeat::Several | Repeat::Each(_), .., false) => {
+                "carries something from item to item, which only a scan does; add `scan`"
+            }
+            _ => "",
+        };
+        if !stray.is_empty() {
+            return Err(PipelineError::invalid(stray));
+        }
         if is_loop(step) && items.is_empty() {
             return Err(PipelineError::invalid("repeats for the items of nothing; name one of its inputs"));
         }
@@ -252,8 +267,8 @@ impl Checker<'_> {
         feeds: &mut Vec<(Name, Fed)>,
     ) -> Result<Vec<Carry>, PipelineError> {
         let step = &self.cast.pipeline.steps[at];
-        let Repeat::Scan { carry, items, .. } = &step.repeat else { return Ok(Vec::new()) };
-        let mut pairs = carry.clone();
+        let Repeat::Scan(items) = &step.repeat else { return Ok(Vec::new()) };
+        let mut pairs = step.carry.clone();
         // A model with sessions says itself what it wants back.
         if let (true, Some(sequence)) = (pairs.is_empty(), &self.cast.asks[at].info().sequence) {
             let feedback = sequence.feedback().iter();
@@ -310,7 +325,7 @@ impl Checker<'_> {
         let count = match step.repeat {
             Repeat::Once => None,
             Repeat::Several => Some(self.sizes.fresh(None)),
-            Repeat::Each { .. } | Repeat::Scan { .. } => round.count,
+            Repeat::Each(_) | Repeat::Scan(_) => round.count,
         };
         for (place, spec) in outputs.iter().enumerate() {
             let sizes = spec.dims.as_deref().map(|dims| symbols.sizes(&mut self.sizes, dims));

@@ -80,14 +80,10 @@ mod beside;
 mod place;
 
 mod check;
-<<<<<<< HEAD
+pub(crate) mod fit;
 mod step;
 
 mod pipeline;
-=======
->>>>>>> wt-steps
-pub(crate) mod fit;
-mod step;
 
 use std::path::Path;
 
