@@ -71,7 +71,8 @@ fn lines(output: &OutputAnswer) -> Vec<String> {
             texts.iter().map(line).collect()
         }
         Reading::Spans(spans) => {
-            let span = |[begin, end]: &[f64; 2]| format!("{GOOD}{begin:.2} s{GOOD:#} to {GOOD}{end:.2} s{GOOD:#}");
+            let span =
+                |[begin, end]: &[f64; 2]| format!("{GOOD}{begin:.2} s{GOOD:#} to {GOOD}{end:.2} s{GOOD:#}");
             spans.iter().map(span).collect()
         }
         _ => {

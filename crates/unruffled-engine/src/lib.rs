@@ -105,7 +105,9 @@ pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};
-pub use sequence::{SequenceOptions, SequenceStatus, Sequences, Session, SessionInfer, SessionRequest, Snapshot};
+pub use sequence::{
+    SequenceOptions, SequenceStatus, Sequences, Session, SessionInfer, SessionRequest, Snapshot,
+};
 pub use stream::{InferStream, StreamItem, StreamOptions};
 pub use thread::ThreadPriority;
 pub use unruffled_model::{

@@ -76,8 +76,8 @@ pub use unruffled_engine::{
     Response, SequenceOptions, Sequences, Session, Snapshot, Timings,
 };
 pub use unruffled_model::{
-    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, SequenceSpec, Signature, Tensor,
-    TensorSpec, Tensors,
+    Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, SequenceSpec, Signature,
+    Tensor, TensorSpec, Tensors,
 };
 pub use unruffled_onnx::{
     OnnxSummary, OrtBackend, OrtMissing, OrtOptions, OrtRuntime, OrtSearch, OrtTried, RtenBackend,

@@ -21,8 +21,8 @@ use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
-use crate::step::StepBackend;
 use crate::sequenced::Sequenced;
+use crate::step::StepBackend;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;

@@ -149,7 +149,10 @@ mod tests {
             (model("m", "/a", "from = \"x\""), "leaves the model's folder"),
             (model("m", "a", ""), "neither `from` nor a `build`"),
             (model("m", "a", "form = \"x\""), "unknown field"),
-            (model("m", "a", "from = \"x\"") + "[[pipeline]]\nname = \"p\"\nmodels = [\"n\"]\n", "not gathered"),
+            (
+                model("m", "a", "from = \"x\"") + "[[pipeline]]\nname = \"p\"\nmodels = [\"n\"]\n",
+                "not gathered",
+            ),
             (model("m", "a", "from = \"x\"").replace("000", "00x"), "no SHA-256"),
         ] {
             let error = format!("{:#}", Manifest::parse(&text).unwrap_err());

@@ -152,7 +152,13 @@ fn remote(url: &str, args: &Infer) -> Result<(Told, ModelConfig), Failure> {
         backend: platform,
         place: Some(format!("at {url}")),
         outputs: reply.outputs,
-        times: Times { load: None, total: begin.elapsed(), engine: None, server: reply.timing, steps: Vec::new() },
+        times: Times {
+            load: None,
+            total: begin.elapsed(),
+            engine: None,
+            server: reply.timing,
+            steps: Vec::new(),
+        },
     };
     Ok((told, config))
 }

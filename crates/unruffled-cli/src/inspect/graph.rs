@@ -103,7 +103,9 @@ fn asks(step: &PipelineStepConfig) -> String {
 
 fn taken((input, feed): &(String, StepFeed)) -> String {
     match feed {
-        StepFeed::Value(value) if value.rsplit_once('.').is_some_and(|(_, name)| name == input) => value.clone(),
+        StepFeed::Value(value) if value.rsplit_once('.').is_some_and(|(_, name)| name == input) => {
+            value.clone()
+        }
         StepFeed::Value(value) => format!("{input} = {value}"),
         StepFeed::Number(number) => format!("{input} = {number}"),
     }

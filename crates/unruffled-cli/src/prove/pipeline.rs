@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 use tokio::task::JoinSet;
 use unruffled::engine::{Error, ErrorKind, Pipeline, PipelineStep, Response};
 use unruffled::model::{
-    Bytes, Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, RunContext, Serve, TensorRun,
-    admit_tensors,
+    Bytes, Footprint, Interrupt, JointModel, LoadedModel, ModelError, ModelInfo, RunContext, Serve,
+    TensorRun, admit_tensors,
 };
 use unruffled::{Batching, DType, Dim, Engine, Signature, Tensor, TensorHandle, TensorSpec, Tensors};
 
@@ -145,10 +145,14 @@ impl Call {
                 }
             }
             Err(error) => match error.kind() {
-                ErrorKind::ModelFailed if self.x.contains(&BAD) && error.to_string().contains("step `twice`") => {
+                ErrorKind::ModelFailed
+                    if self.x.contains(&BAD) && error.to_string().contains("step `twice`") =>
+                {
                     Ok(End::Failed)
                 }
-                ErrorKind::DeadlineExceeded | ErrorKind::Overloaded if self.timeout.is_some() => Ok(End::Late),
+                ErrorKind::DeadlineExceeded | ErrorKind::Overloaded if self.timeout.is_some() => {
+                    Ok(End::Late)
+                }
                 _ => Err(format!("{:?} ended with: {error}", self.x)),
             },
         }
@@ -208,7 +212,11 @@ async fn storm(plan: &Plan<'_>, models: &Models, findings: &mut Findings) -> Res
     findings.count("given_up", "given up in the middle", count(End::GivenUp));
     let shared = metrics.answered as f64 / metrics.runs.max(1) as f64;
     findings.factor("shared_loop", "requests to a run of the loop's step", shared);
-    findings.factor("shared_sum", "and to one of the last step", sum.answered as f64 / sum.runs.max(1) as f64);
+    findings.factor(
+        "shared_sum",
+        "and to one of the last step",
+        sum.answered as f64 / sum.runs.max(1) as f64,
+    );
     findings.require(ends.len() == calls, || format!("{} of {calls} calls ended as they may", ends.len()));
     findings.require(wrong.is_empty(), || wrong[0].clone());
     findings.require(shared > 2.0, || format!("only {shared:.2} requests shared a run"));
@@ -274,7 +282,11 @@ async fn sentences(plan: &Plan<'_>, engine: &Engine, findings: &mut Findings) ->
     };
     let model = plan.backends().load(engine, &folder)?.await?;
     let asked = |number: usize| {
-        let text = format!("Lamp number {} is {} today.", number % 7, if number.is_multiple_of(2) { "on" } else { "off" });
+        let text = format!(
+            "Lamp number {} is {} today.",
+            number % 7,
+            if number.is_multiple_of(2) { "on" } else { "off" }
+        );
         Tensors::new().with("text", Tensor::new(&[1], vec![Bytes::from(text)]).expect("one text"))
     };
     let mut alone = Vec::new();
@@ -290,7 +302,11 @@ async fn sentences(plan: &Plan<'_>, engine: &Engine, findings: &mut Findings) ->
         let differences = vector.iter().zip(&alone[number % 14]).map(|(a, b)| (a - b).abs());
         apart = differences.fold(apart, f32::max);
     }
-    findings.rate("sentences_per_s", "sentences embedded, all at once", count as f64 / begin.elapsed().as_secs_f64());
+    findings.rate(
+        "sentences_per_s",
+        "sentences embedded, all at once",
+        count as f64 / begin.elapsed().as_secs_f64(),
+    );
     findings.require(apart < 1e-5, || format!("a sentence is {apart} apart from what it is alone"));
     Ok(())
 }

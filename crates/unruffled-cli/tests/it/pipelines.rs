@@ -105,11 +105,17 @@ fn sentences_become_vectors() {
 fn the_steps_of_a_pipeline_are_drawn() {
     let models = models("ocr");
     let page = run(&["inspect", "ocr", "--models", &models]).ok();
-    for part in ["model ppocr-rec, for each of x", "<- picture.picture, boxes.boxes", "as it comes", "image: bytes [1]"] {
+    for part in [
+        "model ppocr-rec, for each of x",
+        "<- picture.picture, boxes.boxes",
+        "as it comes",
+        "image: bytes [1]",
+    ] {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     let told = run(&["inspect", "ocr", "--models", &models, "--json"]).json();
-    let names: Vec<_> = told["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
+    let names: Vec<_> =
+        told["steps"].as_array().unwrap().iter().map(|step| step["name"].as_str().unwrap()).collect();
     assert_eq!(names, ["picture", "pixels", "detect", "boxes", "crop", "read", "spell"]);
     let wrong = format!("@{}", repository("Cargo.toml").display());
     let said = run(&["infer", "ocr", "--models", &models, "--input", &wrong]);

@@ -87,7 +87,9 @@ impl Checker<'_> {
             let wanted = spec.dims.as_deref().map(|dims| symbols.sizes(&mut self.sizes, dims));
             let wanted = Wanted { spec: &spec, sizes: wanted };
             let fed = match feed {
-                Feed::Constant(tensor) => self.constant(&wanted, tensor).map(|()| Fed::Constant(tensor.clone())),
+                Feed::Constant(tensor) => {
+                    self.constant(&wanted, tensor).map(|()| Fed::Constant(tensor.clone()))
+                }
                 Feed::Value(reference) => match self.cast.find(reference).map_err(|error| error.at(input))? {
                     found @ (Reference::Index | Reference::Last) => {
                         let counter = counter(step, &wanted, &found).map_err(|error| error.at(input))?;
@@ -228,7 +230,8 @@ impl Checker<'_> {
                 let lead = facts.whole.as_ref().map(|sizes| sizes.first().copied());
                 let count = match lead {
                     Some(None) => {
-                        let message = format!("`{reference}` is a single value: it has no rows to repeat for");
+                        let message =
+                            format!("`{reference}` is a single value: it has no rows to repeat for");
                         return Err(PipelineError::mismatch(message));
                     }
                     Some(Some(lead)) if round.rows == 1 => lead,
@@ -241,7 +244,8 @@ impl Checker<'_> {
         let squeezed = !is_items
             && round.rows == 1
             && matches!((&sizes, &wanted.sizes), (Some(row), Some(sizes)) if row.len() == sizes.len() + 1);
-        let shown = if is_items { format!("an item of `{reference}`") } else { format!("a row of `{reference}`") };
+        let shown =
+            if is_items { format!("an item of `{reference}`") } else { format!("a row of `{reference}`") };
         let sizes = sizes.as_deref().map(|sizes| if squeezed { &sizes[1..] } else { sizes });
         self.fit_named(wanted, &shown, facts.dtype, sizes)?;
         if !self.sizes.unify(*round.count.get_or_insert(count), count) {
@@ -304,7 +308,8 @@ impl Checker<'_> {
     /// What a state begins with of which nothing is said.
     fn zeros(&self, wanted: &Wanted<'_>) -> Result<Tensor, PipelineError> {
         let unknown = || {
-            let message = format!("nothing says what it begins with; expected {}: give a constant", wanted.spec);
+            let message =
+                format!("nothing says what it begins with; expected {}: give a constant", wanted.spec);
             PipelineError::new(Kind::Missing, message)
         };
         let sizes = wanted.sizes.as_ref().ok_or_else(unknown)?;
@@ -416,7 +421,9 @@ impl Checker<'_> {
     /// Inputs and outputs are numbered in turn: neither list ever loses anything.
     fn value_at(&self, found: &Reference) -> ValueAt {
         let place = match found {
-            Reference::Input(name) => self.inputs.iter().position(|(known, ..)| known == name).map(|at| 2 * at),
+            Reference::Input(name) => {
+                self.inputs.iter().position(|(known, ..)| known == name).map(|at| 2 * at)
+            }
             Reference::Output(step, output) => {
                 self.given.iter().position(|(at, _)| *at == (*step, *output)).map(|at| 2 * at + 1)
             }
@@ -436,7 +443,8 @@ impl Checker<'_> {
     /// The outputs, and all of it.
     fn graph(mut self, mut steps: Vec<Node>) -> Result<Graph, PipelineError> {
         let (outputs, emits, specs) = self.outputs()?;
-        if let Some((unused, ..)) = self.inputs.iter().find(|(_, facts, _)| facts.wholes + facts.readers == 0) {
+        if let Some((unused, ..)) = self.inputs.iter().find(|(_, facts, _)| facts.wholes + facts.readers == 0)
+        {
             return Err(PipelineError::invalid("no step takes this input; take it away").at(unused));
         }
         let mut names = Names::default();
@@ -459,7 +467,11 @@ impl Checker<'_> {
             outputs.iter().filter(|output| output.emitted).filter(is_of).count()
         };
         let value = |at: ValueAt| {
-            let place = if at.is_multiple_of(2) { self.inputs.get(at / 2).is_some() } else { at / 2 < self.given.len() };
+            let place = if at.is_multiple_of(2) {
+                self.inputs.get(at / 2).is_some()
+            } else {
+                at / 2 < self.given.len()
+            };
             if !place {
                 return Value { wholes: 0, readers: 0, none: (DType::U8, vec![0]), emitted: 0 };
             }
@@ -470,7 +482,12 @@ impl Checker<'_> {
             };
             let rest = facts.whole.as_deref().and_then(|sizes| sizes.get(1..)).unwrap_or_default();
             let none = std::iter::once(0).chain(rest.iter().map(size)).collect();
-            Value { wholes: facts.wholes, readers: facts.readers, none: (facts.dtype, none), emitted: emitted(at) }
+            Value {
+                wholes: facts.wholes,
+                readers: facts.readers,
+                none: (facts.dtype, none),
+                emitted: emitted(at),
+            }
         };
         let values: Vec<_> = (0..count).map(value).collect();
         for (place, ((step, output), _)) in self.given.iter().enumerate() {
@@ -516,7 +533,9 @@ impl Checker<'_> {
                     facts.wholes += usize::from(!emitted);
                     specs.push((name.clone(), facts.dtype, facts.whole.clone()));
                     let of = match found {
-                        Reference::Output(step, _) => Some(step).filter(|step| is_loop(&pipeline.steps[*step])),
+                        Reference::Output(step, _) => {
+                            Some(step).filter(|step| is_loop(&pipeline.steps[*step]))
+                        }
                         _ => None,
                     };
                     (Given::Value(at), of)
@@ -524,7 +543,8 @@ impl Checker<'_> {
             };
             if emitted {
                 let Some(step) = of else {
-                    let message = format!("cannot be emitted: `{reference}` comes all at once, not from a loop");
+                    let message =
+                        format!("cannot be emitted: `{reference}` comes all at once, not from a loop");
                     return Err(PipelineError::invalid(message).at(name));
                 };
                 if *emits.get_or_insert(step) != step {
@@ -534,7 +554,8 @@ impl Checker<'_> {
             }
             outputs.push(Output { name: name.clone(), from, emitted });
         }
-        if let Some(name) = pipeline.emitted.iter().find(|name| !outputs.iter().any(|one| one.name == **name)) {
+        if let Some(name) = pipeline.emitted.iter().find(|name| !outputs.iter().any(|one| one.name == **name))
+        {
             let known = listed(outputs.iter().map(|output| &*output.name));
             let message = format!("cannot be emitted: there is no such output; there are {known}");
             return Err(PipelineError::new(Kind::UnknownName, message).at(name));

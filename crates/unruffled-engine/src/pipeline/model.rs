@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use unruffled_model::{
-    Footprint, Interrupt, LoadedModel, ModelError, ModelInfo, Rerun, Serve, TensorModel, Tensors, admit_tensors,
+    Footprint, Interrupt, LoadedModel, ModelError, ModelInfo, Rerun, Serve, TensorModel, Tensors,
+    admit_tensors,
 };
 
 use super::ask::Ask;

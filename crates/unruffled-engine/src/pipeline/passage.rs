@@ -46,7 +46,12 @@ pub(crate) struct Passage {
 
 impl Passage {
     /// A call with inputs that were checked. `emitting` says whether the caller takes several outputs.
-    pub(crate) fn new(graph: &Arc<Graph>, mut inputs: Tensors, context: RequestContext, emitting: bool) -> Self {
+    pub(crate) fn new(
+        graph: &Arc<Graph>,
+        mut inputs: Tensors,
+        context: RequestContext,
+        emitting: bool,
+    ) -> Self {
         let emitting = emitting && graph.emits.is_some();
         let mut all = Self {
             values: Values::new(graph, emitting),
@@ -83,7 +88,11 @@ impl Passage {
 
     /// Goes as far as it can. Ready with what is left to be given, or with why there is nothing, once nothing that was asked
     /// goes on any more.
-    pub(crate) fn poll(&mut self, cx: &mut Context<'_>, emit: &mut Emit<'_>) -> Poll<Result<Option<Tensors>, Error>> {
+    pub(crate) fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        emit: &mut Emit<'_>,
+    ) -> Poll<Result<Option<Tensors>, Error>> {
         while self.failure.is_none() {
             match self.advance_all(cx, emit) {
                 Ok(true) => {}
@@ -116,7 +125,13 @@ impl Passage {
         Ok(self.emit_ready(&graph, emit)? || changed)
     }
 
-    fn advance(&mut self, at: usize, node: &Node, turn: Turn, cx: &mut Context<'_>) -> (Turn, Result<bool, Error>) {
+    fn advance(
+        &mut self,
+        at: usize,
+        node: &Node,
+        turn: Turn,
+        cx: &mut Context<'_>,
+    ) -> (Turn, Result<bool, Error>) {
         match turn {
             // Waiting -> Asked | Looping.
             Turn::Waiting if self.can_begin(node) => (self.begin(node), Ok(true)),
@@ -271,7 +286,8 @@ impl Passage {
             round.done += 1;
             changed = true;
         }
-        while round.flights.len() < plan.in_flight && !self.is_ahead(node, round.next, AHEAD * plan.in_flight) {
+        while round.flights.len() < plan.in_flight && !self.is_ahead(node, round.next, AHEAD * plan.in_flight)
+        {
             let last = match round.look(plan, &self.values) {
                 Next::Here { last: None } if plan.asks_for_last() => break,
                 Next::Here { last } => last.unwrap_or(false),
@@ -411,7 +427,9 @@ impl Passage {
 
     fn tell_progress(&mut self, graph: &Graph, step: usize, output: &mut Tensors) {
         self.told = self.progress[step].0;
-        for told in graph.outputs.iter().filter(|told| told.emitted && matches!(told.from, Given::Progress(_))) {
+        for told in
+            graph.outputs.iter().filter(|told| told.emitted && matches!(told.from, Given::Progress(_)))
+        {
             output.insert(told.name.clone(), self.progress_of(step));
         }
     }

@@ -13,7 +13,11 @@ pub(super) enum Turn {
     /// Not all that it needs is there.
     Waiting,
     /// It has asked once.
-    Asked { flight: Flight, tally: Tally, several: usize },
+    Asked {
+        flight: Flight,
+        tally: Tally,
+        several: usize,
+    },
     /// It goes from item to item.
     Looping(Box<Round>),
     Over,
@@ -116,7 +120,8 @@ impl Round {
                 Source::Rows { tensor, .. } => {
                     let begin = index * plan.rows;
                     let rows = tensor.rows(begin..tensor.shape()[0].min(begin + plan.rows));
-                    let squeezed = if each.squeezed { rows.reshaped(&tensor.shape()[1..]).ok() } else { None };
+                    let squeezed =
+                        if each.squeezed { rows.reshaped(&tensor.shape()[1..]).ok() } else { None };
                     squeezed.unwrap_or(rows)
                 }
                 Source::Items => {

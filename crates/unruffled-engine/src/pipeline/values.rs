@@ -125,7 +125,11 @@ impl Values {
     }
 
     /// All items are there: whoever takes them as a whole gets them joined; `none` is what no items are.
-    pub(super) fn end(&mut self, at: ValueAt, none: impl FnOnce() -> Result<Tensor, ModelError>) -> Result<(), Refused> {
+    pub(super) fn end(
+        &mut self,
+        at: ValueAt,
+        none: impl FnOnce() -> Result<Tensor, ModelError>,
+    ) -> Result<(), Refused> {
         let slot = &mut self.slots[at];
         slot.count = Some(slot.gone + slot.cells.len());
         if slot.wholes == 0 {

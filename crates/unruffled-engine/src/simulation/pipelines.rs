@@ -34,7 +34,10 @@ pub(super) enum Told {
 enum Way {
     Once,
     /// For each row of `a`, and of `b` if that is said.
-    Each { both: bool, in_flight: usize },
+    Each {
+        both: bool,
+        in_flight: usize,
+    },
     Scan,
 }
 
@@ -125,10 +128,12 @@ impl Ask for Player {
         let id = input.id;
         let mut desk = self.desk.lock();
         desk.notes.push(Event::Planned(id, input.facts.clone()));
-        desk.notes.push(Event::Pipeline(self.call, Told::Asked { id, step: self.step, item, most: self.most }));
+        desk.notes
+            .push(Event::Pipeline(self.call, Told::Asked { id, step: self.step, item, most: self.most }));
         desk.open.push(id);
         desk.asked.push(id);
-        let numbers = |name: &str| inputs.get(name).map_or(Vec::new(), |x| x.elements::<u64>().unwrap().to_vec());
+        let numbers =
+            |name: &str| inputs.get(name).map_or(Vec::new(), |x| x.elements::<u64>().unwrap().to_vec());
         let state = numbers("state").first().copied().unwrap_or(0);
         let (rows, state) = given(self.step, &numbers("a"), &numbers("b"), state);
         let output = Tensors::new()
@@ -171,7 +176,9 @@ impl Asked for Question {
     fn stop(mut self: Box<Self>) -> Option<Stopped> {
         let (answer, stopped) = self.entry.stop();
         self.close(match answer {
-            Some(outcome) => Event::Answered(self.id, outcome.map(|answer| answer.output).map_err(|error| error.kind())),
+            Some(outcome) => {
+                Event::Answered(self.id, outcome.map(|answer| answer.output).map_err(|error| error.kind()))
+            }
             None => Event::Dropped(self.id),
         });
         stopped
@@ -240,7 +247,8 @@ impl Voyage {
         let emitted = emits.map(|step| (name_of(step), values[step + 1].clone()));
         let expected = outputs.into_iter().filter(|step| Some(*step) != emits);
         let expected = expected.map(|step| (name_of(step), values[step + 1].clone())).collect();
-        let mut context = RequestContext::new(RequestId::Text(id.to_string().into())).with_priority(terms.class);
+        let mut context =
+            RequestContext::new(RequestId::Text(id.to_string().into())).with_priority(terms.class);
         context = context.with_deadline(terms.deadline.map(|at| begin + Duration::from_micros(at)));
         if let Some(caller) = terms.caller {
             context = context.with_caller(Caller::new(caller.to_string()).with_weight(caller));
@@ -270,7 +278,8 @@ impl Scope for Voyage {
         let mut given = Vec::new();
         let polled = passage.poll(cx, &mut |output| {
             if let Some((name, _)) = emitted {
-                given.extend_from_slice(output.get(name).expect("what is emitted").elements::<u64>().unwrap());
+                given
+                    .extend_from_slice(output.get(name).expect("what is emitted").elements::<u64>().unwrap());
             }
             Ok(())
         });

@@ -200,7 +200,8 @@ impl Census {
                 Event::Session(_, Told::Kept { steps, .. }) if *steps > 0 => "snapshots".into(),
                 Event::Pipeline(_, Piped::Asked { .. }) => "steps".into(),
                 Event::Pipeline(_, Piped::Ended { outcome: Ok(_), .. }) => "pipelines".into(),
-                Event::Pipeline(_, Piped::Ended { outcome: Err(kind), bounded, .. }) => match (kind, bounded) {
+                Event::Pipeline(_, Piped::Ended { outcome: Err(kind), bounded, .. }) => match (kind, bounded)
+                {
                     (ErrorKind::InvalidInput, true) => "pipelines beyond their bytes".into(),
                     _ => "failed pipelines".into(),
                 },

@@ -11,8 +11,8 @@ use fastrand::Rng;
 use unruffled_model::{Batching, Caller, Footprint, Priority, RequestContext, RequestId};
 
 use super::callers::{Crowd, Diary, Flow, Scope};
-use super::played::{Input, Played, duration, play};
 use super::pipelines::Voyage;
+use super::played::{Input, Played, duration, play};
 use super::sessions::House;
 use super::trace::{At, Event, Facts, Id, Micros, ModelFacts, RunFacts, Trace};
 use crate::arbiter::Permit;
@@ -301,8 +301,7 @@ impl World {
 
     /// A call of a pipeline over the models that scopes ask.
     fn begin_voyage(&mut self) {
-        let scoped: Vec<At> =
-            (0..self.models.len()).filter(|at| self.models[*at].facts.scoped).collect();
+        let scoped: Vec<At> = (0..self.models.len()).filter(|at| self.models[*at].facts.scoped).collect();
         let handles: Vec<_> = scoped.iter().map(|at| self.models[*at].handle.clone()).collect();
         let (call, begin) = (self.next_id, self.begin);
         self.next_id += 1;

@@ -45,7 +45,8 @@ impl Compute for Follower {
             ModelError::invalid_input(message).at("state")
         })?;
         let probabilities = input(inputs, "probabilities")?.elements::<f32>()?;
-        let mut found: Vec<_> = probabilities.iter().filter_map(|probability| gate.push(*probability)).collect();
+        let mut found: Vec<_> =
+            probabilities.iter().filter_map(|probability| gate.push(*probability)).collect();
         let state = gate.memory();
         if input(inputs, "last")?.elements::<bool>()?.first() == Some(&true) {
             let length = input(inputs, "length")?.elements::<i64>()?.first().copied().unwrap_or(0);
@@ -78,7 +79,8 @@ mod tests {
         let (mut found, mut state) = (Vec::new(), None);
         let pieces = sound.len().div_ceil(piece);
         for (at, part) in sound.chunks(piece).enumerate() {
-            let mut inputs = Tensors::new().with("probabilities", tensor(part)).with("length", length.clone());
+            let mut inputs =
+                Tensors::new().with("probabilities", tensor(part)).with("length", length.clone());
             inputs.insert("last", Tensor::filled(&[1], at + 1 == pieces).unwrap());
             if let Some(state) = state.take() {
                 inputs.insert("state", state);

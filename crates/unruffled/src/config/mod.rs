@@ -93,8 +93,8 @@ use raw::Raw;
 
 pub use typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PipelineConfig,
-    PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
+    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PipelineConfig, PipelineStepConfig,
+    PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
 };
 
 pub use pipeline::PIPELINE_FILE_NAME;

@@ -150,7 +150,8 @@ impl ModelConfig {
 impl Checker<'_> {
     fn pipeline(&self, raw: Raw) -> Result<ModelConfig, Error> {
         let mut lines = Vec::new();
-        let mut line_of = |name: &str, offset: usize| lines.push((name.to_owned(), line_at(self.text, offset)));
+        let mut line_of =
+            |name: &str, offset: usize| lines.push((name.to_owned(), line_at(self.text, offset)));
         let mut inputs: Vec<InputConfig> = Vec::new();
         for (name, input) in raw.inputs {
             let (span, input) = (input.span(), input.into_inner());
@@ -192,26 +193,36 @@ impl Checker<'_> {
         let asks = match (raw.model, &raw.step) {
             (Some(model), None) => StepAsks::Model(model.into_inner()),
             (None, Some(step)) => StepAsks::Step(self.step(step)?),
-            (Some(model), Some(_)) => return refuse(model.span(), "has a model and a step; take one of them away"),
+            (Some(model), Some(_)) => {
+                return refuse(model.span(), "has a model and a step; take one of them away");
+            }
             (None, None) => {
                 let message = "asks nothing; add model = \"NAME\", or step = { kind = \"KIND\" }";
                 return refuse(table, message);
             }
         };
         if let (StepAsks::Model(_), Some(instances)) = (&asks, &raw.instances) {
-            return refuse(instances.span(), "is for the model's own model.toml; it is shared by all who ask it");
+            return refuse(
+                instances.span(),
+                "is for the model's own model.toml; it is shared by all who ask it",
+            );
         }
         let is_several = raw.several.as_ref().is_some_and(|several| *several.get_ref());
         let rows = raw.rows.as_ref().map(|rows| *rows.get_ref());
         let in_flight = raw.in_flight.as_ref().map(|in_flight| *in_flight.get_ref());
         if let (Some(carry), None) = (&raw.carry, &raw.scan) {
-            return refuse(carry.span(), "hands on from item to item: only a scan does; add scan = \"INPUT\"");
+            return refuse(
+                carry.span(),
+                "hands on from item to item: only a scan does; add scan = \"INPUT\"",
+            );
         }
         if let (Some(in_flight), None) = (&raw.in_flight, &raw.each) {
             return refuse(in_flight.span(), "is for a loop; add each = \"INPUT\"");
         }
         let repeat = match (raw.each, raw.scan) {
-            (Some(each), Some(_)) => return refuse(each.span(), "repeats in two ways; take `each` or `scan` away"),
+            (Some(each), Some(_)) => {
+                return refuse(each.span(), "repeats in two ways; take `each` or `scan` away");
+            }
             (Some(again), None) | (None, Some(again)) if is_several => {
                 return refuse(again.span(), "a loop takes one answer for each item; take `several` away");
             }
@@ -221,7 +232,9 @@ impl Checker<'_> {
                 StepRepeat::Scan { items: scan.into_inner().into_list(), rows, carry }
             }
             (None, None) => match raw.rows {
-                Some(rows) => return refuse(rows.span(), "is for a loop; add each = \"INPUT\" or scan = \"INPUT\""),
+                Some(rows) => {
+                    return refuse(rows.span(), "is for a loop; add each = \"INPUT\" or scan = \"INPUT\"");
+                }
                 None if is_several => StepRepeat::Several,
                 None => StepRepeat::Once,
             },

@@ -247,7 +247,8 @@ fn sequences_say_what_is_kept() {
 #[test]
 fn what_is_kept_must_be_the_models() {
     let spec = |name: &str, last| TensorSpec::new(name, DType::F32, [Dim::Fixed(1), Dim::Fixed(last)]);
-    let signature = Signature { inputs: vec![spec("x", 4), spec("state", 2)], outputs: vec![spec("next", 2)] };
+    let signature =
+        Signature { inputs: vec![spec("x", 4), spec("state", 2)], outputs: vec![spec("next", 2)] };
     #[track_caller]
     fn check(signature: &Signature, text: &str, expected: Result<(), &str>) {
         let outcome = parse(text).unwrap().fit(signature).map_err(|error| error.to_string());

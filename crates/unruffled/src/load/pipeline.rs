@@ -35,13 +35,16 @@ pub(super) fn load(
     place.check_recursion(&mut vec![folder.name.clone()], config)?;
     let models = config.models();
     // All are begun before the first is waited for: they load side by side.
-    let begun = models.iter().map(|name| place.begin(backends, engine, name)).collect::<Result<Vec<_>, _>>()?;
+    let begun =
+        models.iter().map(|name| place.begin(backends, engine, name)).collect::<Result<Vec<_>, _>>()?;
     let mut handles: Vec<(&str, TensorHandle)> = Vec::new();
     for (at, (name, asked)) in models.iter().zip(begun).enumerate() {
         ctx.step(at as f32 / models.len() as f32)?;
         let handle = match asked {
             Asked::There(handle) => handle,
-            Asked::OnItsWay(loading) => wait(loading, ctx)?.map_err(|error| place.at_model(name, error.into()))?,
+            Asked::OnItsWay(loading) => {
+                wait(loading, ctx)?.map_err(|error| place.at_model(name, error.into()))?
+            }
             Asked::Awaited => {
                 wait(engine.loaded(name), ctx)?.map_err(|error| place.at_model(name, error.into()))?
             }
@@ -51,7 +54,9 @@ pub(super) fn load(
     let mut pipeline = Pipeline::new();
     for step in &config.steps {
         let handle = match &step.asks {
-            StepAsks::Model(model) => handles.iter().find(|(name, _)| name == model).map(|(_, handle)| handle.clone()),
+            StepAsks::Model(model) => {
+                handles.iter().find(|(name, _)| name == model).map(|(_, handle)| handle.clone())
+            }
             StepAsks::Step(own) => Some(place.inline(engine, step, own, ctx)?),
         };
         let handle = handle.expect("every model was loaded just now");
@@ -70,7 +75,8 @@ pub(super) fn load(
             let scalar = Tensor::from_number(spec.dtype, default.value)?;
             default.shape.as_ref().map_or(Ok(scalar.clone()), |shape| scalar.repeated(shape))
         });
-        let default = default.transpose().map_err(|error| place.error(error.to_string(), None, Some(&spec.name)))?;
+        let default =
+            default.transpose().map_err(|error| place.error(error.to_string(), None, Some(&spec.name)))?;
         pipeline = pipeline.input(TensorSpec { default, ..spec });
     }
     engine.check_pipeline(&pipeline).map_err(|error| place.refusal(&error))
@@ -123,7 +129,9 @@ impl Place<'_> {
         match backends.load(engine, &folder) {
             Ok(loading) => Ok(Asked::OnItsWay(loading)),
             // Somebody was quicker.
-            Err(error) if error.kind() == ErrorKind::Engine(EngineErrorKind::InvalidInput) => Ok(Asked::Awaited),
+            Err(error) if error.kind() == ErrorKind::Engine(EngineErrorKind::InvalidInput) => {
+                Ok(Asked::Awaited)
+            }
             Err(error) => Err(self.at_model(name, error)),
         }
     }
@@ -203,7 +211,8 @@ impl Place<'_> {
 
     /// What is wrong with a model that steps ask, at the first of them.
     fn at_model(&self, model: &str, error: Error) -> Error {
-        let asks = |step: &&PipelineStepConfig| matches!(&step.asks, StepAsks::Model(name) if *name == *model);
+        let asks =
+            |step: &&PipelineStepConfig| matches!(&step.asks, StepAsks::Model(name) if *name == *model);
         match self.config.steps.iter().find(asks) {
             Some(step) => self.error(error.to_string(), Some(&step.name), None).caused_by(error),
             None => error,

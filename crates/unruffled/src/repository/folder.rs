@@ -65,7 +65,9 @@ impl ModelFolder {
         }
         match path.parent() {
             // Of a model that is a step or a pipeline, its settings are all there is.
-            Some(parent) if path.ends_with(config::FILE_NAME) || path.ends_with(config::PIPELINE_FILE_NAME) => {
+            Some(parent)
+                if path.ends_with(config::FILE_NAME) || path.ends_with(config::PIPELINE_FILE_NAME) =>
+            {
                 Self::in_folder(parent, None)
             }
             Some(parent) if MODEL_FILES.iter().any(|name| path.ends_with(name)) => {
@@ -157,7 +159,12 @@ impl ModelFolder {
     }
 
     /// A folder whose models are those of others.
-    fn pipeline(name: Name, folder: &Path, config: ModelConfig, other: Option<PathBuf>) -> Result<Self, Error> {
+    fn pipeline(
+        name: Name,
+        folder: &Path,
+        config: ModelConfig,
+        other: Option<PathBuf>,
+    ) -> Result<Self, Error> {
         let file = folder.join(config::PIPELINE_FILE_NAME);
         let settings = folder.join(config::FILE_NAME);
         if let Some(other) = other.or_else(|| settings.is_file().then_some(settings)) {

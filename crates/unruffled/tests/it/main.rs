@@ -3,5 +3,5 @@
 
 mod estimators;
 mod pipelines;
-mod steps;
 mod sequences;
+mod steps;

@@ -53,7 +53,8 @@ fn whole(answer: &Tensors, name: &str) -> Vec<i64> {
 fn check_refused(text: &str, expected: &str) {
     let root = repository(&[ONE, ("p", "pipeline.toml", text)]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let error = runtime.block_on(Engine::new().load(root.path().join("p"))).err().expect("it must be refused");
+    let error =
+        runtime.block_on(Engine::new().load(root.path().join("p"))).err().expect("it must be refused");
     let file = root.path().join("p/pipeline.toml").display().to_string();
     let told = error.to_string().replace(&file, "PATH");
     assert!(told.ends_with(expected), "{told}\nis not\n{expected}");
@@ -125,18 +126,38 @@ fn refusals_name_file_line_and_key() {
         &with("first = 'rows.index'", "first = 'rows.last'"),
         "PATH:17: `outputs.first`: `rows.last`: model `one` gives no `last`; it gives `label`, `index`, `score`",
     );
-    check_refused(&with("top = 2", "top = 0"), "PATH:6: `step.step`: is 0; expected a whole number from 1 to 4294967295");
-    check_refused(&with("model = 'one'\n", ""), "PATH:9: `step`: asks nothing; add model = \"NAME\", or step = { kind = \"KIND\" }");
-    check_refused(&with("each = 'scores'", "rows = 2"), "PATH:13: `step.rows`: is for a loop; add each = \"INPUT\" or scan = \"INPUT\"");
-    check_refused(&with("each = 'scores'", "instances = 2"), "PATH:13: `step.instances`: is for the model's own model.toml; it is shared by all who ask it");
-    check_refused(&with("each =", "eech ="), "PATH:13: `step.eech`: unknown field `eech`, expected one of `name`, `model`, `step`, `inputs`, `each`, `scan`, `rows`, `in_flight`, `carry`, `several`, `instances`");
-    check_refused(&with("model = 'one'", "model = 'p'"), "PATH:9: `step.rows`: asks itself: p -> p; cut the circle");
+    check_refused(
+        &with("top = 2", "top = 0"),
+        "PATH:6: `step.step`: is 0; expected a whole number from 1 to 4294967295",
+    );
+    check_refused(
+        &with("model = 'one'\n", ""),
+        "PATH:9: `step`: asks nothing; add model = \"NAME\", or step = { kind = \"KIND\" }",
+    );
+    check_refused(
+        &with("each = 'scores'", "rows = 2"),
+        "PATH:13: `step.rows`: is for a loop; add each = \"INPUT\" or scan = \"INPUT\"",
+    );
+    check_refused(
+        &with("each = 'scores'", "instances = 2"),
+        "PATH:13: `step.instances`: is for the model's own model.toml; it is shared by all who ask it",
+    );
+    check_refused(
+        &with("each =", "eech ="),
+        "PATH:13: `step.eech`: unknown field `eech`, expected one of `name`, `model`, `step`, `inputs`, `each`, `scan`, `rows`, `in_flight`, `carry`, `several`, `instances`",
+    );
+    check_refused(
+        &with("model = 'one'", "model = 'p'"),
+        "PATH:9: `step.rows`: asks itself: p -> p; cut the circle",
+    );
 }
 
 #[test]
 fn circles_through_others_are_refused() {
     let asks = |name: &str| {
-        format!("[[step]]\nname = 's'\nmodel = '{name}'\ninputs = {{ x = 'input.x' }}\n[outputs]\ny = 's.y'\n")
+        format!(
+            "[[step]]\nname = 's'\nmodel = '{name}'\ninputs = {{ x = 'input.x' }}\n[outputs]\ny = 's.y'\n"
+        )
     };
     let (a, b) = (asks("b"), asks("a"));
     let root = repository(&[("a", "pipeline.toml", &a), ("b", "pipeline.toml", &b)]);
@@ -149,5 +170,8 @@ fn circles_through_others_are_refused() {
 fn a_folder_is_one_thing() {
     let root = repository(&[ONE, ("one", "pipeline.toml", BEST)]);
     let error = ModelFolder::open(root.path().join("one")).unwrap_err().to_string();
-    assert!(error.ends_with("is a pipeline, but there is `model.toml` too; take one of them away"), "{error}");
+    assert!(
+        error.ends_with("is a pipeline, but there is `model.toml` too; take one of them away"),
+        "{error}"
+    );
 }

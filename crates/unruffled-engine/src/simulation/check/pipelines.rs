@@ -28,7 +28,10 @@ pub(super) fn ends(trace: &Trace) -> Result<(), String> {
             Ok(false) => Err(format!("pipeline {call} gave something else than its plan says")),
             Err(ErrorKind::InvalidInput) if *bounded => Ok(()),
             Err(kind) if kinds().any(|failed| failed == *kind) => Ok(()),
-            Err(kind) => Err(format!("pipeline {call} failed with {kind:?}; its requests with {:?}", kinds().collect::<Vec<_>>())),
+            Err(kind) => Err(format!(
+                "pipeline {call} failed with {kind:?}; its requests with {:?}",
+                kinds().collect::<Vec<_>>()
+            )),
         }
     })
 }

@@ -47,13 +47,21 @@ async fn branches_run_side_by_side() {
 #[tokio::test]
 async fn the_context_travels_to_every_step() {
     let engine = Engine::new();
-    let model = unruffled_testing::scripted::tensors(super::signature("x: f32 [n]", "y: f32 [n], id: bytes []"), |inputs, ctx| {
-        let context = ctx.request().expect("one request a run");
-        let told = format!("{} {:?} {:?}", context.id(), context.priority(), context.baggage().collect::<Vec<_>>());
-        assert!(context.deadline().is_some() && context.caller().is_some());
-        let x = inputs.get("x").unwrap().clone();
-        Ok(Tensors::new().with("y", x).with("id", Tensor::scalar(unruffled_model::Bytes::from(told))))
-    });
+    let model = unruffled_testing::scripted::tensors(
+        super::signature("x: f32 [n]", "y: f32 [n], id: bytes []"),
+        |inputs, ctx| {
+            let context = ctx.request().expect("one request a run");
+            let told = format!(
+                "{} {:?} {:?}",
+                context.id(),
+                context.priority(),
+                context.baggage().collect::<Vec<_>>()
+            );
+            assert!(context.deadline().is_some() && context.caller().is_some());
+            let x = inputs.get("x").unwrap().clone();
+            Ok(Tensors::new().with("y", x).with("id", Tensor::scalar(unruffled_model::Bytes::from(told))))
+        },
+    );
     let model = build(&engine, "m", model.batching(unruffled_model::Batching::Single));
     let pipeline = Pipeline::new()
         .step(PipelineStep::new("a", &model).input("x", "input.x"))
@@ -65,7 +73,8 @@ async fn the_context_travels_to_every_step() {
     let request = request.caller(unruffled_engine::Caller::new("window")).timeout(Duration::from_secs(3600));
     let answer = request.await.unwrap();
     let told = |name: &str| {
-        String::from_utf8(answer.get(name).unwrap().elements::<unruffled_model::Bytes>().unwrap()[0].to_vec()).unwrap()
+        String::from_utf8(answer.get(name).unwrap().elements::<unruffled_model::Bytes>().unwrap()[0].to_vec())
+            .unwrap()
     };
     assert_eq!(told("a"), "q/a Bulk [(\"tenant\", \"t\")]");
     assert_eq!(told("b"), "q/b Bulk [(\"tenant\", \"t\")]");
@@ -109,7 +118,8 @@ async fn giving_up_reaches_every_step() {
 #[tokio::test]
 async fn a_model_that_dies_is_told_with_its_step() {
     let engine = Engine::new();
-    let dying = scripted("x: f32 [n]", "y: f32 [n]", |_| std::panic::resume_unwind(Box::new("boom".to_owned())));
+    let dying =
+        scripted("x: f32 [n]", "y: f32 [n]", |_| std::panic::resume_unwind(Box::new("boom".to_owned())));
     let [whole, ..] = diamond(&engine, map(|x| x), dying);
     let error = patiently(whole.infer(x([1.0])).submit()).await;
     check_error(error, ErrorKind::ModelCrashed, "step `r`: model `right`: panicked: boom");
@@ -120,7 +130,11 @@ async fn inputs_are_checked_at_the_door() {
     let engine = Engine::new();
     let [whole, left, ..] = diamond(&engine, map(|x| x), map(|x| x));
     let wrong = Tensors::new().with("x", Tensor::scalar(1_i64));
-    check_error(whole.infer(wrong).await, ErrorKind::InvalidInput, "`x`: expected elements of type f32, got i64");
+    check_error(
+        whole.infer(wrong).await,
+        ErrorKind::InvalidInput,
+        "`x`: expected elements of type f32, got i64",
+    );
     check_error(whole.infer(Tensors::new()).await, ErrorKind::InvalidInput, "input is missing");
     assert_eq!(left.metrics().runs, 0);
 }
@@ -148,13 +162,21 @@ async fn steps_wait_for_room_and_never_overload_themselves() {
 #[tokio::test]
 async fn a_call_holds_no_more_than_it_may() {
     let engine = Engine::new();
-    let wide = build(&engine, "wide", scripted("x: f32 [n]", "y: f32 [m]", |inputs| {
-        let x = floats(inputs, "x");
-        Ok(Tensors::new().with("y", line(vec![0.0; 100 * x.len()])))
-    }));
-    let sum = build(&engine, "count", scripted("x: f32 [n]", "y: f32 []", |inputs| {
-        Ok(Tensors::new().with("y", Tensor::scalar(floats(inputs, "x").len() as f32)))
-    }));
+    let wide = build(
+        &engine,
+        "wide",
+        scripted("x: f32 [n]", "y: f32 [m]", |inputs| {
+            let x = floats(inputs, "x");
+            Ok(Tensors::new().with("y", line(vec![0.0; 100 * x.len()])))
+        }),
+    );
+    let sum = build(
+        &engine,
+        "count",
+        scripted("x: f32 [n]", "y: f32 []", |inputs| {
+            Ok(Tensors::new().with("y", Tensor::scalar(floats(inputs, "x").len() as f32)))
+        }),
+    );
     let pipeline = |bytes| {
         let steps = Pipeline::new()
             .step(PipelineStep::new("wide", &wide).input("x", "input.x"))
@@ -168,17 +190,25 @@ async fn a_call_holds_no_more_than_it_may() {
     let enough = pipeline(40_000);
     assert_eq!(floats(&enough.infer(x([1.0])).await.unwrap(), "y"), [10_000.0]);
     let error = pipeline(39_999).infer(x([1.0])).await;
-    check_error(error, ErrorKind::InvalidInput, "step `wider`, output `y`: with it a call would hold 40000 bytes, more than the 39999 that one may");
+    check_error(
+        error,
+        ErrorKind::InvalidInput,
+        "step `wider`, output `y`: with it a call would hold 40000 bytes, more than the 39999 that one may",
+    );
     check_error(pipeline(3).infer(x([1.0])).await, ErrorKind::InvalidInput, "input `x`: with it");
 }
 
 #[tokio::test]
 async fn values_are_shared_not_copied() {
     let engine = Engine::new();
-    let place = build(&engine, "place", scripted("x: f32 [n]", "y: i64 []", |inputs| {
-        let at = inputs.get("x").unwrap().elements::<f32>()?.as_ptr() as i64;
-        Ok(Tensors::new().with("y", Tensor::scalar(at)))
-    }));
+    let place = build(
+        &engine,
+        "place",
+        scripted("x: f32 [n]", "y: i64 []", |inputs| {
+            let at = inputs.get("x").unwrap().elements::<f32>()?.as_ptr() as i64;
+            Ok(Tensors::new().with("y", Tensor::scalar(at)))
+        }),
+    );
     let pipeline = Pipeline::new()
         .step(PipelineStep::new("a", &place).input("x", "input.x"))
         .step(PipelineStep::new("b", &place).input("x", "input.x"))

@@ -30,11 +30,19 @@ fn check_signature(pipeline: Pipeline, inputs: &str, outputs: &str) {
 #[test]
 fn what_it_takes_and_gives_follows_from_its_steps() {
     let engine = Engine::new();
-    let tokens = || step(&engine, "tokens", "text: bytes [n]", "ids: i64 [n s], mask: i64 [n s]").input("text", "input.text");
+    let tokens = || {
+        step(&engine, "tokens", "text: bytes [n]", "ids: i64 [n s], mask: i64 [n s]")
+            .input("text", "input.text")
+    };
     let embed = || {
-        step(&engine, "embed", "a: i64 [batch length], b: i64 [batch length]", "hidden: f32 [batch length 384]")
-            .input("a", "tokens.ids")
-            .input("b", "tokens.mask")
+        step(
+            &engine,
+            "embed",
+            "a: i64 [batch length], b: i64 [batch length]",
+            "hidden: f32 [batch length 384]",
+        )
+        .input("a", "tokens.ids")
+        .input("b", "tokens.mask")
     };
     let pipeline = Pipeline::new().step(embed()).step(tokens()).output("h", "embed.hidden");
     check_signature(pipeline.clone(), "text: bytes [n]", "h: f32 [n s 384]");
@@ -52,10 +60,18 @@ fn loops_change_shapes() {
     let engine = Engine::new();
     let read = || step(&engine, "read", "x: f32 [n 3 48 w]", "y: f32 [n t 97], z: f32 [2], s: f32 []");
     let pipeline = |read: PipelineStep| {
-        Pipeline::new().step(read.input("x", "input.x")).output("y", "read.y").output("z", "read.z").output("s", "read.s")
+        Pipeline::new()
+            .step(read.input("x", "input.x"))
+            .output("y", "read.y")
+            .output("z", "read.z")
+            .output("s", "read.s")
     };
     check_signature(pipeline(read()), "x: f32 [n 3 48 w]", "y: f32 [n t 97], z: f32 [2], s: f32 []");
-    check_signature(pipeline(read().each(["x"])), "x: f32 [n 3 48 w]", "y: f32 [n t 97], z: f32 [n_2], s: f32 [n]");
+    check_signature(
+        pipeline(read().each(["x"])),
+        "x: f32 [n 3 48 w]",
+        "y: f32 [n t 97], z: f32 [n_2], s: f32 [n]",
+    );
     check_signature(
         pipeline(read().each(["x"]).rows(4)),
         "x: f32 [n 3 48 w]",
@@ -63,13 +79,21 @@ fn loops_change_shapes() {
     );
     // A row may lose its first dimension where the model has none for it.
     let lone = step(&engine, "lone", "x: f32 [3]", "y: f32 [5]").input("x", "input.x").each(["x"]);
-    check_signature(Pipeline::new().step(lone).output("y", "lone.y").output("p", "lone.progress"), "x: f32 [n 3]", "y: f32 [n_2], p: i64 [2]");
+    check_signature(
+        Pipeline::new().step(lone).output("y", "lone.y").output("p", "lone.progress"),
+        "x: f32 [n 3]",
+        "y: f32 [n_2], p: i64 [2]",
+    );
 }
 
 #[test]
 fn inputs_may_be_declared() {
     let engine = Engine::new();
-    let pipeline = || Pipeline::new().step(step(&engine, "s", "x: f32 [? ?]", "y: f32 [?]").input("x", "input.x")).output("y", "s.y");
+    let pipeline = || {
+        Pipeline::new()
+            .step(step(&engine, "s", "x: f32 [? ?]", "y: f32 [?]").input("x", "input.x"))
+            .output("y", "s.y")
+    };
     check_signature(pipeline(), "x: f32 [? ?]", "y: f32 [?]");
     check_signature(pipeline().input(specs("x: f32 [rows 4]").remove(0)), "x: f32 [rows 4]", "y: f32 [?]");
     let unused = pipeline().input(TensorSpec::new("z", DType::F32, []));
@@ -88,16 +112,29 @@ fn names_must_be_known() {
     check(with("c.y"), unknown, "step `b`, `x`: `c.y`: there is no step `c`; there are `a`, `b`");
     check(with("a.z"), unknown, "step `b`, `x`: `a.z`: model `m` gives no `z`; it gives `y`");
     check(with("y"), unknown, "step `b`, `x`: `y` names no value; write input.NAME or STEP.NAME");
-    check(with("item.first"), unknown, "step `b`, `x`: there is no `item.first`; there are item.index and item.last");
-    check(Pipeline::new().step(a()).output("y", "b.y"), unknown, "`y`: `b.y`: there is no step `b`; there are `a`");
-    check(Pipeline::new().step(a()).output("y", "input.z"), unknown, "`y`: no step takes `input.z`: nothing says what it is");
+    check(
+        with("item.first"),
+        unknown,
+        "step `b`, `x`: there is no `item.first`; there are item.index and item.last",
+    );
+    check(
+        Pipeline::new().step(a()).output("y", "b.y"),
+        unknown,
+        "`y`: `b.y`: there is no step `b`; there are `a`",
+    );
+    check(
+        Pipeline::new().step(a()).output("y", "input.z"),
+        unknown,
+        "`y`: no step takes `input.z`: nothing says what it is",
+    );
     let stray = a().input("z", "input.z");
     check(
         Pipeline::new().step(stray).output("y", "a.y"),
         unknown,
         "step `a`, `z`: model `m` takes no such input; it takes `x`",
     );
-    let nobody = Pipeline::new().step(PipelineStep::new("a", "nobody").input("x", "input.x")).output("y", "a.y");
+    let nobody =
+        Pipeline::new().step(PipelineStep::new("a", "nobody").input("x", "input.x")).output("y", "a.y");
     check(
         nobody,
         Kind::UnknownModel,
@@ -110,7 +147,11 @@ fn everything_is_given_once() {
     let engine = Engine::new();
     let a = || step(&engine, "a", "x: f32 [n], z: f32 [n]", "y: f32 [n]").input("x", "input.x");
     let with = |step: PipelineStep| Pipeline::new().step(step).output("y", "a.y");
-    check(with(a()), Kind::Missing, "step `a`, `z`: is not given; expected z: f32 [n]: say where it comes from");
+    check(
+        with(a()),
+        Kind::Missing,
+        "step `a`, `z`: is not given; expected z: f32 [n]: say where it comes from",
+    );
     check(with(a().input("x", "input.z")), Kind::Duplicate, "step `a`, `x`: is given twice; take one away");
     let whole = || a().input("z", "input.z");
     check(with(whole()).step(whole()), Kind::Duplicate, "step `a`: two steps have this name; rename one");
@@ -129,7 +170,8 @@ fn everything_is_given_once() {
 fn circles_are_refused() {
     let engine = Engine::new();
     let of = |name: &str, from: &str| step(&engine, name, "x: f32 [n]", "y: f32 [n]").input("x", from);
-    let pipeline = Pipeline::new().step(of("a", "c.y")).step(of("b", "a.y")).step(of("c", "b.y")).output("y", "c.y");
+    let pipeline =
+        Pipeline::new().step(of("a", "c.y")).step(of("b", "a.y")).step(of("c", "b.y")).output("y", "c.y");
     check(pipeline, Kind::Cycle, "step `a`: waits for itself: a <- c <- b <- a; cut the circle");
     check(
         Pipeline::new().step(of("a", "a.y")).output("y", "a.y"),
@@ -150,10 +192,16 @@ fn types_and_shapes_must_fit() {
     check(with("x: f32 [m 4]", "a.i"), bad, "step `b`, `x`: expected f32 [m, 4], but `a.i` is i64 [n]");
     check(with("x: f32 [m]", "a.y"), bad, "step `b`, `x`: expected f32 [m], but `a.y` is f32 [n, 4]");
     check(with("x: f32 [m 5]", "a.y"), bad, "step `b`, `x`: expected f32 [m, 5], but `a.y` is f32 [n, 4]");
-    check(with("x: f32 [m m]", "input.x"), bad, "step `b`, `x`: expected f32 [m, m], but `input.x` is f32 [n]");
+    check(
+        with("x: f32 [m m]", "input.x"),
+        bad,
+        "step `b`, `x`: expected f32 [m, m], but `input.x` is f32 [n]",
+    );
     // What follows from two steps together.
-    let b = step(&engine, "b", "p: f32 [k], q: f32 [k 4]", "y: f32 [k]").input("p", "input.p").input("q", "a.y");
-    let c = step(&engine, "c", "p: f32 [3], x: f32 [2]", "y: f32 []").input("p", "input.p").input("x", "input.x");
+    let b =
+        step(&engine, "b", "p: f32 [k], q: f32 [k 4]", "y: f32 [k]").input("p", "input.p").input("q", "a.y");
+    let c =
+        step(&engine, "c", "p: f32 [3], x: f32 [2]", "y: f32 []").input("p", "input.p").input("x", "input.x");
     check(
         Pipeline::new().step(a()).step(b).step(c).output("y", "c.y"),
         bad,
@@ -217,8 +265,15 @@ fn loops_must_make_sense() {
     );
     let scan = |output: &str, input: &str| with(given("a.y").scan(["x"]).carry(output, input));
     check(scan("z", "x"), Kind::UnknownName, "step `b`, `x`: cannot carry `z`: the model gives `y`");
-    check(scan("y", "x"), Kind::Duplicate, "step `b`, `x`: is carried, and given by something else as well; take one away");
-    let stated = step(&engine, "b", "x: f32 [1], state: f32 [?]", "y: f32 [2]").input("x", "a.y").scan(["x"]).carry("y", "state");
+    check(
+        scan("y", "x"),
+        Kind::Duplicate,
+        "step `b`, `x`: is carried, and given by something else as well; take one away",
+    );
+    let stated = step(&engine, "b", "x: f32 [1], state: f32 [?]", "y: f32 [2]")
+        .input("x", "a.y")
+        .scan(["x"])
+        .carry("y", "state");
     check(
         with(stated),
         Kind::Missing,
@@ -232,7 +287,10 @@ fn only_loops_emit() {
     let pipeline = |emitted: &'static str| {
         let a = PipelineStep::new("a", build(&engine, "m", map(|x| x))).input("x", "input.x");
         let b = PipelineStep::new("b", build(&engine, "m", map(|x| x))).input("x", "a.y").each(["x"]);
-        let c = PipelineStep::new("c", build(&engine, "m", sum())).input("a", "a.y").input("b", "b.y").each(["a", "b"]);
+        let c = PipelineStep::new("c", build(&engine, "m", sum()))
+            .input("a", "a.y")
+            .input("b", "b.y")
+            .each(["a", "b"]);
         let steps = Pipeline::new().step(a).step(b).step(c);
         steps.output("a", "a.y").output("b", "b.y").output("c", "c.y").emit(emitted.split(' '))
     };

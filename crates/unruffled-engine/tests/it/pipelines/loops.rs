@@ -43,7 +43,10 @@ async fn items_share_runs_and_no_more_are_under_way_than_may_be() {
     let first = gate.entered().len();
     wait_until(|| up.status().queued + first == 5);
     gate.open();
-    assert_eq!(floats(&patiently(answer).await.unwrap(), "y"), (1..=12).map(|at| at as f32).collect::<Vec<_>>());
+    assert_eq!(
+        floats(&patiently(answer).await.unwrap(), "y"),
+        (1..=12).map(|at| at as f32).collect::<Vec<_>>()
+    );
     let sizes = script.batch_sizes();
     assert_eq!(sizes.iter().sum::<usize>(), 12);
     assert_eq!(sizes[1], 5 - first, "those that waited run together: {sizes:?}");
@@ -73,17 +76,27 @@ async fn ragged_results_are_joined_or_refused() {
         let shape = if wide { [1, count] } else { [count, 1] };
         Ok(Tensors::new().with("y", Tensor::new(&shape, vec![count as f32; count])?))
     };
-    let tall = build(&engine, "m", scripted("x: f32 [1]", "y: f32 [? ?]", move |inputs| repeat(inputs, false)));
-    let wide = build(&engine, "m", scripted("x: f32 [1]", "y: f32 [? ?]", move |inputs| repeat(inputs, true)));
+    let tall =
+        build(&engine, "m", scripted("x: f32 [1]", "y: f32 [? ?]", move |inputs| repeat(inputs, false)));
+    let wide =
+        build(&engine, "m", scripted("x: f32 [1]", "y: f32 [? ?]", move |inputs| repeat(inputs, true)));
     let answer = each(&engine, PipelineStep::new("each", &tall)).infer(x([2.0, 0.0, 3.0])).await.unwrap();
     assert_eq!(answer.get("y").unwrap().shape(), [5, 1]);
     assert_eq!(floats(&answer, "y"), [2.0, 2.0, 3.0, 3.0, 3.0]);
     let ragged = each(&engine, PipelineStep::new("each", &wide)).infer(x([2.0, 3.0])).await;
-    check_error(ragged, ErrorKind::ModelFailed, "step `each`, output `y`: its items cannot be joined: cannot join f32 [1, 3] to f32 [1, 2]");
+    check_error(
+        ragged,
+        ErrorKind::ModelFailed,
+        "step `each`, output `y`: its items cannot be joined: cannot join f32 [1, 3] to f32 [1, 2]",
+    );
     // Nobody joins them where they are taken one by one.
-    let count = build(&engine, "count", scripted("x: f32 [n m]", "y: f32 []", |inputs| {
-        Ok(Tensors::new().with("y", Tensor::scalar(inputs.get("x").unwrap().len() as f32)))
-    }));
+    let count = build(
+        &engine,
+        "count",
+        scripted("x: f32 [n m]", "y: f32 []", |inputs| {
+            Ok(Tensors::new().with("y", Tensor::scalar(inputs.get("x").unwrap().len() as f32)))
+        }),
+    );
     let pipeline = Pipeline::new()
         .step(PipelineStep::new("wide", &wide).input("x", "input.x").each(["x"]))
         .step(PipelineStep::new("count", &count).input("x", "wide.y").each(["x"]))
@@ -104,9 +117,13 @@ async fn two_inputs_go_along_with_each_other() {
     };
     let answer = step(["input.x", "ten.y"]).infer(x([1.0, 2.0, 3.0])).await.unwrap();
     assert_eq!(floats(&answer, "y"), [11.0, 22.0, 33.0]);
-    let drop_one = build(&engine, "drop", scripted("x: f32 [n]", "y: f32 [?]", |inputs| {
-        Ok(Tensors::new().with("y", line(floats(inputs, "x").into_iter().skip(1))))
-    }));
+    let drop_one = build(
+        &engine,
+        "drop",
+        scripted("x: f32 [n]", "y: f32 [?]", |inputs| {
+            Ok(Tensors::new().with("y", line(floats(inputs, "x").into_iter().skip(1))))
+        }),
+    );
     let pipeline = Pipeline::new()
         .step(PipelineStep::new("drop", &drop_one).input("x", "input.x"))
         .step(PipelineStep::new("add", &add).input("a", "input.x").input("b", "drop.y").each(["a", "b"]))
@@ -156,7 +173,10 @@ async fn a_scan_hands_its_state_on() {
         let step = PipelineStep::new("scan", &sum).input("x", from).input("last", "item.last");
         step.scan(["x"]).carry("stateN", "state")
     };
-    let rows = whole(&engine, Pipeline::new().step(scan("input.x")).output("y", "scan.y").output("state", "scan.stateN"));
+    let rows = whole(
+        &engine,
+        Pipeline::new().step(scan("input.x")).output("y", "scan.y").output("state", "scan.stateN"),
+    );
     let answer = rows.infer(x([1.0, 2.0, 3.0, 4.0])).await.unwrap();
     assert_eq!(floats(&answer, "y"), [1.0, 3.0, 6.0, -10.0]);
     assert_eq!(floats(&answer, "state"), [1.0, 1.0, 3.0, 2.0, 6.0, 3.0, 10.0, 4.0]);

@@ -8,10 +8,10 @@ mod streams;
 use std::sync::Arc;
 
 use unruffled_engine::{Engine, Handle};
+use unruffled_model::{Batch, Footprint, Interrupt, LoadedModel, Rerun, Serve, admit_tensors};
 use unruffled_model::{
     Batching, DType, Dim, Model, ModelError, ModelInfo, RunContext, Signature, Tensor, TensorSpec, Tensors,
 };
-use unruffled_model::{Batch, Footprint, Interrupt, LoadedModel, Rerun, Serve, admit_tensors};
 use unruffled_testing::scripted::{self, ScriptedModel};
 
 /// `x: f32 [batch, 2]`, and what else is written so.
@@ -48,7 +48,8 @@ pub(super) fn scripted(
     outputs: &str,
     answer: impl Fn(&Tensors) -> Result<Tensors, ModelError> + Send + Sync + 'static,
 ) -> ScriptedModel<Tensors, Tensors> {
-    let model = scripted::tensors(signature(inputs, outputs), move |inputs, _: &RunContext<'_>| answer(inputs));
+    let model =
+        scripted::tensors(signature(inputs, outputs), move |inputs, _: &RunContext<'_>| answer(inputs));
     model.with_info(|info| {
         info.batching = if info.signature.is_batchable() { Batching::Joint } else { Batching::Sequential };
     })
@@ -70,7 +71,11 @@ pub(super) fn sum() -> ScriptedModel<Tensors, Tensors> {
     })
 }
 
-pub(super) fn build(engine: &Engine, name: &str, model: ScriptedModel<Tensors, Tensors>) -> Handle<Tensors, Tensors> {
+pub(super) fn build(
+    engine: &Engine,
+    name: &str,
+    model: ScriptedModel<Tensors, Tensors>,
+) -> Handle<Tensors, Tensors> {
     engine.wrap_model(model).name(name).build().unwrap()
 }
 
@@ -95,7 +100,9 @@ pub(super) struct Streaming<F> {
 
 impl<F> Streaming<F>
 where
-    F: Fn(&Tensors, &mut dyn FnMut(Tensors) -> Result<(), ModelError>) -> Result<(), ModelError> + Send + Sync,
+    F: Fn(&Tensors, &mut dyn FnMut(Tensors) -> Result<(), ModelError>) -> Result<(), ModelError>
+        + Send
+        + Sync,
 {
     pub(super) fn new(inputs: &str, outputs: &str, function: F) -> Self {
         let info = ModelInfo::new("streaming", "rust")
@@ -110,7 +117,9 @@ struct StreamingInstance<'a, F>(&'a F);
 
 impl<F> LoadedModel for Streaming<F>
 where
-    F: Fn(&Tensors, &mut dyn FnMut(Tensors) -> Result<(), ModelError>) -> Result<(), ModelError> + Send + Sync,
+    F: Fn(&Tensors, &mut dyn FnMut(Tensors) -> Result<(), ModelError>) -> Result<(), ModelError>
+        + Send
+        + Sync,
 {
     type Input = Tensors;
     type Output = Tensors;

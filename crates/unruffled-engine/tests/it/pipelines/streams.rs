@@ -106,14 +106,24 @@ async fn who_asks_for_one_answer_gets_all_at_once() {
 #[tokio::test]
 async fn nothing_is_no_output_but_progress_is_told() {
     let engine = Engine::new();
-    let odd = build(&engine, "odd", scripted("x: f32 [1]", "y: f32 [?]", |inputs| {
-        Ok(Tensors::new().with("y", line(floats(inputs, "x").into_iter().filter(|x| x % 100.0 == 99.0))))
-    }));
+    let odd = build(
+        &engine,
+        "odd",
+        scripted("x: f32 [1]", "y: f32 [?]", |inputs| {
+            Ok(Tensors::new().with("y", line(floats(inputs, "x").into_iter().filter(|x| x % 100.0 == 99.0))))
+        }),
+    );
     let whole = emitting(&engine, &odd);
-    let outputs: Vec<_> = whole.infer(x((0..1000).map(|at| at as f32))).outputs().map(Result::unwrap).collect().await;
-    let given: Vec<f32> = outputs.iter().filter_map(|output| output.get("y")).flat_map(|y| y.elements::<f32>().unwrap().to_vec()).collect();
+    let outputs: Vec<_> =
+        whole.infer(x((0..1000).map(|at| at as f32))).outputs().map(Result::unwrap).collect().await;
+    let given: Vec<f32> = outputs
+        .iter()
+        .filter_map(|output| output.get("y"))
+        .flat_map(|y| y.elements::<f32>().unwrap().to_vec())
+        .collect();
     assert_eq!(given, (0..10).map(|at| 100.0 * at as f32 + 99.0).collect::<Vec<_>>());
-    let told: Vec<_> = outputs.iter().filter(|output| output.get("progress").is_some()).map(progress).collect();
+    let told: Vec<_> =
+        outputs.iter().filter(|output| output.get("progress").is_some()).map(progress).collect();
     assert!(told.is_sorted() && told.len() > 50 && told.len() < 150, "{} times", told.len());
     assert_eq!(told.last(), Some(&vec![1000, 1000]));
 }
@@ -121,10 +131,14 @@ async fn nothing_is_no_output_but_progress_is_told() {
 #[tokio::test]
 async fn what_came_before_a_failure_is_given() {
     let engine = Engine::new();
-    let up = build(&engine, "up", scripted("x: f32 [1]", "y: f32 [1]", |inputs| {
-        let x = floats(inputs, "x")[0];
-        if x < 5.0 { Ok(Tensors::new().with("y", line([x]))) } else { Err(ModelError::failed("five")) }
-    }));
+    let up = build(
+        &engine,
+        "up",
+        scripted("x: f32 [1]", "y: f32 [1]", |inputs| {
+            let x = floats(inputs, "x")[0];
+            if x < 5.0 { Ok(Tensors::new().with("y", line([x]))) } else { Err(ModelError::failed("five")) }
+        }),
+    );
     let mut outputs = emitting(&engine, &up).infer(x((0..9).map(|at| at as f32))).outputs();
     let (mut given, mut error) = (Vec::new(), None);
     while let Some(output) = patiently(outputs.next()).await {
