@@ -112,8 +112,8 @@ A folder of models holds
   NAME/model.py        a model written in Python
   NAME/model.skops     a saved scikit-learn estimator; model.joblib and
                        model.pkl if model.toml says that they are trusted
-  NAME/pipeline.toml   models of the folder, chained and branched
   NAME/model.toml      a step that needs no other file, if it says which
+  NAME/pipeline.toml   models of the folder, chained and branched
 and, where there is something to set, NAME/model.toml
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to

@@ -1,15 +1,18 @@
 //! From what is written to a [`Graph`]: every name known, every input fed once, every type and size fitting.
 
+mod carry;
+mod whole;
+
 use std::sync::Arc;
 
-use unruffled_model::{DType, Dim, Name, Signature, Tensor, TensorSpec};
+use unruffled_model::{DType, Dim, Name, Tensor, TensorSpec};
 
 use super::ask::Ask;
-use super::draft::{Feed, Pipeline, PipelineStep, Repeat};
+use super::draft::{Feed, IN_FLIGHT, Pipeline, PipelineStep, Repeat};
 use super::error::{PipelineError, PipelineErrorKind as Kind};
-use super::graph::{Carry, Counter, Each, Fed, Given, Graph, Loop, Node, Output, Turning, Value, ValueAt};
+use super::graph::{Counter, Each, Fed, Graph, Loop, Node, Turning, ValueAt};
 use super::names::{Cast, Reference, is_loop, listed};
-use super::sizes::{Names, Size, Sizes, Symbols};
+use super::sizes::{Size, Sizes, Symbols};
 
 /// Checks a pipeline whose steps ask these models, in their order.
 pub(crate) fn check(pipeline: &Pipeline, asks: &[Arc<dyn Ask>]) -> Result<Graph, PipelineError> {
@@ -70,10 +73,11 @@ impl Checker<'_> {
 
     fn step(&mut self, at: usize) -> Result<Node, PipelineError> {
         let step = &self.cast.pipeline.steps[at];
-        let (items, rows) = match &step.repeat {
-            Repeat::Once | Repeat::Several => (&[][..], 1),
-            Repeat::Each { items, rows, .. } | Repeat::Scan { items, rows, .. } => (items.as_slice(), *rows),
+        let items = match &step.repeat {
+            Repeat::Once | Repeat::Several => &[][..],
+            Repeat::Each(items) | Repeat::Scan(items) => items,
         };
+        let rows = step.rows.unwrap_or(1);
         self.check_items(step, items)?;
         let mut symbols = Symbols::default();
         let (mut feeds, mut each, mut counters) = (Vec::new(), Vec::new(), Vec::new());
@@ -121,17 +125,31 @@ impl Checker<'_> {
         let turn = match &step.repeat {
             Repeat::Once => Turning::Once,
             Repeat::Several => Turning::Several,
-            Repeat::Each { in_flight, .. } => {
-                Turning::Loop(Loop { items: each, rows, in_flight: *in_flight, carry, counters })
+            Repeat::Each(_) | Repeat::Scan(_) => {
+                let is_scan = matches!(step.repeat, Repeat::Scan(_));
+                let in_flight = if is_scan { 1 } else { step.in_flight.unwrap_or(IN_FLIGHT) };
+                Turning::Loop(Loop { items: each, rows, in_flight, carry, counters })
             }
-            Repeat::Scan { .. } => Turning::Loop(Loop { items: each, rows, in_flight: 1, carry, counters }),
         };
         let ask = Arc::clone(&self.cast.asks[at]);
         Ok(Node { name: step.name.clone(), ask, feeds, turn, gives: Vec::new() })
     }
 
-    /// What a loop goes over is there.
+    /// What is said about a loop is said of one, and what it goes over is there.
     fn check_items(&self, step: &PipelineStep, items: &[Name]) -> Result<(), PipelineError> {
+        let stray = match (&step.repeat, &step.rows, &step.in_flight, step.carry.is_empty()) {
+            (Repeat::Once | Repeat::Several, Some(_), ..) => "`rows` is for a loop; add `each` or `scan`",
+            (Repeat::Once | Repeat::Several | Repeat::Scan(_), _, Some(_), _) => {
+                "`in_flight` is for a loop whose items go side by side; add `each`"
+            }
+            (Repeat::Once | Repeat::Several | Repeat::Each(_), .., false) => {
+                "carries something from item to item, which only a scan does; add `scan`"
+            }
+            _ => "",
+        };
+        if !stray.is_empty() {
+            return Err(PipelineError::invalid(stray));
+        }
         if is_loop(step) && items.is_empty() {
             return Err(PipelineError::invalid("repeats for the items of nothing; name one of its inputs"));
         }
@@ -248,67 +266,6 @@ impl Checker<'_> {
         Ok(Each { input: wanted.spec.name.clone(), value: at, is_items, squeezed })
     }
 
-    /// What a scan hands on from item to item; what it is given the first time is taken out of `feeds`.
-    fn carry(
-        &mut self,
-        at: usize,
-        symbols: &mut Symbols,
-        feeds: &mut Vec<(Name, Fed)>,
-    ) -> Result<Vec<Carry>, PipelineError> {
-        let step = &self.cast.pipeline.steps[at];
-        let Repeat::Scan { carry, items, .. } = &step.repeat else { return Ok(Vec::new()) };
-        let mut pairs = carry.clone();
-        // A model with sessions says itself what it wants back.
-        if let (true, Some(sequence)) = (pairs.is_empty(), &self.cast.asks[at].info().sequence) {
-            let feedback = sequence.feedback().iter();
-            pairs.extend(feedback.map(|pair| (pair.output.clone(), pair.input.clone())));
-        }
-        let mut carried: Vec<Carry> = Vec::new();
-        for (output, input) in &pairs {
-            let info = self.cast.asks[at].info();
-            let outputs = &info.signature.outputs;
-            let Some(given) = outputs.iter().find(|spec| spec.name == *output) else {
-                let known = listed(outputs.iter().map(|spec| &*spec.name));
-                let message = format!("cannot carry `{output}`: the model gives {known}");
-                return Err(PipelineError::new(Kind::UnknownName, message).at(input));
-            };
-            let spec = self.cast.spec(at, input)?;
-            if items.contains(input) || carried.iter().any(|other| other.input == *input) {
-                let message = "is carried, and given by something else as well; take one away";
-                return Err(PipelineError::new(Kind::Duplicate, message).at(input));
-            }
-            let wanted = spec.dims.as_deref().map(|dims| symbols.sizes(&mut self.sizes, dims));
-            let sizes = given.dims.as_deref().map(|dims| symbols.sizes(&mut self.sizes, dims));
-            let wanted = Wanted { spec: &spec, sizes: wanted };
-            self.fit(&wanted, output, given.dtype, sizes.as_deref()).map_err(|error| error.at(input))?;
-            let first = match feeds.iter().position(|(fed, _)| fed == input) {
-                Some(place) => Some(feeds.remove(place).1),
-                None if spec.default.is_some() => None,
-                None => Some(Fed::Constant(self.zeros(&wanted).map_err(|error| error.at(input))?)),
-            };
-            carried.push(Carry { output: output.clone(), input: input.clone(), first });
-        }
-        Ok(carried)
-    }
-
-    /// What a state begins with of which nothing is said.
-    fn zeros(&self, wanted: &Wanted<'_>) -> Result<Tensor, PipelineError> {
-        let unknown = || {
-            let message =
-                format!("nothing says what it begins with; expected {}: give a constant", wanted.spec);
-            PipelineError::new(Kind::Missing, message)
-        };
-        let sizes = wanted.sizes.as_ref().ok_or_else(unknown)?;
-        let size = |size: &Size| match self.sizes.look(*size) {
-            Size::Fixed(number) => Ok(number),
-            // One item at a time.
-            Size::Same(_) => Ok(1),
-            Size::Any => Err(unknown()),
-        };
-        let shape = sizes.iter().map(size).collect::<Result<Vec<_>, _>>()?;
-        Tensor::zeros(wanted.spec.dtype, &shape).map_err(|error| PipelineError::invalid(error.to_string()))
-    }
-
     /// What a step gives.
     fn give(&mut self, at: usize, symbols: &mut Symbols, round: &Round) {
         let step = &self.cast.pipeline.steps[at];
@@ -316,7 +273,7 @@ impl Checker<'_> {
         let count = match step.repeat {
             Repeat::Once => None,
             Repeat::Several => Some(self.sizes.fresh(None)),
-            Repeat::Each { .. } | Repeat::Scan { .. } => round.count,
+            Repeat::Each(_) | Repeat::Scan(_) => round.count,
         };
         for (place, spec) in outputs.iter().enumerate() {
             let sizes = spec.dims.as_deref().map(|dims| symbols.sizes(&mut self.sizes, dims));
@@ -424,129 +381,6 @@ impl Checker<'_> {
 
     fn facts_mut(&mut self, at: ValueAt) -> &mut Facts {
         if at.is_multiple_of(2) { &mut self.inputs[at / 2].1 } else { &mut self.given[at / 2].1 }
-    }
-
-    /// The outputs, and all of it.
-    fn graph(mut self, mut steps: Vec<Node>) -> Result<Graph, PipelineError> {
-        let (outputs, emits, specs) = self.outputs()?;
-        if let Some((unused, ..)) = self.inputs.iter().find(|(_, facts, _)| facts.wholes + facts.readers == 0)
-        {
-            return Err(PipelineError::invalid("no step takes this input; take it away").at(unused));
-        }
-        let mut names = Names::default();
-        let input = |(name, facts, default): &(Name, Facts, Option<Tensor>)| TensorSpec {
-            name: name.clone(),
-            dtype: facts.dtype,
-            dims: facts.whole.as_ref().map(|sizes| names.dims(&self.sizes, sizes)),
-            default: default.clone(),
-        };
-        let inputs: Vec<_> = self.inputs.iter().map(input).collect();
-        let output = |(name, dtype, sizes): (Name, DType, Option<Vec<Size>>)| {
-            let dims = sizes.map(|sizes| names.dims(&self.sizes, &sizes));
-            TensorSpec { name, dtype, dims, default: None }
-        };
-        let signature = Signature { inputs, outputs: specs.into_iter().map(output).collect() };
-
-        let count = 2 * self.inputs.len().max(self.given.len()) + 1;
-        let emitted = |at: ValueAt| {
-            let is_of = |output: &&Output| matches!(output.from, Given::Value(value) if value == at);
-            outputs.iter().filter(|output| output.emitted).filter(is_of).count()
-        };
-        let value = |at: ValueAt| {
-            let place = if at.is_multiple_of(2) {
-                self.inputs.get(at / 2).is_some()
-            } else {
-                at / 2 < self.given.len()
-            };
-            if !place {
-                return Value { wholes: 0, readers: 0, none: (DType::U8, vec![0]), emitted: 0 };
-            }
-            let facts = self.facts(at);
-            let size = |size: &Size| match self.sizes.look(*size) {
-                Size::Fixed(number) => number,
-                Size::Same(_) | Size::Any => 0,
-            };
-            let rest = facts.whole.as_deref().and_then(|sizes| sizes.get(1..)).unwrap_or_default();
-            let none = std::iter::once(0).chain(rest.iter().map(size)).collect();
-            Value {
-                wholes: facts.wholes,
-                readers: facts.readers,
-                none: (facts.dtype, none),
-                emitted: emitted(at),
-            }
-        };
-        let values: Vec<_> = (0..count).map(value).collect();
-        for (place, ((step, output), _)) in self.given.iter().enumerate() {
-            let at = 2 * place + 1;
-            if values[at].wholes + values[at].readers + values[at].emitted > 0 {
-                let name = self.cast.asks[*step].info().signature.outputs[*output].name.clone();
-                steps[*step].gives.push((name, at));
-            }
-        }
-        let inputs = self.inputs.iter().enumerate().map(|(at, (name, ..))| (name.clone(), 2 * at)).collect();
-        let bytes = self.cast.pipeline.bytes;
-        Ok(Graph { signature, inputs, values, steps, outputs, emits, bytes })
-    }
-
-    /// What the pipeline gives, which loop gives it item by item, and what it is.
-    #[allow(clippy::type_complexity, reason = "three things that are found together, once")]
-    fn outputs(
-        &mut self,
-    ) -> Result<(Vec<Output>, Option<usize>, Vec<(Name, DType, Option<Vec<Size>>)>), PipelineError> {
-        let pipeline = self.cast.pipeline;
-        let (mut outputs, mut emits, mut specs) = (Vec::<Output>::new(), None, Vec::new());
-        for (name, reference) in &pipeline.outputs {
-            if outputs.iter().any(|output| output.name == *name) {
-                return Err(PipelineError::new(Kind::Duplicate, "is given twice; rename one").at(name));
-            }
-            let emitted = pipeline.emitted.contains(name);
-            let found = self.cast.find(reference).map_err(|error| error.at(name))?;
-            let (from, of) = match found {
-                Reference::Progress(step) => {
-                    specs.push((name.clone(), DType::I64, Some(vec![Size::Fixed(2)])));
-                    (Given::Progress(step), Some(step))
-                }
-                Reference::Index | Reference::Last => {
-                    let message = format!("`{reference}` is there inside of a loop only");
-                    return Err(PipelineError::invalid(message).at(name));
-                }
-                found => {
-                    let Some(at) = self.known(&found) else {
-                        let message = format!("no step takes `{reference}`: nothing says what it is");
-                        return Err(PipelineError::new(Kind::UnknownName, message).at(name));
-                    };
-                    let facts = self.facts_mut(at);
-                    facts.wholes += usize::from(!emitted);
-                    specs.push((name.clone(), facts.dtype, facts.whole.clone()));
-                    let of = match found {
-                        Reference::Output(step, _) => {
-                            Some(step).filter(|step| is_loop(&pipeline.steps[*step]))
-                        }
-                        _ => None,
-                    };
-                    (Given::Value(at), of)
-                }
-            };
-            if emitted {
-                let Some(step) = of else {
-                    let message =
-                        format!("cannot be emitted: `{reference}` comes all at once, not from a loop");
-                    return Err(PipelineError::invalid(message).at(name));
-                };
-                if *emits.get_or_insert(step) != step {
-                    let message = "cannot be emitted: it comes from another loop than the others that are";
-                    return Err(PipelineError::invalid(message).at(name));
-                }
-            }
-            outputs.push(Output { name: name.clone(), from, emitted });
-        }
-        if let Some(name) = pipeline.emitted.iter().find(|name| !outputs.iter().any(|one| one.name == **name))
-        {
-            let known = listed(outputs.iter().map(|output| &*output.name));
-            let message = format!("cannot be emitted: there is no such output; there are {known}");
-            return Err(PipelineError::new(Kind::UnknownName, message).at(name));
-        }
-        Ok((outputs, emits, specs))
     }
 }
 

@@ -8,7 +8,7 @@ use crate::handle::Handle;
 const BYTES: usize = 256 << 20;
 
 /// How many items of a loop are with their model at a time unless said otherwise: one full batch.
-const IN_FLIGHT: usize = 32;
+pub(super) const IN_FLIGHT: usize = 32;
 
 /// Models chained and branched by name, to be made a model by [`Engine::wrap_pipeline`](crate::Engine::wrap_pipeline).
 ///
@@ -106,6 +106,11 @@ pub struct PipelineStep {
     pub(super) model: StepModel,
     pub(super) inputs: Vec<(Name, Feed)>,
     pub(super) repeat: Repeat,
+    /// Of a loop, if anything is said about it.
+    pub(super) rows: Option<usize>,
+    pub(super) in_flight: Option<usize>,
+    /// Of a scan: outputs, and the inputs that they are the next time.
+    pub(super) carry: Vec<(Name, Name)>,
 }
 
 /// How often a step asks its model.
@@ -117,15 +122,23 @@ pub(super) enum Repeat {
     /// Once, for outputs that come one after the other: each is an item.
     Several,
     /// For each item of these inputs.
-    Each { items: Vec<Name>, rows: usize, in_flight: usize },
-    /// For each item of these inputs, one after the other; these outputs are these inputs the next time.
-    Scan { items: Vec<Name>, rows: usize, carry: Vec<(Name, Name)> },
+    Each(Vec<Name>),
+    /// For each item of these inputs, one after the other.
+    Scan(Vec<Name>),
 }
 
 impl PipelineStep {
     /// A step of this name that asks a model once: one that is at hand, or one of the engine by its name.
     pub fn new(name: impl Into<Name>, model: impl Into<StepModel>) -> Self {
-        Self { name: name.into(), model: model.into(), inputs: Vec::new(), repeat: Repeat::Once }
+        Self {
+            name: name.into(),
+            model: model.into(),
+            inputs: Vec::new(),
+            repeat: Repeat::Once,
+            rows: None,
+            in_flight: None,
+            carry: Vec::new(),
+        }
     }
 
     /// Gives an input of the model: a value by where it comes from, or a constant.
@@ -148,41 +161,33 @@ impl PipelineStep {
     ///
     /// At most 32 items are with the model at a time: [`in_flight`](Self::in_flight).
     pub fn each<N: Into<Name>>(mut self, inputs: impl IntoIterator<Item = N>) -> Self {
-        let items = inputs.into_iter().map(Into::into).collect();
-        self.repeat = Repeat::Each { items, rows: 1, in_flight: IN_FLIGHT };
+        self.repeat = Repeat::Each(inputs.into_iter().map(Into::into).collect());
         self
     }
 
     /// As [`each`](Self::each), one item after the other, for what has a state: what is to be handed on says
     /// [`carry`](Self::carry), or else the model, if it keeps sessions ([`SequenceSpec`](unruffled_model::SequenceSpec)).
     pub fn scan<N: Into<Name>>(mut self, inputs: impl IntoIterator<Item = N>) -> Self {
-        let items = inputs.into_iter().map(Into::into).collect();
-        self.repeat = Repeat::Scan { items, rows: 1, carry: Vec::new() };
+        self.repeat = Repeat::Scan(inputs.into_iter().map(Into::into).collect());
         self
     }
 
     /// Hands an output of one item on as an input for the next; only in a [`scan`](Self::scan). The first has what the input
     /// is given, or else the model's default, or zeros.
     pub fn carry(mut self, output: impl Into<Name>, input: impl Into<Name>) -> Self {
-        if let Repeat::Scan { carry, .. } = &mut self.repeat {
-            carry.push((output.into(), input.into()));
-        }
+        self.carry.push((output.into(), input.into()));
         self
     }
 
     /// How many rows make an item, where items are rows; 1 unless set, and at least 1. The last item may have fewer.
     pub fn rows(mut self, count: usize) -> Self {
-        if let Repeat::Each { rows, .. } | Repeat::Scan { rows, .. } = &mut self.repeat {
-            *rows = count.max(1);
-        }
+        self.rows = Some(count.max(1));
         self
     }
 
     /// How many items of an [`each`](Self::each) are with the model at a time; at least 1.
     pub fn in_flight(mut self, count: usize) -> Self {
-        if let Repeat::Each { in_flight, .. } = &mut self.repeat {
-            *in_flight = count.max(1);
-        }
+        self.in_flight = Some(count.max(1));
         self
     }
 }

@@ -166,7 +166,7 @@ enum Seen {
 }
 
 pub(super) fn is_loop(step: &PipelineStep) -> bool {
-    matches!(step.repeat, Repeat::Each { .. } | Repeat::Scan { .. })
+    matches!(step.repeat, Repeat::Each(_) | Repeat::Scan(_))
 }
 
 /// Names for a message.

@@ -307,7 +307,12 @@ impl Passage {
             round.flights.push(Flight { index, asked, charge });
             changed = true;
         }
-        self.progress[at] = (round.done, round.count(plan, &self.values));
+        let count = round.count(plan, &self.values);
+        self.progress[at] = (round.done, count);
+        if let Some(count) = count {
+            // Whoever goes over what this one gives knows his last item early.
+            node.gives.iter().for_each(|(_, at)| self.values.expect(*at, count));
+        }
         if round.flights.is_empty() && round.look(plan, &self.values) == Next::None {
             self.end_items(node)?;
             return Ok((true, true));

@@ -23,8 +23,8 @@ struct Slot {
     cells: VecDeque<Option<Cell>>,
     /// Items before these: nobody needs them any more.
     gone: usize,
-    /// Whether all items are there.
-    ended: bool,
+    /// How many items there are, once that is known.
+    count: Option<usize>,
     /// How often each item is taken, the joining of all included.
     uses: usize,
 }
@@ -130,8 +130,9 @@ impl Values {
         at: ValueAt,
         none: impl FnOnce() -> Result<Tensor, ModelError>,
     ) -> Result<(), Refused> {
-        self.slots[at].ended = true;
-        if self.slots[at].wholes == 0 {
+        let slot = &mut self.slots[at];
+        slot.count = Some(slot.gone + slot.cells.len());
+        if slot.wholes == 0 {
             return Ok(());
         }
         let joined = joined(&self.slots[at].cells, none).map_err(Refused::Ragged)?;
@@ -143,10 +144,14 @@ impl Values {
         Ok(())
     }
 
-    /// How many items there are, once that is known.
+    /// There will be so many items.
+    pub(super) fn expect(&mut self, at: ValueAt, count: usize) {
+        self.slots[at].count = Some(count);
+    }
+
+    /// How many items there are or will be, once that is known.
     pub(super) fn count(&self, at: ValueAt) -> Option<usize> {
-        let slot = &self.slots[at];
-        slot.ended.then_some(slot.gone + slot.cells.len())
+        self.slots[at].count
     }
 
     /// A step no longer holds what it has taken.

@@ -191,7 +191,10 @@ impl Place<'_> {
             StepRepeat::Several => made.several(),
             StepRepeat::Each { items, rows, in_flight } => {
                 let made = made.each(items.iter().map(String::as_str)).rows(rows.map_or(1, usize::from));
-                in_flight.map_or(made.clone(), |count| made.in_flight(count.get()))
+                match in_flight {
+                    Some(count) => made.in_flight(count.get()),
+                    None => made,
+                }
             }
             StepRepeat::Scan { items, rows, carry } => {
                 let made = made.scan(items.iter().map(String::as_str)).rows(rows.map_or(1, usize::from));

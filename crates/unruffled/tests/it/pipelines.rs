@@ -68,7 +68,7 @@ async fn what_it_asks_is_loaded_first() {
     let answer = best.infer(scores()).await.unwrap();
     assert_eq!(whole(&answer, "index"), [2, 1, 0, 1]);
     assert_eq!(whole(&answer, "first"), [2, 0]);
-    assert_eq!(best.info().signature.outputs[1].to_string(), "first: i64 [n, 1]");
+    assert_eq!(best.info().signature.outputs[1].to_string(), "first: i64 [n, k_2]");
     let names: Vec<_> = engine.models().into_iter().map(|model| model.name.to_string()).collect();
     assert_eq!(names, ["best", "one"]);
     // Another one takes what is there.
@@ -120,7 +120,7 @@ fn refusals_name_file_line_and_key() {
     );
     check_refused(
         &with("inputs = { scores = 'input.scores' }\neach", "inputs = { scores = 'best.index' }\neach"),
-        "PATH:12: `step.rows.inputs.scores`: expected f32 [1, c], but a row of `best.index` is i64 [1, k]",
+        "PATH:12: `step.rows.inputs.scores`: expected f32 [n, classes], but a row of `best.index` is i64 [1, k]",
     );
     check_refused(
         &with("first = 'rows.index'", "first = 'rows.last'"),

@@ -252,6 +252,17 @@ fn loops_must_make_sense() {
         Kind::Mismatch,
         "step `b`, `last`: expected last: bool [], but it is i64 [1]",
     );
+    check(with(b("a.y").rows(2)), Kind::Invalid, "step `b`: `rows` is for a loop; add `each` or `scan`");
+    check(
+        with(given("a.y").scan(["x"]).in_flight(2)),
+        Kind::Invalid,
+        "step `b`: `in_flight` is for a loop whose items go side by side; add `each`",
+    );
+    check(
+        with(given("a.y").each(["x"]).carry("y", "x")),
+        Kind::Invalid,
+        "step `b`: carries something from item to item, which only a scan does; add `scan`",
+    );
     let scan = |output: &str, input: &str| with(given("a.y").scan(["x"]).carry(output, input));
     check(scan("z", "x"), Kind::UnknownName, "step `b`, `x`: cannot carry `z`: the model gives `y`");
     check(
