@@ -45,7 +45,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// There is no room: says when to come again, as far as that is known.
-    pub(super) fn overloaded(&self, state: &State<I, O>, message: &str) -> Error {
+    fn overloaded(&self, state: &State<I, O>, message: &str) -> Error {
         let hands = self.hands(state, None);
         let costs = self.costs.lock();
         let wait = self.forecast(&costs, self.now()).drain_time(state.queue.rows(), hands);

@@ -37,7 +37,7 @@ impl Tenant {
     /// Asks for a lease, as the facts of a request say.
     pub(super) fn new(
         id: Id,
-        facts: Facts,
+        facts: &Facts,
         handle: &Handle<Input, u64>,
         begin: Instant,
         calls: VecDeque<Input>,
@@ -50,7 +50,7 @@ impl Tenant {
             poison: false,
             poor: false,
             kind: Kind::Lease,
-            ..facts
+            ..facts.clone()
         };
         let mut acquire = handle.acquire().id(id.to_string()).priority(facts.class);
         if let Some(deadline) = facts.deadline {

@@ -280,7 +280,7 @@ impl World {
         let calls = (0..self.rng.usize(..7)).map(|_| self.input(model).1).collect();
         let habits = (self.rng.usize(1..4), self.rng.u64(1..4_000));
         let handle = &self.models[model].handle;
-        let tenant = Tenant::new(id, input.facts, handle, self.begin, calls, habits, &self.diary);
+        let tenant = Tenant::new(id, &input.facts, handle, self.begin, calls, habits, &self.diary);
         self.begin_task(What::Scope(Box::new(tenant)));
     }
 

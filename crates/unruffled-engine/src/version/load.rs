@@ -24,7 +24,7 @@ pub enum LoadProgress {
     Waiting,
     /// The model is being read: this part of it, from 0 to 1.
     Reading(f32),
-    /// The first instance is being built.
+    /// Its first instances are being built, and warmed up.
     Starting,
     /// It can be asked.
     Ready,
