@@ -40,6 +40,7 @@ mod loaded;
 
 mod closure;
 mod joint;
+mod sampled;
 
 mod backend;
 
@@ -56,6 +57,7 @@ pub use loaded::{
     Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, SharedModel, Stateless, TensorModel,
 };
 pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
+pub use sampled::Sampled;
 pub use signature::{Dim, InputDefault, Signature, TensorSpec};
 pub use tensor::{Tensor, element_count};
 pub use tensors::{Name, Tensors};

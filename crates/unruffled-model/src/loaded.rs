@@ -163,6 +163,11 @@ pub trait LoadedModel: Send + Sync {
     /// What kept the instance from being built; `serve` was not called then.
     fn with_instance(&self, serve: &mut Serve<'_, Self::Input, Self::Output>) -> Result<(), ModelError>;
 
+    /// An input that a new instance runs before it takes work, so that the first request finds it warm; `None`: there is none.
+    fn sample(&self) -> Option<Self::Input> {
+        None
+    }
+
     /// The model as something that any thread may run; `None` if that needs an instance. What is very cheap then runs where
     /// it is asked for, without a hand-over to another thread.
     fn stateless(&self) -> Option<&dyn Stateless<Self::Input, Self::Output>> {

@@ -10,6 +10,9 @@ use crate::error::ModelError;
 use crate::tensor::{Tensor, element_count};
 use crate::tensors::{Name, Tensors};
 
+/// The most bytes that an input of a sample has.
+const SAMPLE_MAX: usize = 256 << 20;
+
 /// One dimension of a model's input or output.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Dim {
@@ -199,6 +202,31 @@ impl Signature {
         Ok(bytes)
     }
 
+    /// The least that a request may bring: every input that has no default, of zeros or empty byte strings, dimensions that
+    /// are not fixed being 1. Fit to warm a model up, unless it wants more of its inputs than it says.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if an input would have more than 256 MiB.
+    pub fn sample(&self) -> Result<Tensors, ModelError> {
+        let mut sample = Tensors::new();
+        for spec in self.inputs.iter().filter(|spec| spec.default.is_none()) {
+            let size = |dim: &Dim| if let Dim::Fixed(size) = dim { *size } else { 1 };
+            let shape: Vec<usize> = spec.dims.iter().flatten().map(size).collect();
+            let count = element_count(&shape).map_err(|error| error.at(&spec.name))?;
+            if count.saturating_mul(spec.dtype.size().unwrap_or(size_of::<Bytes>())) > SAMPLE_MAX {
+                let message = format!("a sample of shape {shape:?} would be too large; give one of your own");
+                return Err(ModelError::invalid_input(message).at(&spec.name));
+            }
+            let zeros = match spec.dtype {
+                DType::Bytes => Tensor::filled(&shape, Bytes::new()),
+                dtype => Tensor::from_number(dtype, 0.0).and_then(|zero| zero.repeated(&shape)),
+            };
+            sample.insert(spec.name.clone(), zeros.map_err(|error| error.at(&spec.name))?);
+        }
+        Ok(sample)
+    }
+
     /// The inputs with the defaults of those that were left out; `None` if none was.
     ///
     /// # Errors
@@ -323,6 +351,23 @@ mod tests {
 
     fn mask(shape: [usize; 3]) -> Tensor {
         Tensor::filled(&shape, 1_f32).unwrap()
+    }
+
+    #[test]
+    fn a_sample_is_the_least_that_may_be_asked() {
+        let mut signature = two_inputs();
+        signature.inputs.push(TensorSpec::new("text", DType::Bytes, [Dim::Any]));
+        signature
+            .inputs
+            .push(TensorSpec { default: Some(Tensor::scalar(1_f32)), ..signature.inputs[1].clone() });
+        let sample = signature.sample().unwrap();
+        assert_eq!(sample.len(), 3, "what has a default is left out");
+        assert_eq!(sample.get("ids").unwrap().elements::<i64>().unwrap(), [0]);
+        assert_eq!(sample.get("mask").unwrap().shape(), [1, 1, 2]);
+        assert_eq!(sample.get("text").unwrap().shape(), [1]);
+        let huge = TensorSpec::new("x", DType::F32, [Dim::Fixed(1 << 20), Dim::Fixed(1 << 20)]);
+        let error = Signature { inputs: vec![huge], outputs: Vec::new() }.sample().unwrap_err();
+        assert!(error.to_string().contains("would be too large"), "{error}");
     }
 
     #[track_caller]
