@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
-    RunContext, SharedModel,
+    RunContext, Sampled, SharedModel,
 };
 
 use crate::environment::{EngineOptions, Environment};
@@ -131,7 +131,8 @@ impl Engine {
 
     /// Loads a model under a name: `loader` runs on a thread of its own, and says how far it is.
     ///
-    /// Awaiting gives the handle once the first instance is up.
+    /// Awaiting gives the handle once each of the instances that it begins with has run its sample
+    /// ([`PoolOptions::with_warm_up`]) and is up, or could not be built: one at least is up then.
     ///
     /// # Errors
     ///
@@ -386,6 +387,13 @@ impl<I: Send + 'static, O: Send + 'static> Wrap<I, O> {
     pub fn instances(self, instances: usize) -> Self {
         let options = self.options.with_instances(instances);
         self.options(options)
+    }
+
+    /// An input that every new instance runs before it takes work, made anew for each: the first request then finds the model
+    /// warm. How often, [`PoolOptions::with_warm_up`] says.
+    pub fn warm_up(mut self, sample: impl Fn() -> I + Send + Sync + 'static) -> Self {
+        self.model = Arc::new(Sampled::new(self.model, sample));
+        self
     }
 
     /// All there is to set.

@@ -40,6 +40,14 @@ pub struct Context;
 #[doc = include_str!("../../../docs/guide/monitoring.md")]
 pub struct Monitoring;
 
+/// How many instances there are, and how warm.
+#[doc = include_str!("../../../docs/guide/pools.md")]
+pub struct Pools;
+
+/// One instance for several calls.
+#[doc = include_str!("../../../docs/guide/leases.md")]
+pub struct Leases;
+
 /// The caller's thread, and the instances'.
 #[doc = include_str!("../../../docs/guide/cheap-models.md")]
 pub struct CheapModels;

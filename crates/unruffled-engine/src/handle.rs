@@ -365,6 +365,11 @@ impl fmt::Debug for Canceller {
 pub struct Stopped(Option<Arc<Run>>);
 
 impl Stopped {
+    /// Completes with this run, or at once if there is none.
+    pub(crate) fn of(run: Option<Arc<Run>>) -> Self {
+        Self(run)
+    }
+
     /// Whether nothing of the request goes on any more.
     pub(crate) fn is_over(&self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());

@@ -4,7 +4,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use unruffled_model::{Model, ModelError, ModelErrorKind};
+use unruffled_model::{Batch, Model, ModelError, ModelErrorKind, RequestContext, RequestId, RunContext};
 
 use crate::error::{Error, ErrorKind};
 use crate::pool::{Failure, Pool, Work};
@@ -19,7 +19,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 pub(crate) fn start<I: Send + 'static, O: Send + 'static>(pool: &Arc<Pool<I, O>>) -> Result<(), Error> {
     // All of them from the start: the first must not fail before it is known that others are on their way.
     pool.instances_begun(pool.options().instances);
-    for slot in 0..pool.options().instances {
+    for slot in 0..pool.options().instances_max {
         // Counted before it runs, so that nobody finds the pool empty in between.
         let presence = Presence::new(pool);
         thread::start(&thread_name(pool, slot), intent(pool), move || {
@@ -70,23 +70,26 @@ enum End {
     Broken,
     /// It broke when its run was cancelled, which is how some models are stopped.
     Stopped,
+    /// It is not wanted any more; another may be, later.
+    Spare,
     /// There is nothing left to do.
     NoMoreWork,
 }
 
 /// Builds, serves and replaces instances until there is no more work.
 fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
-    let (mut setbacks, mut is_begun) = (0, true);
+    let mut setbacks = 0;
     // Whatever has happened since the thread was asked for: an instance is built only for somebody.
-    while pool.pause(pause(setbacks)) {
-        let mut end = End::NotBuilt;
-        if !std::mem::take(&mut is_begun) {
-            pool.instances_begun(1);
-        }
+    while pool.pause(slot, pause(setbacks)) {
+        let (mut end, mut cold) = (End::NotBuilt, None);
         let built = catch_unwind(AssertUnwindSafe(|| {
             pool.model().with_instance(&mut |model| {
                 // A backend may serve on a thread that it made.
                 thread::enter(&thread_name(pool, slot), intent(pool));
+                if let Err(error) = warm_up(pool, model) {
+                    cold = Some(error);
+                    return;
+                }
                 end = End::Broken;
                 end = serve(pool, slot, model, &mut setbacks);
             })
@@ -95,6 +98,10 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
         pool.abandon(slot);
         match end {
             End::NoMoreWork => return,
+            End::Spare => {
+                setbacks = 0;
+                continue;
+            }
             End::Broken => tracing::warn!(model = &**pool.name(), instance = slot, "instance is replaced"),
             End::Stopped => {
                 tracing::debug!(
@@ -107,16 +114,17 @@ fn live<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>, slot: usize) {
                 continue;
             }
             End::NotBuilt => {
-                let error = match built {
-                    Ok(Err(error)) => Error::from_model(error),
-                    Ok(Ok(())) => Error::from_model(ModelError::failed("the backend lent no instance")),
-                    Err(payload) => {
+                let error = match (built, cold) {
+                    (_, Some(error)) => error,
+                    (Ok(Err(error)), _) => Error::from_model(error),
+                    (Ok(Ok(())), _) => Error::from_model(ModelError::failed("the backend lent no instance")),
+                    (Err(payload), _) => {
                         let text = panic_text(&*payload);
                         Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}"))
                     }
                 };
                 tracing::error!(model = &**pool.name(), instance = slot, %error, "instance could not be built");
-                pool.instance_failed(&error);
+                pool.instance_failed(slot, &error);
             }
         }
         setbacks += 1;
@@ -140,7 +148,7 @@ fn serve<I: Send + 'static, O: Send + 'static>(
 ) -> End {
     let given = pool.thread_priority() != ThreadPriority::Adaptive;
     let mut courtesy = Courtesy { given, ..Courtesy::default() };
-    let mut up = Some(Up::new(pool));
+    let mut up = Some(Up::new(pool, slot));
     while let Some(mut work) = pool.next(slot) {
         let begin = courtesy.wants_cpu_time().then(thread::cpu_time).flatten();
         let failure = run(model, &mut work);
@@ -167,22 +175,58 @@ fn serve<I: Send + 'static, O: Send + 'static>(
         }
     }
     drop(up);
-    End::NoMoreWork
+    if pool.left(slot) { End::Spare } else { End::NoMoreWork }
+}
+
+/// Runs the model's sample as often as is asked for, before anything depends on the instance: what is allocated, compiled or
+/// read at the first run is so before the first request. Not counted, nor learned from.
+fn warm_up<I: Send + 'static, O: Send + 'static>(
+    pool: &Pool<I, O>,
+    model: &mut dyn Model<Input = I, Output = O>,
+) -> Result<(), Error> {
+    let cold = |error: Error| {
+        let message =
+            format!("its warm-up failed: {}; give it another sample, or do without", error.message());
+        Error::new(error.kind(), message)
+    };
+    for _ in 0..pool.options().warm_up {
+        let Some(sample) = pool.model().sample() else { return Ok(()) };
+        let requests = [RequestContext::new(RequestId::Text("warm-up".into()))];
+        let mut batch = Batch::new([sample]);
+        // As much as the runs that it makes ready for.
+        let threads = pool.model().info().threads.max(1);
+        let ctx = RunContext::new(pool.warming(), None, &requests).with_threads(threads);
+        let failure = guarded(|| model.run(&mut batch, &ctx));
+        let answer = batch.into_rows().pop().and_then(|row| row.into_parts().answer);
+        match (failure, answer) {
+            (Some(Failure::Panic(text)), _) => {
+                return Err(cold(Error::new(ErrorKind::ModelCrashed, format!("panicked: {text}"))));
+            }
+            (Some(Failure::Error(error)), _) | (None, Some(Err(error))) => {
+                return Err(cold(Error::from_model(error)));
+            }
+            (None, None) => {
+                return Err(cold(Error::new(ErrorKind::ModelFailed, "gave no answer for the sample")));
+            }
+            (None, Some(Ok(_))) => {}
+        }
+    }
+    Ok(())
 }
 
 /// An instance's place among those that are whole, given back however it ends.
-struct Up<'a, I: Send + 'static, O: Send + 'static>(&'a Pool<I, O>);
+struct Up<'a, I: Send + 'static, O: Send + 'static>(&'a Pool<I, O>, usize);
 
 impl<'a, I: Send + 'static, O: Send + 'static> Up<'a, I, O> {
-    fn new(pool: &'a Pool<I, O>) -> Self {
+    fn new(pool: &'a Pool<I, O>, slot: usize) -> Self {
         pool.instance_up();
-        Self(pool)
+        Self(pool, slot)
     }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Drop for Up<'_, I, O> {
     fn drop(&mut self) {
-        self.0.instance_down();
+        self.0.instance_down(self.1);
     }
 }
 
@@ -226,14 +270,17 @@ impl Courtesy {
 }
 
 fn run<I, O>(model: &mut dyn Model<Input = I, Output = O>, work: &mut Work<I, O>) -> Option<Failure> {
-    // What the panic leaves behind is answered or thrown away, never used again.
-    let result = catch_unwind(AssertUnwindSafe(|| {
+    guarded(|| {
         let span = work.span().clone();
         let _entered = span.enter();
         let (batch, ctx) = work.parts();
         model.run(batch, &ctx)
-    }));
-    match result {
+    })
+}
+
+/// What the panic of a run leaves behind is answered or thrown away, never used again.
+fn guarded(run: impl FnOnce() -> Result<(), ModelError>) -> Option<Failure> {
+    match catch_unwind(AssertUnwindSafe(run)) {
         Ok(Ok(())) => None,
         Ok(Err(error)) => Some(Failure::Error(error)),
         Err(payload) => Some(Failure::Panic(panic_text(&*payload).to_owned())),

@@ -25,6 +25,7 @@
 //! - Models: [`Engine::wrap`] and its sisters for functions, [`Engine::wrap_model`] for types of your own,
 //!   [`Engine::load_with`] for what takes long to load ([`Loading`]). What can be set: [`PoolOptions`], [`EngineOptions`].
 //! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
+//! - Several requests to one instance: [`Handle::acquire`], [`Lease`].
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
@@ -65,6 +66,8 @@ mod instance;
 
 mod handle;
 
+mod lease;
+
 mod group;
 mod outputs;
 mod stream;
@@ -88,6 +91,7 @@ pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
+pub use lease::{Acquire, Acquiring, Lease, LeaseCall};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;

@@ -17,6 +17,9 @@ const FAR: Duration = Duration::from_secs(10);
 /// How many rows, by its weight, a caller may be ahead of the others before they go first.
 const LEAD: f64 = 8.0;
 
+/// The shape of a request for an instance of its own, which no run has: it weighs nothing and shares nothing.
+pub(crate) const WHOLE: u64 = u64::MAX;
+
 /// How many callers of a class that have nothing to wait for just now are remembered for having been ahead.
 const DEBTORS: usize = 1024;
 
@@ -160,6 +163,8 @@ pub(crate) struct Queue<T> {
     len: usize,
     rows: usize,
     bytes: usize,
+    /// Those among them that want an instance for themselves.
+    wholes: usize,
 }
 
 /// One class: a line for each caller that has something to wait for.
@@ -304,7 +309,7 @@ impl<T> Lane<T> {
 
 impl<T> Queue<T> {
     pub(crate) fn new(limits: QueueLimits, ageing: Duration) -> Self {
-        Self { limits, ageing, lanes: Default::default(), len: 0, rows: 0, bytes: 0 }
+        Self { limits, ageing, lanes: Default::default(), len: 0, rows: 0, bytes: 0, wholes: 0 }
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -346,6 +351,7 @@ impl<T> Queue<T> {
         self.len += 1;
         self.rows += entry.footprint.rows;
         self.bytes += entry.footprint.bytes;
+        self.wholes += usize::from(entry.footprint.bucket == WHOLE);
         self.lanes[entry.key.class as usize].insert(now, entry);
     }
 
@@ -404,6 +410,14 @@ impl<T> Queue<T> {
         let lane = &self.lanes[class as usize];
         let line = lane.line_of(caller).map(|at| &lane.lines[at].entries);
         line.into_iter().flat_map(move |entries| entries.range(place.min(entries.len())..))
+    }
+
+    /// How many instances those want for themselves that come before a place, or before all that may come.
+    pub(crate) fn wholes_before(&self, key: Option<&Key>) -> usize {
+        let Some(key) = key.filter(|_| self.wholes > 0) else { return self.wholes };
+        let lines = self.lanes.iter().flat_map(|lane| &lane.lines);
+        let before = |entry: &&Entry<T>| entry.footprint.bucket == WHOLE && entry.key < *key;
+        lines.flat_map(|line| &line.entries).filter(before).count()
     }
 
     /// Which lane gives the next batch, and whether it does because it was passed over for too long.
@@ -494,7 +508,7 @@ impl<T> Queue<T> {
 
     /// Takes everything out.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> + use<T> {
-        (self.len, self.rows, self.bytes) = (0, 0, 0);
+        (self.len, self.rows, self.bytes, self.wholes) = (0, 0, 0, 0);
         let lanes = std::mem::take(&mut self.lanes);
         let lines = lanes.into_iter().flat_map(|lane| lane.lines);
         lines.flat_map(|line| line.entries).map(|entry| entry.item)
@@ -510,6 +524,7 @@ impl<T> Queue<T> {
         self.len -= 1;
         self.rows -= footprint.rows;
         self.bytes -= footprint.bytes;
+        self.wholes -= usize::from(footprint.bucket == WHOLE);
     }
 }
 

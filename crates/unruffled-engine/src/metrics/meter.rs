@@ -13,6 +13,9 @@ use crate::error::ErrorKind;
 /// How many kinds of error there are.
 const KINDS: usize = ErrorKind::ALL.len();
 
+/// So many instances record apart from each other: what they take is bounded, however many there are.
+const RECORDINGS: usize = 16;
+
 /// What one run was like.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RunFigures {
@@ -31,15 +34,16 @@ pub(crate) struct RunFigures {
 /// [`run`](Self::run), [`inline_run`](Self::inline_run) or [`ended`](Self::ended).
 ///
 /// Takes 12 KiB per instance at first, some 60 KiB with times up to 100 ms, 160 KiB at most; and as much once for
-/// inline runs.
+/// inline runs. Beyond 16 instances, they share what there is for 16.
 pub(crate) struct Meter {
     accepted: AtomicU64,
     extra_runs: AtomicU64,
     preempted: AtomicU64,
     superseded: AtomicU64,
+    leases: AtomicU64,
     refused: Kinds,
     ended: Kinds,
-    /// One per instance, and the last for inline runs.
+    /// One per instance, up to so many, and the last for inline runs.
     slots: Box<[Slot]>,
 }
 
@@ -110,9 +114,10 @@ impl Meter {
             extra_runs: AtomicU64::new(0),
             preempted: AtomicU64::new(0),
             superseded: AtomicU64::new(0),
+            leases: AtomicU64::new(0),
             refused: Kinds::default(),
             ended: Kinds::default(),
-            slots: (0..=instances).map(|_| Slot(Mutex::new(Recording::new()))).collect(),
+            slots: (0..=instances.min(RECORDINGS)).map(|_| Slot(Mutex::new(Recording::new()))).collect(),
         }
     }
 
@@ -124,12 +129,17 @@ impl Meter {
         figures: RunFigures,
         done: impl IntoIterator<Item = (Duration, Duration, Option<ErrorKind>)>,
     ) {
-        debug_assert!(slot + 1 < self.slots.len(), "the last slot is that of inline runs");
-        let mut recording = self.slots[slot].0.lock();
+        let mut recording = self.slot(slot).0.lock();
         recording.run(figures);
         for (queue, total, outcome) in done {
             recording.request(queue, total, outcome);
         }
+    }
+
+    /// A request for a lease was granted, after so long a wait: it is answered.
+    pub(crate) fn leased(&self, slot: usize, queue: Duration) {
+        self.leases.fetch_add(1, Ordering::Relaxed);
+        self.slot(slot).0.lock().request(queue, queue, None);
     }
 
     /// A request has been run on its caller's thread, without waiting.
@@ -196,7 +206,13 @@ impl Meter {
             inline_runs,
             preempted: count(&self.preempted),
             superseded: count(&self.superseded),
+            leases: count(&self.leases),
         }
+    }
+
+    /// Where an instance records; the last slot is that of inline runs.
+    fn slot(&self, instance: usize) -> &Slot {
+        &self.slots[instance % (self.slots.len() - 1)]
     }
 
     fn inline_slot(&self) -> &Slot {

@@ -59,6 +59,8 @@ pub struct ModelMetrics {
     pub preempted: u64,
     /// Requests that a newer one with the same key replaced; they are among those that failed.
     pub superseded: u64,
+    /// Leases that were granted; the requests for them are among those answered.
+    pub leases: u64,
 }
 
 impl fmt::Display for Metrics {
@@ -97,6 +99,9 @@ impl fmt::Display for ModelMetrics {
                 ("pre-empted", self.preempted),
             ],
         )?;
+        if self.leases > 0 {
+            writeln!(f, "  leases: {}", Grouped(self.leases))?;
+        }
         if !self.failed.is_empty() {
             write!(f, "  failed: {}", reasons(&self.failed))?;
             if self.superseded > 0 {

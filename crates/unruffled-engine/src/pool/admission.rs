@@ -8,9 +8,9 @@ use tracing::Span;
 use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
 use super::withdrawal::Aftermath;
-use super::{Pool, State, Waiting};
+use super::{Pool, State, Waiting, Wish};
 use crate::error::{Error, ErrorKind};
-use crate::queue::{Entry, Key};
+use crate::queue::Key;
 use crate::recorder::{Ending, Place};
 use crate::reply::{Stop, Submission, Ticket};
 use crate::request::RequestOptions;
@@ -91,7 +91,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Checks and weighs, without any lock.
-    fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
+    pub(super) fn consider(&self, now: Instant, demand: Demand<I, O>) -> Result<Candidate<I, O>, Refusal<I>> {
         let refuse = |error| {
             self.meter.refused(Error::kind(&error));
             Refusal { error, input: None, bytes: 0 }
@@ -107,13 +107,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             return Err(refuse(self.error(ErrorKind::InvalidInput, message)));
         }
         let arrival = self.arrivals.fetch_add(1, Ordering::Relaxed);
-        let context = match &demand.options {
-            RequestOptions { context: Some(context), named: true, .. } => context.clone(),
-            RequestOptions { context: Some(context), .. } => {
-                context.clone().with_id(RequestId::Number(arrival))
-            }
-            RequestOptions { context: None, .. } => RequestContext::new(RequestId::Number(arrival)),
-        };
+        let context = context(&demand.options, arrival);
         if context.deadline().is_some_and(|deadline| deadline <= now) {
             return Err(refuse(self.late("the deadline had passed on arrival")));
         }
@@ -175,39 +169,68 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
         let cohort = if outlet.is_some() { state.new_cohort() } else { 0 };
         let (sink, stop) = outlet.map(|Outlet { sink, stop }| (sink, stop)).unzip();
-        let caller = context.caller().cloned();
-        let (deadline, supersede) = (context.deadline(), options.supersede);
+        let supersede = options.supersede;
         let ticket = Ticket::new(Submission { key, footprint, context, supersede, arrival, span, stop });
         if let Some(key) = &ticket.submission.supersede {
             state.newest.insert(key.clone(), Arc::clone(&ticket));
         }
-        if let Some(deadline) = deadline {
-            let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
-            state.deadlines.insert((deadline, key.arrival()), Arc::clone(&ticket));
-            if next.is_none_or(|next| deadline < next) {
-                aftermath.wake_timer_by = Some(deadline);
-            }
-        }
-        let item = Waiting { ticket: Arc::clone(&ticket), input, sink };
-        state.queue.push(now, Entry { key, deadline, footprint, cohort, caller, item });
-        // Nothing less urgent than before waits, unless somebody has left.
-        match had_older {
-            true => self.publish(state, now),
-            false => self.urgency.add(key.class(), key.due()),
-        }
-        match state.seats.call() {
-            Some(slot) => aftermath.calls.push(slot),
-            None if key.class() == Priority::Interactive => {
-                aftermath.make_way = true;
-                aftermath.victim = self.victim(state);
-            }
-            None => {}
+        self.line_up(state, now, &ticket, Wish::Run { input, sink }, cohort, aftermath);
+        if had_older {
+            self.publish(state, now);
         }
         Ok(ticket)
     }
 
-    fn request_span(&self, context: &RequestContext) -> Span {
+    /// Puts a request that was let in into the queue, and calls whoever is to take it.
+    pub(super) fn line_up(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        ticket: &Arc<Ticket<O>>,
+        wish: Wish<I, O>,
+        cohort: u64,
+        aftermath: &mut Aftermath<I, O>,
+    ) {
+        state.remember(ticket, aftermath);
+        let key = ticket.key();
+        state.queue.push(now, Waiting { ticket: Arc::clone(ticket), wish }.entry(cohort));
+        state.roster.waits(now, true);
+        // Nothing less urgent than before waits, unless somebody has left.
+        self.urgency.add(key.class(), key.due());
+        if let Some(slot) = state.seats.call() {
+            aftermath.calls.push(slot);
+            return;
+        }
+        if key.class() == Priority::Interactive {
+            aftermath.make_way = true;
+            aftermath.victim = self.victim(state);
+        }
+        self.grow(state, now, aftermath);
+    }
+
+    pub(super) fn request_span(&self, context: &RequestContext) -> Span {
         let trace = context.trace().map(tracing::field::display);
         tracing::debug_span!("request", model = &*self.name, id = %context.id(), trace)
+    }
+}
+
+/// What travels with a request, its name included.
+pub(super) fn context(options: &RequestOptions, arrival: u64) -> RequestContext {
+    match options {
+        RequestOptions { context: Some(context), named: true, .. } => context.clone(),
+        RequestOptions { context: Some(context), .. } => context.clone().with_id(RequestId::Number(arrival)),
+        RequestOptions { context: None, .. } => RequestContext::new(RequestId::Number(arrival)),
+    }
+}
+
+impl<I, O> State<I, O> {
+    /// Has the deadline of a request fire.
+    pub(super) fn remember(&mut self, ticket: &Arc<Ticket<O>>, aftermath: &mut Aftermath<I, O>) {
+        let Some(deadline) = ticket.deadline() else { return };
+        let next = self.deadlines.first_key_value().map(|((due, _), _)| *due);
+        self.deadlines.insert((deadline, ticket.key().arrival()), Arc::clone(ticket));
+        if next.is_none_or(|next| deadline < next) {
+            aftermath.wake_timer(deadline);
+        }
     }
 }

@@ -10,10 +10,9 @@ use unruffled_model::{
 
 use super::dispatch::{Failure, Work};
 use super::withdrawal::{Aftermath, ending};
-use super::{Phase, Pool, State, Waiting};
+use super::{Phase, Pool, State, Waiting, Wish};
 use crate::error::{Error, ErrorKind};
 use crate::metrics::RunFigures;
-use crate::queue::Entry;
 use crate::recorder::{Place, RunEnd, RunNote, listed};
 use crate::reply::{Outcome, Ticket};
 use crate::request::{Response, Timings};
@@ -84,7 +83,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
     ) -> Duration {
         let row_count = work.rows().max(1);
-        let Work { batch, run, tickets, cohort, rows, taken, predicted, permit, span, inline, .. } = work;
+        let Work {
+            batch, run, tickets, cohort, rows, taken, predicted, permit, span, inline, leased, ..
+        } = work;
         drop(span);
         let ran = Ran { slot, requests: tickets.len(), rows, began: taken, ended: now, inline };
         let gave_way = run.is_yielding();
@@ -119,12 +120,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             |ticket: &Ticket<O>| ticket.deadline().is_some() || ticket.submission.supersede.is_some();
         // As long as a run of its class goes on, a class is not passed over; a short run makes no difference.
         let was_long = ran.took() * LONG >= self.environment.options.ageing;
-        if was_long || !left.is_empty() || done.iter().any(|done| is_remembered(&done.ticket)) {
+        if was_long || leased || !left.is_empty() || done.iter().any(|done| is_remembered(&done.ticket)) {
             let mut state = self.state.lock();
             if was_long {
                 state.queue.served(tickets[0].context().priority(), now);
             }
             done.iter().for_each(|done| state.forget(&done.ticket));
+            if leased {
+                state.holds.rest(slot, now);
+            }
             let back = self.put_back(&mut state, now, left, verdict, cohort, &mut aftermath);
             drop(state);
             if let Some(note) = &note {
@@ -308,7 +312,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             if self.recorder.is_on() {
                 survivors.push(ticket.context().id().clone());
             }
-            let waiting = Waiting { ticket, input, sink };
+            let waiting = Waiting { ticket, wish: Wish::Run { input, sink } };
             if let Phase::Closed(error) = &state.phase {
                 let error = error.clone();
                 self.end_early(state, now, &waiting.ticket, &error, aftermath);
@@ -322,16 +326,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
             let part = usize::from(at >= first);
             extra_runs[part] = !matches!(verdict, Verdict::GaveWay);
-            let ticket = &waiting.ticket;
-            let entry = Entry {
-                key: *ticket.key(),
-                deadline: ticket.deadline(),
-                footprint: ticket.footprint(),
-                cohort: cohorts[part],
-                caller: ticket.context().caller().cloned(),
-                item: waiting,
-            };
-            state.queue.push(now, entry);
+            state.queue.push(now, waiting.entry(cohorts[part]));
         }
         // A part of which all have gone meanwhile needs no run.
         extra_runs.iter().filter(|needed| **needed).for_each(|_| self.meter.extra_run());

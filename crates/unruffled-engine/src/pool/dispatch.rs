@@ -5,13 +5,14 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use tracing::Span;
-use unruffled_model::{Batch, ModelError, RequestContext, Row, RunContext};
+use unruffled_model::{Batch, ModelError, OutputSink, RequestContext, Row, RunContext};
 
-use super::{Company, Phase, Pool, Running, State, Waiting};
+use super::{Company, Phase, Pool, Running, State, Waiting, Wish};
 use crate::arbiter::Permit;
 use crate::queue::{Entry, Taken};
 use crate::reply::{Run, Ticket};
 use crate::sync::{Wakers, discard};
+use crate::urgency::Urgency;
 
 /// With one core, looking for work keeps away whoever would bring it.
 static SINGLE_CORE: LazyLock<bool> =
@@ -34,8 +35,10 @@ pub(crate) struct Work<I, O> {
     pub(super) span: Span,
     /// Whether it runs on its caller's thread.
     pub(super) inline: bool,
-    requests: Vec<RequestContext>,
-    deadline: Option<Instant>,
+    /// Whether it is a call on a lease.
+    pub(super) leased: bool,
+    pub(super) requests: Vec<RequestContext>,
+    pub(super) deadline: Option<Instant>,
 }
 
 impl<I, O> Work<I, O> {
@@ -81,10 +84,10 @@ pub(crate) enum Failure {
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Waits for work, and for a core to do it on. `None`: there will be no more.
     pub(crate) fn next(&self, slot: usize) -> Option<Work<I, O>> {
-        self.spin();
-        while self.wait(slot) {
+        self.spin(slot);
+        while let Some(urgency) = self.wait(slot) {
             // A batch is taken when there is a core for it, and not before: it goes on growing meanwhile.
-            let Some(permit) = self.acquire() else { continue };
+            let Some(permit) = self.acquire(urgency) else { continue };
             let work = self.take_from(self.state.lock(), slot, self.now(), permit);
             if work.is_some() {
                 return work;
@@ -93,41 +96,52 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         None
     }
 
-    /// Blocks until something is in the queue. False: nothing will be.
-    fn wait(&self, slot: usize) -> bool {
+    /// Blocks until something is in the queue, or in the line of whoever has leased this instance: says how urgent it is.
+    /// `None`: nothing will be.
+    fn wait(&self, slot: usize) -> Option<&Arc<Urgency>> {
         let mut state = self.state.lock();
-        while state.queue.is_empty() {
-            if !matches!(state.phase, Phase::Open) {
-                return false;
+        loop {
+            if state.holds.is_held(slot) {
+                if state.holds.has_call(slot) {
+                    return Some(&self.leased[slot]);
+                }
+                self.calls[slot].wait(&mut state);
+                continue;
             }
-            state.seats.sit(slot);
+            if !state.queue.is_empty() {
+                return Some(&self.urgency);
+            }
+            if !matches!(state.phase, Phase::Open) {
+                return None;
+            }
+            state.seats.sit(slot, self.idle_from());
             while !state.seats.get_up(slot) {
                 let over = !matches!(state.phase, Phase::Open) && state.queue.is_empty();
-                if over && state.seats.leave(slot) {
-                    return false;
+                if (over && state.seats.leave(slot)) || state.roster.is_leaving(slot) {
+                    return None;
                 }
                 self.calls[slot].wait(&mut state);
             }
         }
-        true
     }
 
     /// A core for the next run, or none where runs keep no core busy. `None`: what was to be run has gone.
-    fn acquire(&self) -> Option<Option<Permit>> {
+    fn acquire(&self, urgency: &Arc<Urgency>) -> Option<Option<Permit>> {
         match self.model.info().threads {
             0 => Some(None),
-            threads => self.environment.arbiter.acquire(&self.urgency, threads).map(Some),
+            threads => self.environment.arbiter.acquire(urgency, threads).map(Some),
         }
     }
 
     /// Looks for work for a while, in the hope that it need not sleep.
-    fn spin(&self) {
+    fn spin(&self, slot: usize) {
         // Where requests run inline, an instance that looks for work keeps the slot that they would use.
         if self.options.spin.is_zero() || *SINGLE_CORE || self.runs_inline() {
             return;
         }
         let begin = Instant::now();
-        while self.urgency.is_empty() && begin.elapsed() < self.options.spin {
+        let is_idle = || self.urgency.is_empty() && self.leased[slot].is_empty();
+        while is_idle() && begin.elapsed() < self.options.spin {
             // Whoever has something to do goes first.
             std::thread::yield_now();
         }
@@ -136,7 +150,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// An instance without a thread sits down: it is called when there is work.
     #[cfg(test)]
     pub(crate) fn sit(&self, slot: usize) {
-        self.state.lock().seats.sit(slot);
+        self.state.lock().seats.sit(slot, self.now());
     }
 
     /// Whether an instance that sat down has been called, and is up again.
@@ -145,10 +159,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.state.lock().seats.get_up(slot)
     }
 
-    /// How urgent the next batch is.
+    /// Who has leased an instance.
     #[cfg(test)]
-    pub(crate) fn urgency(&self) -> &Arc<crate::urgency::Urgency> {
-        &self.urgency
+    pub(crate) fn holder(&self, slot: usize) -> Option<unruffled_model::RequestId> {
+        self.state.lock().holds.holder(slot).cloned()
+    }
+
+    /// How urgent the next batch is, or the next call of whoever has leased the instance.
+    #[cfg(test)]
+    pub(crate) fn urgency_of(&self, slot: usize) -> &Arc<Urgency> {
+        if self.state.lock().holds.is_held(slot) { &self.leased[slot] } else { &self.urgency }
     }
 
     /// Takes the next batch, if there is one.
@@ -164,13 +184,19 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         now: Instant,
         permit: Option<Permit>,
     ) -> Option<Work<I, O>> {
+        if state.holds.is_held(slot) {
+            return self.take_call(state, slot, now, permit);
+        }
         let Taken { batch: taken, hopeless } = {
             let costs = self.costs.lock();
             state.queue.take(now, &self.forecast(&costs, now))
         };
-        self.publish(&mut state, now);
         let mut room = Wakers::default();
         room.extend(state.wants_room.drain(..));
+        let granted = self.grant(&mut state, now, slot, &taken, &mut room);
+        self.publish(&mut state, now);
+        let anything_left = !state.queue.is_empty();
+        state.roster.taken(now, anything_left);
         // Somebody else may have been called for the rest and found nothing: one who is called too often sits down again.
         let called = if state.queue.is_empty() { None } else { state.seats.call() };
         let is_over = state.queue.is_empty() && !matches!(state.phase, Phase::Open);
@@ -180,6 +206,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         if is_over {
             self.environment.arbiter.look_again(now);
+        }
+        if let Some(granted) = granted {
+            self.follow_grant(slot, granted);
         }
         drop(room);
 
@@ -193,7 +222,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut unwanted = Vec::new();
         let (mut rows, mut deadline, mut cohort) = (0, Some(now), 0);
         let mut may_yield = true;
-        for Entry { item: Waiting { ticket, input, sink }, cohort: own_cohort, .. } in taken {
+        for Entry { item: Waiting { ticket, wish }, cohort: own_cohort, .. } in taken {
+            // A lease was granted just now.
+            let Wish::Run { input, sink } = wish else { continue };
             if !ticket.join(&run) {
                 unwanted.push((input, sink));
                 continue;
@@ -205,10 +236,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 && sink.is_none()
                 && ticket.preempted() < PREEMPTIONS_MAX;
             requests.push(ticket.context().clone());
-            batch.push(match sink {
-                Some(sink) => Row::with_sink(input, sink),
-                None => Row::new(input),
-            });
+            batch.push(row(input, sink));
             tickets.push(ticket);
         }
         let tickets: Company<O> = tickets.into();
@@ -243,7 +271,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         discard(unwanted);
         let span = self.batch_span(slot, rows, &tickets);
         let batch = batch.into_iter().collect();
-        let (taken, inline) = (now, false);
+        let (taken, inline, leased) = (now, false, false);
         Some(Work {
             batch,
             run,
@@ -255,6 +283,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             permit,
             span,
             inline,
+            leased,
             requests,
             deadline,
         })
@@ -265,14 +294,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         &self,
         ticket: &Arc<Ticket<O>>,
         run: Arc<Run>,
-        input: I,
+        row: Row<I, O>,
         now: Instant,
         slot: usize,
     ) -> Work<I, O> {
         let rows = ticket.footprint().rows;
         let tickets: Company<O> = Arc::from([Arc::clone(ticket)]);
         Work {
-            batch: Batch::new([input]),
+            batch: std::iter::once(row).collect(),
             run,
             cohort: 0,
             rows,
@@ -280,7 +309,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             predicted: None,
             permit: None,
             span: self.batch_span(slot, rows, &tickets),
-            inline: true,
+            inline: false,
+            leased: false,
             requests: vec![ticket.context().clone()],
             deadline: ticket.deadline(),
             tickets,
@@ -289,7 +319,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// Ends what cannot make its deadline any more: running it would only keep others from making theirs.
     fn give_up_hopeless(&self, now: Instant, hopeless: &[Entry<Waiting<I, O>>]) {
-        for Entry { item: Waiting { ticket, .. }, .. } in hopeless {
+        self.give_up_late(now, hopeless.iter().map(|entry| &entry.item.ticket));
+    }
+
+    /// As said, of those that have been taken out of where they waited.
+    pub(super) fn give_up_late<'a>(&self, now: Instant, tickets: impl IntoIterator<Item = &'a Arc<Ticket<O>>>)
+    where
+        O: 'a,
+    {
+        for ticket in tickets {
             let left =
                 ticket.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(now));
             let message = match left.is_zero() {
@@ -321,7 +359,15 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 }
 
+/// One request's part of a batch.
+pub(super) fn row<I, O>(input: I, sink: Option<Box<dyn OutputSink<O>>>) -> Row<I, O> {
+    match sink {
+        Some(sink) => Row::with_sink(input, sink),
+        None => Row::new(input),
+    }
+}
+
 /// Whether a run should be written off later than others.
-fn is_long(predicted: Duration) -> bool {
+pub(super) fn is_long(predicted: Duration) -> bool {
     predicted > Duration::from_millis(100)
 }

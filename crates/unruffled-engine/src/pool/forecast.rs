@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use unruffled_model::{Batching, Priority};
 
 use crate::cost::{CostModel, Estimate};
-use crate::queue::{Draft, Rule};
+use crate::queue::{Draft, Rule, WHOLE};
 
 /// Sequential rows that share a hand-over at most, however cheap they are.
 const SEQUENTIAL_MAX: usize = 16;
@@ -48,7 +48,7 @@ pub(crate) struct Forecast<'a> {
 }
 
 /// A shape that no request has: what is known of all shapes together is believed of it.
-const ANY: u64 = u64::MAX;
+const ANY: u64 = WHOLE;
 
 /// So many requests behind a newcomer are looked at, whether they would still be in time.
 const VICTIMS_MAX: usize = 128;

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use unruffled_model::Stateless;
+use unruffled_model::{Row, Stateless};
 
 use super::admission::Candidate;
-use super::dispatch::Failure;
+use super::dispatch::{Failure, Work};
 use super::{Inline, Phase, Pool, Running};
 use crate::recorder::Arrival;
 use crate::reply::{Run, Submission, Ticket};
@@ -76,7 +76,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         run.leave();
 
-        let mut work = self.work_of(&ticket, run, demand.input, now, slot);
+        let work = self.work_of(&ticket, run, Row::new(demand.input), now, slot);
+        let mut work = Work { inline: true, ..work };
         let result = catch_unwind(AssertUnwindSafe(|| {
             let span = work.span().clone();
             let _entered = span.enter();
@@ -105,7 +106,7 @@ impl<I: Send + 'static, O: Send + 'static> Drop for Loan<'_, I, O> {
         // Nothing is left to tell unless that panicked.
         pool.abandon(slot);
         let mut state = pool.state.lock();
-        state.seats.give_back(slot);
+        state.seats.give_back(slot, pool.idle_from());
         let over = !matches!(state.phase, Phase::Open);
         let called = if state.queue.is_empty() { None } else { state.seats.call() };
         drop(state);

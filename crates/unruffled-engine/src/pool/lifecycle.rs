@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 use tokio::sync::watch;
 
-use super::withdrawal::ending;
+use super::withdrawal::{Aftermath, ending};
 use super::{Phase, Pool, Running};
 use crate::error::{Error, ErrorKind};
 use crate::recorder::Place;
@@ -56,15 +56,27 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let mut state = self.state.lock();
         state.building = state.building.saturating_sub(1);
         state.live += 1;
-        state.first.get_or_insert(Ok(()));
+        if state.building == 0 {
+            state.first.get_or_insert(Ok(()));
+        }
         state.broken = None;
         drop(state);
         self.tell_all();
     }
 
-    /// An instance has gone, for good or to be replaced.
-    pub(crate) fn instance_down(&self) {
-        self.state.lock().live -= 1;
+    /// An instance has gone, for good or to be replaced. Whoever had leased it has lost it.
+    pub(crate) fn instance_down(&self, slot: usize) {
+        let now = self.now();
+        let mut aftermath = Aftermath::default();
+        let mut state = self.state.lock();
+        state.live -= 1;
+        if state.holds.is_held(slot) {
+            let message = "its instance broke down, and is replaced; acquire another lease";
+            let error = self.error(ErrorKind::ModelCrashed, message);
+            self.end_lease(&mut state, now, slot, &error, &mut aftermath);
+        }
+        drop(state);
+        self.follow_up(now, aftermath);
     }
 
     /// An instance has gone in the middle of something: whoever waits for its run is told.
@@ -79,10 +91,19 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// An instance could not be built. While there is no other, nor one on its way, nobody waits in vain.
-    pub(crate) fn instance_failed(&self, error: &Error) {
+    pub(crate) fn instance_failed(&self, slot: usize, error: &Error) {
+        let now = self.now();
         let mut state = self.state.lock();
         state.building = state.building.saturating_sub(1);
+        if state.live >= state.roster.least() && state.roster.dismiss(slot) {
+            state.roster.put_off(now);
+        }
         if state.live > 0 || state.building > 0 {
+            if state.building == 0 {
+                state.first.get_or_insert(Ok(()));
+            }
+            drop(state);
+            self.changed.notify_all();
             return;
         }
         let message = format!("no instance could be built: {}; it is tried again", error.message());
@@ -91,7 +112,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         state.broken = Some(error.clone());
         let queued: Vec<_> = state.queue.drain().collect();
         queued.iter().for_each(|waiting| state.forget(&waiting.ticket));
-        self.publish(&mut state, self.now());
+        self.publish(&mut state, now);
         let mut room = Wakers::default();
         room.extend(state.wants_room.drain(..));
         drop(state);
@@ -100,7 +121,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         discard(queued);
     }
 
-    /// Blocks until the first instance is up, or could not be built, or there will be none.
+    /// Blocks until each of the first instances is up or could not be built, or there will be none.
     pub(crate) fn wait_until_up(&self) -> Result<(), Error> {
         let mut state = self.state.lock();
         loop {
@@ -112,20 +133,28 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
     }
 
-    /// Blocks for `pause`, or until there is nothing left to live for. False: that is so.
-    pub(crate) fn pause(&self, pause: Duration) -> bool {
+    /// Blocks for `pause`, as long as an instance in this slot is not wanted, or until there is nothing left to live for.
+    /// False: that is so. Otherwise one is to be built.
+    pub(crate) fn pause(&self, slot: usize, pause: Duration) -> bool {
         let until = Instant::now() + pause;
         let mut state = self.state.lock();
         loop {
+            let spare = state.roster.is_spare(slot);
             let needed = match state.phase {
                 Phase::Open => true,
-                Phase::Draining(_) => !state.queue.is_empty(),
+                Phase::Draining(_) => !spare && !state.queue.is_empty(),
                 Phase::Closed(_) => false,
             };
-            if !needed || Instant::now() >= until {
-                return needed;
+            if !needed {
+                return false;
             }
-            self.changed.wait_until(&mut state, until);
+            if spare {
+                self.changed.wait(&mut state);
+            } else if Instant::now() >= until {
+                return Self::begin_in(&mut state, slot);
+            } else {
+                self.changed.wait_until(&mut state, until);
+            }
         }
     }
 
@@ -138,24 +167,33 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // Nobody need wait for room where nobody is let in.
         let mut room = Wakers::default();
         room.extend(state.wants_room.drain(..));
+        let waited_for = !state.queue.is_empty();
         drop(state);
         drop(room);
         self.tell_all();
+        if !waited_for {
+            self.warming.cancel();
+        }
     }
 
-    /// Ends everything with `error`: what is queued leaves, what runs is cancelled. Does not block.
+    /// Ends everything with `error`: what is queued leaves, leases are over, what runs is cancelled. Does not block.
     pub(crate) fn close(&self, error: Error) {
-        let error = error.of_model(&self.name);
+        let (now, error) = (self.now(), error.of_model(&self.name));
+        let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
+        for slot in 0..self.running.len() {
+            self.end_lease(&mut state, now, slot, &error, &mut aftermath);
+        }
         state.phase = Phase::Closed(error.clone());
         state.deadlines.clear();
         state.newest.clear();
         let queued: Vec<_> = state.queue.drain().collect();
-        self.publish(&mut state, self.now());
+        self.publish(&mut state, now);
         let mut room = Wakers::default();
         room.extend(state.wants_room.drain(..));
         drop(state);
         drop(room);
+        self.warming.cancel();
         // Before the runs are looked at: one that begins after that finds it.
         let error = self.closed.get_or_init(|| error);
         let company = |slot: &Mutex<Option<Running<O>>>| Some(Arc::clone(&slot.lock().as_ref()?.company));
@@ -164,6 +202,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let tickets =
             queued.iter().map(|waiting| &waiting.ticket).chain(running.iter().flat_map(|run| run.iter()));
         self.give_up(tickets, error);
+        self.follow_up(now, aftermath);
         discard(queued);
     }
 

@@ -4,14 +4,21 @@
 mod options;
 
 mod forecast;
+mod roster;
 mod seats;
+
+mod holds;
 
 mod outlook;
 mod withdrawal;
 
+mod growth;
+
 mod admission;
 
 mod dispatch;
+
+mod leasing;
 
 mod completion;
 
@@ -26,23 +33,26 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
-use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
+use unruffled_model::{CancelToken, Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
 
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
+pub(crate) use holds::Hold;
 pub use options::{Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::metrics::{Meter, ModelMetrics};
-use crate::queue::Queue;
+use crate::queue::{Entry, Queue};
 use crate::recorder::{Explanation, Recorder};
 use crate::reply::{Run, Ticket};
 use crate::thread::ThreadPriority;
 use crate::timer::AlarmHandle;
 use crate::urgency::Urgency;
 use forecast::{ArrivalRate, Forecast};
+use holds::Holds;
+use roster::Roster;
 use seats::Seats;
 
 /// One model's queue and instances.
@@ -55,6 +65,8 @@ pub(crate) struct Pool<I, O> {
     state: Mutex<State<I, O>>,
     /// How urgent the next batch is, for the arbiter, and for instances that look for work without the lock.
     urgency: Arc<Urgency>,
+    /// How urgent the next call is on each instance that is leased.
+    leased: Vec<Arc<Urgency>>,
     /// Set before what runs is given up: a run that begins later gives itself up.
     closed: OnceLock<Error>,
     /// What each instance is running.
@@ -62,6 +74,8 @@ pub(crate) struct Pool<I, O> {
     costs: Mutex<CostModel>,
     /// Whether recent runs were so cheap that a hand-over would cost more.
     is_cheap: AtomicBool,
+    /// Stops what a new instance runs before it takes work.
+    warming: CancelToken,
     /// Each instance waits on its own until it is called.
     calls: Vec<Condvar>,
     /// Whoever waits for instances to come and go waits here.
@@ -80,6 +94,9 @@ struct State<I, O> {
     /// The newest request of each key, as long as it is not answered.
     newest: HashMap<Name, Arc<Ticket<O>>>,
     seats: Seats,
+    /// Which instances there are to be.
+    roster: Roster,
+    holds: Holds<I, O>,
     /// How fast requests with deadlines come.
     rate: ArrivalRate,
     /// Who wants to be told when the queue gets shorter.
@@ -90,7 +107,7 @@ struct State<I, O> {
     live: usize,
     /// Instances on their way.
     building: usize,
-    /// How the first instance turned out, for whoever loads the model.
+    /// How the first instances turned out, once that is known of all of them, for whoever loads the model.
     first: Option<Result<(), Error>>,
     /// Why no instance could be built, while there is none.
     broken: Option<Error>,
@@ -129,12 +146,37 @@ struct Running<O> {
     may_yield: bool,
 }
 
-/// A request in the queue.
+/// A request in the queue, or a call in the line of a lease.
 struct Waiting<I, O> {
     ticket: Arc<Ticket<O>>,
-    input: I,
-    /// Where outputs go that come before the last.
-    sink: Option<Box<dyn OutputSink<O>>>,
+    wish: Wish<I, O>,
+}
+
+/// What a request waits for.
+enum Wish<I, O> {
+    /// A run of its input.
+    Run {
+        input: I,
+        /// Where outputs go that come before the last.
+        sink: Option<Box<dyn OutputSink<O>>>,
+    },
+    /// An instance for itself.
+    Lease(Arc<Hold>),
+}
+
+impl<I, O> Waiting<I, O> {
+    /// Its place in the queue.
+    fn entry(self, cohort: u64) -> Entry<Self> {
+        let ticket = &self.ticket;
+        Entry {
+            key: *ticket.key(),
+            deadline: ticket.deadline(),
+            footprint: ticket.footprint(),
+            cohort,
+            caller: ticket.context().caller().cloned(),
+            item: self,
+        }
+    }
 }
 
 /// What a model is doing as a whole.
@@ -152,13 +194,16 @@ enum Phase {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PoolStatus {
-    /// Whether it takes requests and has an instance to run them.
+    /// Whether it takes requests and has an instance to run them; not before all instances that it begins with have come
+    /// up, or could not be built.
     pub ready: bool,
     /// Instances that are built and whole.
     pub instances: usize,
+    /// Instances among them that are leased ([`Handle::acquire`](crate::Handle::acquire)).
+    pub leased: usize,
     /// Runs in progress.
     pub running: usize,
-    /// Requests in the queue.
+    /// Requests in the queue, those for a lease included; calls on leases wait in lines of their own.
     pub queued: usize,
     /// Bytes of their inputs.
     pub queued_bytes: usize,
@@ -171,12 +216,17 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         options: PoolOptions,
         environment: &Environment,
     ) -> Self {
+        let most = options.instances_max;
+        let urgency = || Arc::new(Urgency::new(environment.arbiter.epoch()));
+        let leased: Vec<_> = (0..most).map(|_| urgency()).collect();
         let state = State {
             phase: Phase::Open,
             queue: Queue::new(options.queue, environment.options.ageing),
             deadlines: BTreeMap::new(),
             newest: HashMap::new(),
-            seats: Seats::new(options.instances),
+            seats: Seats::new(most),
+            roster: Roster::new(options.instances, most),
+            holds: Holds::new(leased.clone()),
             rate: ArrivalRate::default(),
             wants_room: Vec::new(),
             cohorts: 0,
@@ -192,16 +242,18 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             environment: environment.clone(),
             arrivals: AtomicU64::new(0),
             state: Mutex::new(state),
-            urgency: Arc::new(Urgency::new(environment.arbiter.epoch())),
+            urgency: urgency(),
+            leased,
             closed: OnceLock::new(),
-            running: (0..options.instances).map(|_| Mutex::new(None)).collect(),
+            running: (0..most).map(|_| Mutex::new(None)).collect(),
             costs: Mutex::new(CostModel::new()),
             is_cheap: AtomicBool::new(false),
-            calls: (0..options.instances).map(|_| Condvar::new()).collect(),
+            warming: CancelToken::new(),
+            calls: (0..most).map(|_| Condvar::new()).collect(),
             changed: Condvar::new(),
             threads: watch::Sender::new(0),
             alarm: OnceLock::new(),
-            meter: Meter::new(options.instances),
+            meter: Meter::new(most),
             recorder: Recorder::new(environment.options.recorded),
         }
     }
@@ -223,6 +275,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.options.thread_priority.unwrap_or(self.environment.options.thread_priority)
     }
 
+    /// Stops what a new instance runs before it takes work.
+    pub(crate) fn warming(&self) -> &CancelToken {
+        &self.warming
+    }
+
     pub(crate) fn environment(&self) -> &Environment {
         &self.environment
     }
@@ -240,8 +297,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(crate) fn status(&self) -> PoolStatus {
         let state = self.state.lock();
         PoolStatus {
-            ready: state.live > 0 && matches!(state.phase, Phase::Open),
+            ready: state.live > 0 && state.first.is_some() && matches!(state.phase, Phase::Open),
             instances: state.live,
+            leased: state.holds.count(),
             running: self.running.iter().filter(|slot| slot.lock().is_some()).count(),
             queued: state.queue.len(),
             queued_bytes: state.queue.bytes(),
@@ -280,6 +338,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     fn publish(&self, state: &mut State<I, O>, now: Instant) {
         let next = if state.queue.is_empty() { None } else { state.queue.urgency(now) };
         self.urgency.set(next);
+        state.roster.waits(now, next.is_some());
     }
 
     /// Whether runs of this model may be stopped for something more urgent.

@@ -32,6 +32,11 @@ pub enum Inline {
 #[must_use]
 pub struct PoolOptions {
     pub(crate) instances: usize,
+    pub(crate) instances_max: usize,
+    pub(crate) grow_after: Duration,
+    pub(crate) shrink_after: Duration,
+    pub(crate) lease_idle_max: Duration,
+    pub(crate) warm_up: usize,
     pub(crate) max_batch: usize,
     pub(crate) queue: QueueLimits,
     pub(crate) spin: Duration,
@@ -41,11 +46,16 @@ pub struct PoolOptions {
 }
 
 impl Default for PoolOptions {
-    /// One instance, batches of up to 32 rows, the default [`QueueLimits`], 20 microseconds of looking for work; bulk gives
+    /// One instance that runs a sample before it takes work, if the model has one, half a minute that a lease may lie idle, batches of up to 32 rows, the default [`QueueLimits`], 20 microseconds of looking for work; bulk gives
     /// way, nothing runs inline, and threads are as the engine says.
     fn default() -> Self {
         Self {
             instances: 1,
+            instances_max: 1,
+            grow_after: Duration::from_millis(100),
+            shrink_after: Duration::from_secs(60),
+            lease_idle_max: Duration::from_secs(30),
+            warm_up: 1,
             max_batch: 32,
             queue: QueueLimits::default(),
             spin: Duration::from_micros(20),
@@ -58,8 +68,44 @@ impl Default for PoolOptions {
 
 impl PoolOptions {
     /// How many copies of the model run side by side, each on a thread of its own; at least 1.
-    pub fn with_instances(mut self, instances: usize) -> Self {
-        self.instances = instances.max(1);
+    pub fn with_instances(self, instances: usize) -> Self {
+        self.with_instances_between(instances, instances)
+    }
+
+    /// How many copies there are at least and at most: at least 1, and at most no fewer. One is added when work
+    /// waits that those there are will not take soon ([`with_grow_after`](Self::with_grow_after)), and let go
+    /// again after some idleness ([`with_shrink_after`](Self::with_shrink_after)).
+    ///
+    /// The threads of all are there from the start, and sleep; each builds its copy when that is wanted.
+    pub fn with_instances_between(mut self, least: usize, most: usize) -> Self {
+        self.instances = least.max(1);
+        self.instances_max = most.max(self.instances);
+        self
+    }
+
+    /// An instance is added when, by what runs have cost, work would wait longer than this, or when nothing was taken for so
+    /// long though something waits; 100 ms unless set. None is added that could get no core.
+    pub fn with_grow_after(mut self, wait: Duration) -> Self {
+        self.grow_after = wait;
+        self
+    }
+
+    /// An instance beyond the least is let go when it has had nothing to do for so long; 60 s unless set.
+    pub fn with_shrink_after(mut self, idle: Duration) -> Self {
+        self.shrink_after = idle;
+        self
+    }
+
+    /// How long a lease may lie idle before it is taken back; 30 s unless set.
+    pub fn with_lease_idle_max(mut self, idle: Duration) -> Self {
+        self.lease_idle_max = idle;
+        self
+    }
+
+    /// How many times a new instance runs the model's sample before it takes work; once unless set. A model without a sample
+    /// ([`LoadedModel::sample`](unruffled_model::LoadedModel::sample)) runs none.
+    pub fn with_warm_up(mut self, runs: usize) -> Self {
+        self.warm_up = runs;
         self
     }
 
@@ -101,9 +147,19 @@ impl PoolOptions {
         self
     }
 
-    /// How many copies run side by side.
+    /// How many copies run side by side, at least.
     pub fn instances(&self) -> usize {
         self.instances
+    }
+
+    /// How many copies run side by side, at most.
+    pub fn instances_max(&self) -> usize {
+        self.instances_max
+    }
+
+    /// How many times a new instance runs the model's sample.
+    pub fn warm_up(&self) -> usize {
+        self.warm_up
     }
 
     /// How many rows one run may have.

@@ -41,15 +41,22 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 format!("the queue is full: it holds {held} of {most} bytes")
             }
         };
-        let forecast = self.costs.lock();
-        let wait =
-            self.forecast(&forecast, self.now()).drain_time(state.queue.rows(), self.side_by_side(state));
-        drop(forecast);
+        Err(self.overloaded(state, &message))
+    }
+
+    /// There is no room: says when to come again, as far as that is known.
+    fn overloaded(&self, state: &State<I, O>, message: &str) -> Error {
+        let hands = self.hands(state, None);
+        let costs = self.costs.lock();
+        let wait = self.forecast(&costs, self.now()).drain_time(state.queue.rows(), hands);
+        drop(costs);
+        // Nobody knows how long leases are held.
+        let wait = wait.filter(|_| hands > 0);
         let message = match wait {
             Some(wait) => format!("{message}; try again in about {wait:.0?}"),
             None => format!("{message}; try again later"),
         };
-        Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(wait))
+        self.error(ErrorKind::Overloaded, message).retry_after_wait(wait)
     }
 
     /// Whether there is no room now, but may be later.
@@ -92,15 +99,22 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let ahead = if state.queue.is_empty() { Ahead::default() } else { state.queue.ahead_of(key, caller) };
         (arrival.ahead_requests, arrival.ahead_rows) = (ahead.requests, ahead.rows);
         // Those that run nothing are about to take something.
-        let mut free = vec![Duration::ZERO; self.side_by_side(state)];
-        for running in &self.running {
+        let mut free = vec![Duration::ZERO; self.hands(state, Some(key))];
+        let mut busy = free.iter_mut();
+        for (slot, running) in self.running.iter().enumerate() {
             let running = running.lock();
             let Some(running) = running.as_ref() else { continue };
+            arrival.running += 1;
             let end = running.expected_end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
-            if let Some(free) = free.get_mut(arrival.running) {
+            if !state.holds.is_held(slot)
+                && let Some(free) = busy.next()
+            {
                 *free = end;
             }
-            arrival.running += 1;
+        }
+        // All are leased, or will be before it is its turn: nobody knows for how long.
+        if free.is_empty() {
+            return (arrival, None);
         }
         let costs = self.costs.lock();
         let forecast = self.forecast(&costs, now);
@@ -144,19 +158,25 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         Err(self.error(ErrorKind::Overloaded, message).retry_after_wait(Some(wait)))
     }
 
-    /// How many runs may go on at the same time.
-    fn side_by_side(&self, state: &State<I, O>) -> usize {
+    /// How many runs of the queue may go on at the same time, leases apart: those that there are and those that come before
+    /// this place, or before all that may come.
+    pub(super) fn hands(&self, state: &State<I, O>, before: Option<&Key>) -> usize {
         let cores = match self.model.info().threads {
             0 => usize::MAX,
             threads => self.environment.arbiter.total() / threads,
         };
-        state.live.min(cores).max(1)
+        let leased = state.holds.count() + state.queue.wholes_before(before);
+        state.live.max(1).saturating_sub(leased).min(cores.max(1))
     }
 
     /// A bulk run of this model to be stopped, because something interactive waits and no instance is free.
     pub(super) fn victim(&self, state: &State<I, O>) -> Option<Arc<Run>> {
         let (mut running, mut yielding, mut latest) = (0, 0, None);
-        for slot in &self.running {
+        for (at, slot) in self.running.iter().enumerate() {
+            // Who has leased an instance is not disturbed.
+            if state.holds.is_held(at) {
+                continue;
+            }
             let slot = slot.lock();
             let Some(one) = slot.as_ref() else { continue };
             running += 1;
@@ -167,7 +187,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
         }
         // One that runs nothing is about to take something.
-        let all_run = running >= state.live;
+        let all_run = running + state.holds.count() >= state.live;
         let wanted = state.queue.waiting(Priority::Interactive) > yielding;
         latest.filter(|_| all_run && wanted).map(|(_, run)| run)
     }

@@ -1,5 +1,7 @@
 //! Where the instances of a pool are while there is nothing to do, as plain data.
 
+use std::time::Instant;
+
 /// What an instance does.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Seat {
@@ -17,7 +19,8 @@ enum Seat {
 #[derive(Debug)]
 pub(crate) struct Seats {
     seats: Vec<Seat>,
-    idle: Vec<usize>,
+    /// Those that wait, and since when.
+    idle: Vec<(usize, Instant)>,
 }
 
 impl Seats {
@@ -26,15 +29,15 @@ impl Seats {
     }
 
     /// Away -> Idle.
-    pub(crate) fn sit(&mut self, slot: usize) {
+    pub(crate) fn sit(&mut self, slot: usize, now: Instant) {
         debug_assert_eq!(self.seats[slot], Seat::Away);
         self.seats[slot] = Seat::Idle;
-        self.idle.push(slot);
+        self.idle.push((slot, now));
     }
 
     /// Idle -> Called: who is to be woken, if anybody waits.
     pub(crate) fn call(&mut self) -> Option<usize> {
-        let slot = self.idle.pop()?;
+        let (slot, _) = self.idle.pop()?;
         self.seats[slot] = Seat::Called;
         Some(slot)
     }
@@ -53,22 +56,27 @@ impl Seats {
         let idle = self.seats[slot] == Seat::Idle;
         if idle {
             self.seats[slot] = Seat::Away;
-            self.idle.retain(|other| *other != slot);
+            self.idle.retain(|(other, _)| *other != slot);
         }
         idle
     }
 
     /// Idle -> Lent: a slot to be used by somebody else than its instance.
     pub(crate) fn lend(&mut self) -> Option<usize> {
-        let slot = self.idle.pop()?;
+        let (slot, _) = self.idle.pop()?;
         self.seats[slot] = Seat::Lent;
         Some(slot)
     }
 
     /// Lent -> Idle.
-    pub(crate) fn give_back(&mut self, slot: usize) {
+    pub(crate) fn give_back(&mut self, slot: usize, now: Instant) {
         debug_assert_eq!(self.seats[slot], Seat::Lent);
         self.seats[slot] = Seat::Idle;
-        self.idle.push(slot);
+        self.idle.push((slot, now));
+    }
+
+    /// The one that has waited longest, and since when.
+    pub(crate) fn longest_idle(&self) -> Option<(usize, Instant)> {
+        self.idle.first().copied()
     }
 }

@@ -13,11 +13,13 @@ use crate::sync::{Wakers, discard};
 pub(super) struct Aftermath<I, O> {
     /// Instances to be woken.
     pub(super) calls: Vec<usize>,
-    pub(super) wake_timer_by: Option<Instant>,
+    /// An instance is to be built.
+    pub(super) build: bool,
+    wake_timer_by: Option<Instant>,
     /// Something urgent waits.
     pub(super) make_way: bool,
     /// Nothing waits any more where something did.
-    emptied: bool,
+    pub(super) emptied: bool,
     /// Runs in which one fewer waits.
     left: Vec<Arc<Run>>,
     /// A run that is to let something more urgent go first.
@@ -32,6 +34,7 @@ impl<I, O> Default for Aftermath<I, O> {
     fn default() -> Self {
         Self {
             calls: Vec::new(),
+            build: false,
             wake_timer_by: None,
             make_way: false,
             emptied: false,
@@ -49,6 +52,11 @@ impl<I, O> Aftermath<I, O> {
     pub(super) fn discard(&mut self, waiting: Waiting<I, O>) {
         self.removed.push(waiting);
     }
+
+    /// Has the timer look at the pool, at this time or before.
+    pub(super) fn wake_timer(&mut self, at: Instant) {
+        self.wake_timer_by = Some(self.wake_timer_by.map_or(at, |known| known.min(at)));
+    }
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -56,6 +64,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(super) fn follow_up(&self, now: Instant, aftermath: Aftermath<I, O>) {
         for slot in aftermath.calls {
             self.calls[slot].notify_one();
+        }
+        if aftermath.build {
+            self.changed.notify_all();
         }
         if let (Some(due), Some(alarm)) = (aftermath.wake_timer_by, self.alarm.get()) {
             alarm.wake_by(due);
@@ -107,9 +118,10 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             Left::Nowhere => return,
             Left::Queue => {
                 let context = ticket.context();
-                aftermath.removed.extend(state.queue.remove(ticket.key(), context.caller()));
+                let queued = state.queue.remove(ticket.key(), context.caller());
+                aftermath.removed.extend(queued.or_else(|| state.holds.remove(ticket, now)));
                 aftermath.wakers.extend(state.wants_room.drain(..));
-                aftermath.emptied |= state.queue.is_empty();
+                aftermath.emptied |= state.queue.is_empty() || state.holds.count() > 0;
                 Place::Queue
             }
             Left::Run(run) => {
@@ -153,7 +165,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.follow_up(now, aftermath);
     }
 
-    /// Ends what is due with `DeadlineExceeded`, and says when the next is due.
+    /// Does what is due: requests end with `DeadlineExceeded`, forgotten leases are taken back, instances come or go. Says
+    /// when the next is due.
     pub(crate) fn expire(&self, now: Instant) -> Option<Instant> {
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
@@ -161,11 +174,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             let ticket = entry.remove();
             self.end_early(&mut state, now, &ticket, &self.late("the deadline passed"), &mut aftermath);
         }
-        let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
+        self.take_back_forgotten(&mut state, now, &mut aftermath);
         self.publish(&mut state, now);
+        let size = self.resize(&mut state, now, &mut aftermath);
+        let leases = state.holds.next_look(now, self.options.lease_idle_max);
+        let deadline = state.deadlines.first_key_value().map(|((due, _), _)| *due);
         drop(state);
         self.follow_up(now, aftermath);
-        next
+        [deadline, leases, size].into_iter().flatten().min()
     }
 
     pub(super) fn late(&self, message: &str) -> Error {

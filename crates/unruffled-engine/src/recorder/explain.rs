@@ -79,6 +79,7 @@ enum EndPlace {
     Queue,
     /// In a run that went on without it.
     Running(Duration),
+    Leased(usize),
     Ran,
 }
 
@@ -94,6 +95,7 @@ impl Explanation {
             Place::Arrival => EndPlace::Arrival,
             Place::Queue => EndPlace::Queue,
             Place::Running { began } => EndPlace::Running(since(began)),
+            Place::Leased { instance } => EndPlace::Leased(instance),
             Place::Ran(_) => EndPlace::Ran,
         };
         let mut ran: Duration = runs.iter().map(|run| run.ended.min(total).saturating_sub(run.began)).sum();
@@ -168,6 +170,9 @@ impl Explanation {
 
     fn end_text(&self) -> String {
         let times = format!("waited {}, ran {}", Brief(self.waited), Brief(self.ran));
+        if let EndPlace::Leased(instance) = self.place {
+            return format!("given instance {instance} as a lease; waited {}", Brief(self.waited));
+        }
         let error = match &self.outcome {
             Ok(()) if self.runs.len() > 1 => return format!("answered; {times} in {} runs", self.runs.len()),
             Ok(()) => return format!("answered; {times}"),
@@ -178,7 +183,7 @@ impl Explanation {
             EndPlace::Queue if self.runs.is_empty() => {
                 format!("{}: {}; never ran", words(error.kind()), error.message())
             }
-            EndPlace::Queue | EndPlace::Running(_) | EndPlace::Ran => {
+            EndPlace::Queue | EndPlace::Running(_) | EndPlace::Leased(_) | EndPlace::Ran => {
                 format!("{}: {}; {times}", words(error.kind()), error.message())
             }
         }
@@ -258,7 +263,7 @@ impl fmt::Display for Explanation {
                 let place = match place {
                     EndPlace::Queue => " in the queue",
                     EndPlace::Running(_) => " while it ran",
-                    EndPlace::Arrival | EndPlace::Ran => "",
+                    EndPlace::Arrival | EndPlace::Leased(_) | EndPlace::Ran => "",
                 };
                 write!(f, "{} after {total}{place}", words(error.kind()))?;
             }

@@ -97,6 +97,8 @@ pub(crate) enum Place {
     Queue,
     /// In a run that went on, at first, without it. Its note follows with [`Recorder::run`] when the run has ended.
     Running { began: Instant },
+    /// It asked for an instance of its own, and was given this one.
+    Leased { instance: usize },
     /// In a run that ended and took it along. This note is not given to [`Recorder::run`].
     Ran(Arc<RunNote>),
 }

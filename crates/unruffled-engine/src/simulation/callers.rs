@@ -71,6 +71,19 @@ impl Diary {
         }
     }
 
+    /// A request ended with an error, on arrival or later.
+    pub(super) fn turned_down(&self, id: Id, kind: ErrorKind) {
+        let event = match self.fresh.borrow_mut().remove(&id) {
+            Some(facts) => Event::Submitted(id, facts, Some(kind)),
+            None => Event::Answered(id, Err(kind)),
+        };
+        self.note(event);
+    }
+
+    pub(super) fn sleep(&self, time: Micros) -> Sleep {
+        self.timer.sleep_until(self.timer.now() + Duration::from_micros(time))
+    }
+
     pub(super) fn into_events(self) -> Vec<(Micros, Event)> {
         self.events.into_inner()
     }

@@ -1,7 +1,8 @@
 //! Seeded simulation of the whole scheduler: random histories on virtual time, judged by separate checkers.
 //!
 //! Several models share cores; requests arrive alone and in bursts, with deadlines, keys and callers; they are dropped,
-//! cancelled and stopped; runs fail, panic, hang and are poisoned; instances die and come back; models drain and close.
+//! cancelled and stopped; some want an instance for themselves; runs fail, panic, hang and are poisoned; instances die and come
+//! back, are added and let go; models drain and close.
 //!
 //! `UNRUFFLED_SIM_HISTORIES=20000` says how many histories to run, `UNRUFFLED_SIM_FIRST=500` with which seed to begin,
 //! `UNRUFFLED_SIM_SEED=17` replays one and prints it.
@@ -10,6 +11,7 @@ mod trace;
 
 mod callers;
 mod played;
+mod tenants;
 
 mod world;
 

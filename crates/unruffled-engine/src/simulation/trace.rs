@@ -1,6 +1,6 @@
 //! What happened in one history: the only thing that the checkers see.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use unruffled_model::{Batching, Footprint, Priority};
@@ -29,6 +29,9 @@ pub(super) struct Trace {
 pub(super) struct ModelFacts {
     pub(super) batching: Batching,
     pub(super) instances: usize,
+    pub(super) instances_max: usize,
+    /// How long a lease may lie idle.
+    pub(super) lease_idle: Micros,
     pub(super) max_batch: usize,
     pub(super) items: usize,
     pub(super) bytes: usize,
@@ -70,6 +73,25 @@ pub(super) struct Facts {
     pub(super) poison: bool,
     /// Its own answer is an error.
     pub(super) poor: bool,
+    pub(super) kind: Kind,
+}
+
+/// What a request is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A run.
+    Run,
+    /// An instance of its own.
+    Lease,
+    /// A run on the instance of this lease.
+    Call(Id),
+}
+
+impl Facts {
+    /// The lease that it is a call on.
+    pub(super) fn lease(&self) -> Option<Id> {
+        if let Kind::Call(lease) = self.kind { Some(lease) } else { None }
+    }
 }
 
 /// How one run ended.
@@ -114,6 +136,10 @@ pub(super) enum Event {
     Granted { model: At, slot: usize },
     /// It needs none any more.
     Leaves { model: At, slot: usize },
+    /// An instance was given to whoever asked for one.
+    Leased { model: At, slot: usize, id: Id },
+    /// Its holder lets it go, and with it all calls that are not answered.
+    Released(Id),
     /// An instance took a batch.
     Taken { model: At, slot: usize, ids: Vec<Id> },
     /// A run ended.
@@ -136,7 +162,7 @@ pub(super) enum Event {
     /// A stream has come to its end, having been given these.
     StreamEnded { stream: Id, planned: Vec<Id>, given: Vec<Id>, dropped: bool, ordered: bool },
     /// What a pool says of itself.
-    Status { model: At, queued: usize, bytes: usize, running: usize },
+    Status { model: At, queued: usize, bytes: usize, running: usize, leased: usize, wanted: usize },
     /// The end: who still waits for an answer, what is still remembered, and the cores that nobody holds.
     End { waiting: Vec<Id>, remembered: usize, free_cores: usize, extra_runs: Vec<u64> },
 }
@@ -157,8 +183,16 @@ pub(super) struct Census(BTreeMap<String, u64>);
 impl Census {
     pub(super) fn count(&mut self, trace: &Trace) {
         let mut began: BTreeMap<(At, usize), usize> = BTreeMap::new();
+        let mut grown: BTreeSet<At> = BTreeSet::new();
         for (_, event) in &trace.events {
             let name: String = match event {
+                Event::Submitted(_, Facts { kind: Kind::Call(_), .. }, None) => "calls".into(),
+                Event::Submitted(_, Facts { kind: Kind::Call(_), .. }, Some(ErrorKind::ModelCrashed)) => {
+                    "broken leases".into()
+                }
+                Event::Submitted(_, Facts { kind: Kind::Call(_), .. }, Some(ErrorKind::Cancelled)) => {
+                    "forgotten leases".into()
+                }
                 Event::Submitted(_, _, None) => "accepted".into(),
                 Event::Submitted(_, facts, Some(kind)) if *kind == ErrorKind::Overloaded => {
                     if facts.deadline.is_some() { "refused with a deadline" } else { "refused, full" }.into()
@@ -170,6 +204,18 @@ impl Census {
                 Event::Answered(_, Ok(_)) => "answered".into(),
                 Event::Answered(_, Err(kind)) => kind.code().into(),
                 Event::Inline(_) => "inline runs".into(),
+                Event::Leased { .. } => "leases".into(),
+                Event::Released(_) => "released".into(),
+                Event::Status { model, wanted, .. } => {
+                    let more = *wanted > trace.models[*model].instances;
+                    if more && grown.insert(*model) {
+                        "grown".into()
+                    } else if !more && grown.remove(model) {
+                        "shrunk".into()
+                    } else {
+                        continue;
+                    }
+                }
                 Event::Taken { model, slot, ids } => {
                     began.insert((*model, *slot), ids.len());
                     if ids.len() > 1 { "joint runs" } else { "single runs" }.into()
@@ -193,7 +239,6 @@ impl Census {
                 | Event::Planned(..)
                 | Event::Stopping(_)
                 | Event::Ended(_)
-                | Event::Status { .. }
                 | Event::End { .. } => continue,
             };
             *self.0.entry(name).or_default() += 1;
@@ -206,6 +251,8 @@ impl Census {
             "abandoned runs",
             "accepted",
             "answered",
+            "broken leases",
+            "calls",
             "cancelled",
             "cancelled runs",
             "closes",
@@ -215,8 +262,11 @@ impl Census {
             "dropped streams",
             "fail-fast scopes",
             "failed builds",
+            "forgotten leases",
+            "grown",
             "inline runs",
             "joint runs",
+            "leases",
             "model_crashed",
             "model_failed",
             "panics",
@@ -227,7 +277,9 @@ impl Census {
             "refused shutting_down",
             "refused with a deadline",
             "refused, full",
+            "released",
             "scopes",
+            "shrunk",
             "shutting_down",
             "single runs",
             "split runs",

@@ -12,7 +12,8 @@ use unruffled_model::{Batching, Caller, Footprint, Priority, RequestContext, Req
 
 use super::callers::{Crowd, Diary, Flow, Scope};
 use super::played::{Input, Played, duration, play};
-use super::trace::{At, Event, Facts, Id, Micros, ModelFacts, RunFacts, Trace};
+use super::tenants::Tenant;
+use super::trace::{At, Event, Facts, Id, Kind, Micros, ModelFacts, RunFacts, Trace};
 use crate::arbiter::Permit;
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
@@ -22,6 +23,7 @@ use crate::pool::{Inline, Pool, PoolOptions, Preemption, Work};
 use crate::queue::QueueLimits;
 use crate::stream::StreamOptions;
 use crate::timer::{Alarm, Timer};
+use crate::urgency::Urgency;
 
 /// How soon a run that watches for cancellation ends when it is cancelled.
 const REACTION: Micros = 20;
@@ -41,6 +43,8 @@ impl Model {
 
 /// One virtual instance.
 enum Slot {
+    /// Not wanted.
+    Spare,
     /// Not there: being built, or broken until then.
     Down {
         until: Micros,
@@ -50,7 +54,7 @@ enum Slot {
     /// It looks for work.
     Up,
     /// It has work and waits for a core.
-    Waiting(u64),
+    Waiting(u64, Arc<Urgency>),
     /// It has a core.
     Granted(Permit),
     Running {
@@ -115,6 +119,8 @@ impl World {
             batching: [Batching::Single, Batching::Sequential, Batching::Joint, Batching::Joint]
                 [rng.usize(..4)],
             instances: rng.usize(1..4),
+            instances_max: 0,
+            lease_idle: rng.u64(1_000..6_000),
             max_batch: rng.usize(1..12),
             items: rng.usize(1..30),
             bytes: rng.usize(60..600),
@@ -128,9 +134,14 @@ impl World {
             cheap: false,
         };
         let cheap = rng.u32(..5) == 0 && !facts.scoped;
-        let facts = ModelFacts { cheap, ..facts };
+        let instances_max = facts.instances + if rng.bool() { rng.usize(1..4) } else { 0 };
+        let facts = ModelFacts { cheap, instances_max, ..facts };
+        let micros = Duration::from_micros;
         let options = PoolOptions::default()
-            .with_instances(facts.instances)
+            .with_instances_between(facts.instances, facts.instances_max)
+            .with_grow_after(micros(rng.u64(200..3_000)))
+            .with_shrink_after(micros(rng.u64(200..6_000)))
+            .with_lease_idle_max(micros(facts.lease_idle))
             .with_max_batch(facts.max_batch)
             .with_queue(QueueLimits { items: facts.items, bytes: facts.bytes })
             .with_preemption(if facts.yields { Preemption::Bulk } else { Preemption::Never })
@@ -142,7 +153,9 @@ impl World {
         if cheap {
             pool.pretend_cheap();
         }
-        let slots = (0..facts.instances).map(|_| Slot::Down { until: 0 }).collect();
+        pool.instances_begun(facts.instances);
+        let slot = |at| if at < facts.instances { Slot::Down { until: 0 } } else { Slot::Spare };
+        let slots = (0..facts.instances_max).map(slot).collect();
         Model { handle: Handle::new(pool), facts, slots }
     }
 
@@ -169,6 +182,7 @@ impl World {
                 act if act < arrivals => self.submit_some(),
                 act if act < arrivals + 5 => self.give_one_up(),
                 act if act < arrivals + 6 => self.break_something(),
+                act if act < arrivals + 10 => self.begin_tenant(),
                 _ => self.turn_some(),
             }
             self.settle();
@@ -244,8 +258,25 @@ impl World {
             key: Some(rng.u32(..20)).filter(|key| *key < 2 && !scoped),
             poison: rng.u32(..25) == 0,
             poor: rng.u32(..30) == 0,
+            kind: Kind::Run,
         };
         (id, Input { id, name: id.to_string(), facts, panics: rng.bool() })
+    }
+
+    /// Somebody who wants an instance for himself, if there are not too many yet.
+    fn begin_tenant(&mut self) {
+        let model = self.rng.usize(..self.models.len());
+        let facts = &self.models[model].facts;
+        let scopes = self.tasks.iter().filter(|task| matches!(task.what, What::Scope(_)));
+        if facts.scoped || facts.cheap || scopes.count() >= 4 {
+            return;
+        }
+        let (id, input) = self.input(model);
+        let calls = (0..self.rng.usize(..7)).map(|_| self.input(model).1).collect();
+        let habits = (self.rng.usize(1..4), self.rng.u64(1..4_000));
+        let handle = &self.models[model].handle;
+        let tenant = Tenant::new(id, &input.facts, handle, self.begin, calls, habits, &self.diary);
+        self.begin_task(What::Scope(Box::new(tenant)));
     }
 
     /// A group of requests, or a stream, if there are not too many yet.
@@ -373,34 +404,47 @@ impl World {
         let threads = self.models[model].facts.threads;
         let next = match std::mem::replace(&mut self.models[model].slots[slot], Slot::Up) {
             Slot::Down { until } if until > now => Slot::Down { until },
+            Slot::Spare if pool.is_spare(slot) => Slot::Spare,
+            Slot::Spare => Slot::Down { until: now + self.rng.u64(..2_000) },
+            Slot::Down { .. } if !pool.begin(slot) => Slot::Spare,
             Slot::Down { .. } => {
                 pool.instance_up();
                 Slot::Up
             }
             Slot::Sitting if pool.get_up(slot) => Slot::Up,
-            Slot::Sitting => Slot::Sitting,
-            Slot::Up if pool.urgency().is_empty() => {
-                pool.sit(slot);
-                Slot::Sitting
+            Slot::Sitting if pool.is_leaving(slot) => {
+                pool.instance_down(slot);
+                let asked = pool.left(slot);
+                assert!(asked, "it was asked to leave");
+                Slot::Spare
             }
+            Slot::Sitting => Slot::Sitting,
+            Slot::Up if pool.urgency_of(slot).is_empty() => match pool.holder(slot) {
+                Some(_) => Slot::Up,
+                None => {
+                    pool.sit(slot);
+                    Slot::Sitting
+                }
+            },
             Slot::Up if threads == 0 => self.take(model, slot, None),
             Slot::Up => {
                 let arbiter = &self.environment.arbiter;
                 self.diary.note(Event::Asks { model, slot });
-                match arbiter.ask(self.environment.timer.now(), pool.urgency(), threads) {
+                let urgency = pool.urgency_of(slot);
+                match arbiter.ask(self.environment.timer.now(), urgency, threads) {
                     Ok(permit) => {
                         self.diary.note(Event::Granted { model, slot });
                         self.take(model, slot, Some(permit))
                     }
-                    Err(waits) => Slot::Waiting(waits),
+                    Err(waits) => Slot::Waiting(waits, Arc::clone(urgency)),
                 }
             }
-            Slot::Waiting(waits) if pool.urgency().is_empty() => {
+            Slot::Waiting(waits, urgency) if urgency.is_empty() => {
                 self.diary.note(Event::Leaves { model, slot });
                 self.environment.arbiter.leave(waits);
                 Slot::Up
             }
-            Slot::Waiting(waits) => Slot::Waiting(waits),
+            Slot::Waiting(waits, urgency) => Slot::Waiting(waits, urgency),
             Slot::Granted(permit) => self.take(model, slot, Some(permit)),
             Slot::Running { mut work, until } => {
                 let stops = self.models[model].facts.stops;
@@ -417,7 +461,7 @@ impl World {
     fn pick_up(&mut self) {
         for (at, model) in self.models.iter_mut().enumerate() {
             for (slot, place) in model.slots.iter_mut().enumerate() {
-                if let Slot::Waiting(waits) = place
+                if let Slot::Waiting(waits, _) = place
                     && let Some(permit) = self.environment.arbiter.claim(*waits)
                 {
                     self.diary.note(Event::Granted { model: at, slot });
@@ -429,11 +473,16 @@ impl World {
 
     fn take(&mut self, model: At, slot: usize, permit: Option<Permit>) -> Slot {
         let pool = Arc::clone(self.models[model].pool());
+        let before = pool.holder(slot);
         let work = pool.take(slot, self.environment.timer.now(), permit);
         // Those who were given up as hopeless were so before the batch was taken.
         let diary = &self.diary;
         self.tasks
             .retain_mut(|task| !(matches!(task.what, What::Request(..)) && Self::poll(task, diary, false)));
+        if let Some(holder) = pool.holder(slot).filter(|_| before.is_none()) {
+            let id = holder.to_string().parse().expect("a request's name is its number");
+            self.diary.note(Event::Leased { model, slot, id });
+        }
         let Some(work) = work else {
             return Slot::Up;
         };
@@ -454,7 +503,7 @@ impl World {
             // A caller's own code has panicked in the middle: the work is gone.
             self.diary.note(Event::Abandoned { model, slot });
             drop(work);
-            pool.instance_down();
+            pool.instance_down(slot);
             pool.abandon(slot);
             return Slot::Down { until: self.now() + self.rng.u64(..2_000) };
         }
@@ -475,7 +524,7 @@ impl World {
         let panicked = run.panicked;
         self.diary.note(Event::Ended(run));
         if panicked {
-            pool.instance_down();
+            pool.instance_down(slot);
         }
         let _cost = pool.complete(slot, work, failure.as_ref(), self.environment.timer.now());
         match panicked {
@@ -487,11 +536,13 @@ impl World {
     /// What goes wrong around a model.
     fn break_something(&mut self) {
         let model = self.rng.usize(..self.models.len());
-        let slots = &self.models[model].slots;
-        if slots.iter().any(|slot| matches!(slot, Slot::Down { .. })) {
-            let others = slots.iter().any(|slot| !matches!(slot, Slot::Down { .. }));
+        let (pool, slots) = (self.models[model].pool(), &self.models[model].slots);
+        let down = slots.iter().position(|slot| matches!(slot, Slot::Down { .. }));
+        if let Some(slot) = down.filter(|slot| pool.begin(*slot)) {
+            let live = |slot: &Slot| !matches!(slot, Slot::Down { .. } | Slot::Spare);
+            let others = slots.iter().any(live) || pool.building() > 1;
             self.diary.note(Event::BuildFailed { model, others });
-            self.models[model].pool().instance_failed(&Error::new(ErrorKind::ModelFailed, "no memory"));
+            pool.instance_failed(slot, &Error::new(ErrorKind::ModelFailed, "no memory"));
         }
     }
 
@@ -515,6 +566,8 @@ impl World {
                 queued: status.queued,
                 bytes: status.queued_bytes,
                 running: status.running,
+                leased: status.leased,
+                wanted: model.pool().wanted(),
             });
         }
     }
@@ -533,7 +586,7 @@ impl World {
                 }
             }
             let busy =
-                |slot: &Slot| matches!(slot, Slot::Running { .. } | Slot::Waiting(_) | Slot::Granted(_));
+                |slot: &Slot| matches!(slot, Slot::Running { .. } | Slot::Waiting(..) | Slot::Granted(_));
             if self.tasks.is_empty() && !self.models.iter().flat_map(|model| &model.slots).any(busy) {
                 break;
             }

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::ledger::Ledger;
 use crate::error::ErrorKind;
 use crate::simulation::played::answer_to;
-use crate::simulation::trace::{Event, Id, Micros, Trace};
+use crate::simulation::trace::{Event, Id, Kind, Micros, Trace};
 
 /// Every request ends exactly once: refused, answered, or given up by its caller.
 pub(super) fn one_answer(trace: &Trace) -> Result<(), String> {
@@ -47,7 +47,8 @@ pub(super) fn own_row(trace: &Trace) -> Result<(), String> {
                     }
                 }
             }
-            Event::Inline(id) => {
+            // Whoever asks for an instance gets that.
+            Event::Inline(id) | Event::Leased { id, .. } => {
                 ran.insert(*id);
             }
             Event::Answered(id, Ok(answer)) if *answer != answer_to(*id) || !ran.contains(id) => {
@@ -62,14 +63,21 @@ pub(super) fn own_row(trace: &Trace) -> Result<(), String> {
 /// Queue and runs stay within their limits and count what is there.
 pub(super) fn bounds(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, _, event| {
-        let Event::Status { model, queued, bytes, running } = event else { return Ok(()) };
+        let Event::Status { model, queued, bytes, running, leased, wanted } = event else { return Ok(()) };
         let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
+        if !(facts.instances..=facts.instances_max).contains(wanted) {
+            return Err(format!("model {model} wants {wanted} instances"));
+        }
         if facts.scoped {
             return Ok(());
         }
+        // What was forgotten is counted until somebody else has it.
+        if *leased > expected.leased.len() {
+            return Err(format!("model {model}: {leased} are leased; it should {}", expected.leased.len()));
+        }
         // What comes back from a run has had its place.
         let back = expected.waiting.values().filter(|waiting| waiting.suspect).count();
-        if *queued > facts.items + back || *running > facts.instances {
+        if *queued > facts.items + back || *running > facts.instances_max {
             return Err(format!("model {model}: {queued} requests wait, {running} runs go on"));
         }
         let counted = (expected.waiting.len(), expected.bytes(), expected.running.len());
@@ -122,6 +130,14 @@ pub(super) fn refusals(trace: &Trace) -> Result<(), String> {
         let (model, expected) = (&trace.models[facts.model], &ledger.models[facts.model]);
         let no_room =
             expected.waiting.len() >= model.items || expected.bytes() + facts.footprint.bytes > model.bytes;
+        // Calls on a lease have a line of their own.
+        let no_room = match facts.kind {
+            Kind::Call(lease) => {
+                let bytes: usize = expected.line_of(lease).map(|(_, facts)| facts.footprint.bytes).sum();
+                expected.line_of(lease).count() >= model.items || bytes + facts.footprint.bytes > model.bytes
+            }
+            Kind::Run | Kind::Lease => no_room,
+        };
         let left = facts.deadline.map(|deadline| deadline.saturating_sub(at));
         let is_idle = expected.waiting.is_empty() && expected.running.is_empty();
         match kind {
@@ -175,7 +191,8 @@ pub(super) fn newest(trace: &Trace) -> Result<(), String> {
 
 /// At the end nothing waits, nothing runs, nothing is remembered, and no core is held.
 pub(super) fn all_home(trace: &Trace) -> Result<(), String> {
-    let status = |event: &Event| matches!(event, Event::Status { queued: 0, bytes: 0, running: 0, .. });
+    let status =
+        |event: &Event| matches!(event, Event::Status { queued: 0, bytes: 0, running: 0, leased: 0, .. });
     let models = trace.models.len();
     match trace.events.as_slice() {
         [.., (_, Event::End { remembered: 0, free_cores, .. })] if *free_cores == trace.cores => {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use unruffled_model::Priority;
 
 use crate::error::ErrorKind;
-use crate::simulation::trace::{At, Event, Facts, Id, Micros, RunFacts, Trace};
+use crate::simulation::trace::{At, Event, Facts, Id, Kind, Micros, RunFacts, Trace};
 
 /// A request without a deadline counts as due so long after its arrival.
 const PATIENCE: Micros = 1_000_000;
@@ -31,6 +31,10 @@ pub(super) struct Running {
 pub(super) struct Expected {
     pub(super) waiting: BTreeMap<Id, Waiting>,
     pub(super) running: HashMap<usize, Running>,
+    /// Instances that somebody has for himself, by slot; one that is forgotten is here until somebody else has it.
+    pub(super) leased: BTreeMap<usize, Id>,
+    /// Calls that wait for a leased instance.
+    pub(super) calls: BTreeMap<Id, Facts>,
     /// Since when each class has had work and given no batch.
     pub(super) passed_over: BTreeMap<Priority, Micros>,
     /// The longest run so far.
@@ -42,6 +46,14 @@ pub(super) struct Expected {
 impl Expected {
     pub(super) fn bytes(&self) -> usize {
         self.waiting.values().map(|waiting| waiting.facts.footprint.bytes).sum()
+    }
+
+    /// The calls that wait for the instance of this lease, the first one first.
+    pub(super) fn line_of(&self, lease: Id) -> impl Iterator<Item = (Id, &Facts)> {
+        self.calls
+            .iter()
+            .filter(move |(_, facts)| facts.lease() == Some(lease))
+            .map(|(id, facts)| (*id, facts))
     }
 
     /// Classes without work have not been passed over.
@@ -104,8 +116,17 @@ impl<'a> Ledger<'a> {
         if let Some(facts) = self.facts.get(&id) {
             let expected = &mut self.models[facts.model];
             expected.waiting.remove(&id);
+            expected.calls.remove(&id);
             expected.note_classes(at);
         }
+    }
+
+    /// A lease is over, if it ever was: its calls with it.
+    fn end_lease(&mut self, at: Micros, lease: Id) {
+        self.models.iter_mut().for_each(|expected| expected.leased.retain(|_, known| *known != lease));
+        let calls = self.facts.iter().filter(|(_, facts)| facts.lease() == Some(lease));
+        let calls: Vec<Id> = calls.map(|(id, _)| *id).collect();
+        calls.into_iter().for_each(|call| self.leave(at, call));
     }
 
     /// Whoever is let in with a key takes the older one's place.
@@ -130,6 +151,10 @@ impl<'a> Ledger<'a> {
             }
             Event::Submitted(id, facts, None) => {
                 self.facts.insert(*id, facts.clone());
+                if facts.lease().is_some() {
+                    self.models[facts.model].calls.insert(*id, facts.clone());
+                    return;
+                }
                 let due = facts.deadline.unwrap_or(at + PATIENCE);
                 let waiting = Waiting { facts: facts.clone(), due, suspect: false };
                 let expected = &mut self.models[facts.model];
@@ -138,19 +163,40 @@ impl<'a> Ledger<'a> {
             }
             Event::Dropped(id) | Event::Stopping(id) | Event::Answered(id, _) | Event::Inline(id) => {
                 self.leave(at, *id);
+                let is_lease = self.facts.get(id).is_some_and(|facts| facts.kind == Kind::Lease);
+                if is_lease && !matches!(event, Event::Answered(_, Ok(_))) {
+                    self.end_lease(at, *id);
+                }
             }
+            Event::Leased { model, slot, id } => {
+                let expected = &mut self.models[*model];
+                if let Some(waiting) = expected.waiting.remove(id) {
+                    expected.passed_over.insert(waiting.facts.class, at);
+                }
+                expected.leased.insert(*slot, *id);
+                expected.note_classes(at);
+            }
+            Event::Released(id) => self.end_lease(at, *id),
             Event::Taken { model, slot, ids } => {
                 let expected = &mut self.models[*model];
                 if let Some(head) = ids.first().and_then(|id| expected.waiting.get(id)) {
                     expected.passed_over.insert(head.facts.class, at);
                 }
                 expected.waiting.retain(|id, _| !ids.contains(id));
+                expected.calls.retain(|id, _| !ids.contains(id));
+                // Taken by somebody else: the lease was forgotten.
+                let is_call = ids.first().is_some_and(|id| self.facts[id].lease().is_some());
+                if !is_call {
+                    expected.leased.remove(slot);
+                }
                 expected.running.insert(*slot, Running { ids: ids.clone(), began: at });
                 expected.note_classes(at);
             }
             Event::Ended(run) => self.end_run(at, run),
             Event::Abandoned { model, slot } => {
-                self.models[*model].running.remove(slot);
+                let expected = &mut self.models[*model];
+                expected.running.remove(slot);
+                expected.leased.remove(slot);
             }
             Event::BuildFailed { model, others: false } => {
                 let waiting: Vec<Id> = self.models[*model].waiting.keys().copied().collect();
@@ -160,7 +206,9 @@ impl<'a> Ledger<'a> {
                 let expected = &mut self.models[*model];
                 expected.closed = true;
                 let running = expected.running.values().flat_map(|running| running.ids.iter().copied());
-                let all: Vec<Id> = expected.waiting.keys().copied().chain(running).collect();
+                let waiting = expected.waiting.keys().chain(expected.calls.keys()).copied();
+                let all: Vec<Id> = waiting.chain(running).collect();
+                expected.leased.clear();
                 all.into_iter().for_each(|id| self.leave(at, id));
             }
             _ => {}
@@ -173,7 +221,10 @@ impl<'a> Ledger<'a> {
         let facts = &self.trace.models[run.model];
         let expected = &mut self.models[run.model];
         let Some(running) = expected.running.remove(&run.slot) else { return };
-        debug_assert!(facts.instances > run.slot);
+        debug_assert!(facts.instances_max > run.slot);
+        if run.panicked {
+            expected.leased.remove(&run.slot);
+        }
         // As long as a long run of its class goes on, a class is not passed over.
         if (at - running.began) * 8 >= self.trace.ageing
             && let Some(class) =
@@ -209,8 +260,10 @@ impl<'a> Ledger<'a> {
 
     /// Whether anything interactive waits, in any model.
     pub(super) fn is_urgent(&self) -> bool {
-        let mut all = self.models.iter().flat_map(|expected| expected.waiting.values());
-        all.any(|waiting| waiting.facts.class == Priority::Interactive)
+        let waiting = self.models.iter().flat_map(|expected| expected.waiting.values());
+        let calls = self.models.iter().flat_map(|expected| expected.calls.values());
+        let mut all = waiting.map(|waiting| &waiting.facts).chain(calls);
+        all.any(|facts| facts.class == Priority::Interactive)
     }
 
     pub(super) fn model_of(&self, id: Id) -> At {

@@ -4,6 +4,7 @@ mod ledger;
 
 mod answers;
 mod fair;
+mod leases;
 mod order;
 mod runs;
 mod scopes;
@@ -14,7 +15,7 @@ use super::trace::Trace;
 pub(super) type Checker = fn(&Trace) -> Result<(), String>;
 
 /// Every judge, and what it judges.
-pub(super) const CHECKERS: [(&str, Checker); 18] = [
+pub(super) const CHECKERS: [(&str, Checker); 20] = [
     ("P3, one answer per request", answers::one_answer),
     ("P3, each row back to its own caller", answers::own_row),
     ("P2, bounds kept", answers::bounds),
@@ -32,6 +33,8 @@ pub(super) const CHECKERS: [(&str, Checker); 18] = [
     ("order, batches, ageing", order::order),
     ("fair between callers", fair::callers),
     ("fair between models", fair::models),
+    ("leases: nobody else runs there", leases::exclusive),
+    ("leases: taken back when forgotten, and only then", leases::forgotten),
     ("every permit home", answers::all_home),
 ];
 

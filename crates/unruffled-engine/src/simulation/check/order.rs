@@ -10,9 +10,18 @@ const SEQUENTIAL_MAX: usize = 16;
 
 pub(super) fn order(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, at, event| {
+        if let Event::Leased { model, id, .. } = event {
+            let expected = &ledger.models[*model];
+            let Some(waiting) = expected.waiting.get(id) else {
+                return Err(format!("{id} was given an instance and did not wait"));
+            };
+            class_of_head(expected, waiting, at, trace.ageing)?;
+            return first_of_its_caller(expected, *id, waiting, at);
+        }
         let Event::Taken { model, ids, .. } = event else { return Ok(()) };
         let (facts, expected) = (&trace.models[*model], &ledger.models[*model]);
-        if facts.scoped {
+        let is_call = ids.first().is_some_and(|id| ledger.facts[id].lease().is_some());
+        if facts.scoped || is_call {
             return Ok(());
         }
         let batch: Vec<(Id, &Waiting)> = ids
@@ -60,6 +69,23 @@ fn earliest_of_each_caller(expected: &Expected, batch: &[(Id, &Waiting)], at: Mi
         }
     }
     Ok(())
+}
+
+/// Who gets an instance comes before all that its caller has waiting in its class.
+fn first_of_its_caller(expected: &Expected, id: Id, taken: &Waiting, at: Micros) -> Result<(), String> {
+    let earlier = expected.waiting.iter().find(|(other, waiting)| {
+        let same_line =
+            waiting.facts.class == taken.facts.class && waiting.facts.caller == taken.facts.caller;
+        let late = waiting.facts.deadline.is_some_and(|deadline| deadline <= at);
+        same_line && !late && !waiting.suspect && (waiting.due, **other) < (taken.due, id)
+    });
+    match earlier {
+        Some((other, waiting)) => Err(format!(
+            "{id}, due at {}, was given an instance before {other} of its caller, due at {}",
+            taken.due, waiting.due
+        )),
+        None => Ok(()),
+    }
 }
 
 /// A batch holds what may meet, and no more than it may.

@@ -97,8 +97,12 @@ pub(super) fn neighbours(trace: &Trace) -> Result<(), String> {
             Event::Abandoned { model, slot } => {
                 let running = &ledger.models[*model].running[slot];
                 excused.extend(running.ids.iter().map(|id| (*id, "abandoned")));
+                excused.extend(behind(ledger, *model, *slot));
             }
             Event::Ended(run) if run.failed => {
+                if run.panicked {
+                    excused.extend(behind(ledger, run.model, run.slot));
+                }
                 let facts = &trace.models[run.model];
                 let running = &ledger.models[run.model].running[&run.slot];
                 // A model that may not be run again, or fails for no reason, takes them all along.
@@ -121,6 +125,17 @@ pub(super) fn neighbours(trace: &Trace) -> Result<(), String> {
         }
         Ok(())
     })
+}
+
+/// The calls that wait for a leased instance that has just broken: nobody else can answer them.
+fn behind<'a>(
+    ledger: &'a Ledger<'_>,
+    model: At,
+    slot: usize,
+) -> impl Iterator<Item = (Id, &'static str)> + 'a {
+    let expected = &ledger.models[model];
+    let lease = expected.leased.get(&slot).copied();
+    lease.into_iter().flat_map(|lease| expected.line_of(lease)).map(|(id, _)| (id, "lost its instance"))
 }
 
 /// Finding one bad row among n takes 2 log2 n extra runs at most.
