@@ -19,7 +19,7 @@ use crate::thread::{self, Intent};
 pub enum LoadProgress {
     /// The model is being read: this part of it, from 0 to 1.
     Reading(f32),
-    /// The first instance is being built.
+    /// Its first instances are being built, and warmed up.
     Starting,
     /// It can be asked.
     Ready,

@@ -7,8 +7,8 @@ use std::sync::Arc;
 
 use unruffled_engine::{Engine, Handle, Loading};
 use unruffled_model::{
-    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Rerun, SpecialOptions, Support,
-    TensorModel, Tensors,
+    Backend, BackendOptions, LoadContext, ModelError, ModelErrorKind, Rerun, Sampled, Signature,
+    SpecialOptions, Support, TensorModel, Tensors,
 };
 use unruffled_onnx::{OrtOptions, RtenBackend, TreesBackend};
 use unruffled_worker::{PythonBackend, PythonOptions};
@@ -153,7 +153,17 @@ impl Backends {
             _ => error.into(),
         })?;
         config.fit(&model.info().signature)?;
-        Ok(model)
+        if config.run.warm_up.unwrap_or_default() == 0 {
+            return Ok(model);
+        }
+        let sample = sample_of(&model.info().signature).map_err(|error| {
+            let error = error.at_key("run.warm_up");
+            match &config.file {
+                Some(file) => error.in_file(file),
+                None => error,
+            }
+        })?;
+        Ok(Arc::new(Sampled::new(model, move || sample.clone())))
     }
 }
 
@@ -212,6 +222,15 @@ fn python_options(config: &ModelConfig, python: Option<&Path>) -> PythonOptions 
         Some(false) => options.with_rerun(Rerun::Never),
         Some(true) | None => options,
     }
+}
+
+/// What a model runs to be warmed up: the least that its signature allows.
+fn sample_of(signature: &Signature) -> Result<Tensors, Error> {
+    if signature.inputs.is_empty() {
+        let message = "the model does not say what it takes; declare its inputs, or leave this out";
+        return Err(Error::new(ErrorKind::InvalidConfig, message));
+    }
+    signature.sample().map_err(|error| Error::new(ErrorKind::InvalidConfig, error.to_string()))
 }
 
 /// What a backend has against a default, at the key that sets it.

@@ -222,7 +222,8 @@ impl Report {
                 );
             }
         }
-        let instances = options.instances();
+        let (least, most) = (options.instances(), options.instances_max());
+        let instances = if least == most { least.to_string() } else { format!("{least} to {most}") };
         field(
             page,
             "instances",

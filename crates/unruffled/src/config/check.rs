@@ -6,10 +6,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
+use unruffled_engine::PoolOptions;
 use unruffled_model::{DType, Dim};
 
 use super::place::{key_at, line_at};
-use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython};
+use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython, RawRun};
 use super::typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
     Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
@@ -38,13 +39,7 @@ impl Checker<'_> {
             license: raw.license,
             source: raw.source,
             backend: raw.backend,
-            run: RunConfig {
-                instances: raw.run.instances,
-                threads: raw.run.threads,
-                max_batch: raw.run.max_batch,
-                queue_items: raw.run.queue_items,
-                queue_bytes: raw.run.queue_bytes,
-            },
+            run: self.run(raw.run)?,
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
             inputs,
@@ -62,6 +57,29 @@ impl Checker<'_> {
             Some(key) => error.at_key(key),
             None => error,
         }
+    }
+
+    fn run(&self, raw: RawRun) -> Result<RunConfig, Error> {
+        if let Some(most) = &raw.instances_max {
+            let least = raw.instances.map_or(PoolOptions::default().instances(), usize::from);
+            if most.get_ref().get() < least {
+                let message =
+                    format!("is {most}, less than the {least} of `instances`", most = most.get_ref());
+                return Err(self.refuse(Some(most.span()), message));
+            }
+        }
+        Ok(RunConfig {
+            instances: raw.instances,
+            instances_max: raw.instances_max.map(Spanned::into_inner),
+            grow_after: raw.grow_after_ms.map(Duration::from_millis),
+            shrink_after: raw.shrink_after_ms.map(Duration::from_millis),
+            lease_idle_max: raw.lease_idle_ms.map(Duration::from_millis),
+            warm_up: raw.warm_up,
+            threads: raw.threads,
+            max_batch: raw.max_batch,
+            queue_items: raw.queue_items,
+            queue_bytes: raw.queue_bytes,
+        })
     }
 
     fn python(&self, raw: RawPython) -> Result<PythonConfig, Error> {

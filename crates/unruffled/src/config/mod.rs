@@ -8,6 +8,11 @@
 //!
 //! [run]
 //! instances = 2                  # copies that run side by side
+//! instances_max = 4              # so many, while work waits for too long
+//! grow_after_ms = 100            # how long that is
+//! shrink_after_ms = 60000        # a copy beyond the first two is let go after so long without work
+//! lease_idle_ms = 30000          # a lease that lies idle for so long is taken back
+//! warm_up = 1                    # runs of zeros that a copy makes before it takes work; none unless set
 //! threads = 1                    # of one run of one copy
 //! max_batch = 32                 # rows that requests may be joined to
 //! queue_items = 1024             # how much may wait, in requests

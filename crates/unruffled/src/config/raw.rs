@@ -30,6 +30,11 @@ pub(super) struct Raw {
 #[serde(deny_unknown_fields)]
 pub(super) struct RawRun {
     pub(super) instances: Option<NonZeroUsize>,
+    pub(super) instances_max: Option<Spanned<NonZeroUsize>>,
+    pub(super) grow_after_ms: Option<u64>,
+    pub(super) shrink_after_ms: Option<u64>,
+    pub(super) lease_idle_ms: Option<u64>,
+    pub(super) warm_up: Option<usize>,
     pub(super) threads: Option<NonZeroUsize>,
     pub(super) max_batch: Option<NonZeroUsize>,
     pub(super) queue_items: Option<NonZeroUsize>,

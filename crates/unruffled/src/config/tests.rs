@@ -25,6 +25,7 @@ fn check_refused(text: &str, message: &str) {
 fn everything_can_be_set() {
     let config = parse(
         "description = 'd'\nbackend = 'rten'\n[run]\ninstances = 2\nqueue_bytes = 7\n\
+         instances_max = 4\ngrow_after_ms = 7\nshrink_after_ms = 8\nlease_idle_ms = 9\nwarm_up = 3\n\
          [inputs.x]\ndefault = 1\nshape = [2, 1]\n\
          [inputs.y.from]\nkind = 'image'\nheight = 48\ncolor = 'bgr'\nlayout = 'nhwc'\nmean = [1, 2.5, 3]\n\
          [outputs.'z.tmp_0']\nlabels = 'labels.txt'\ndecode = 'ctc'\ntop = 5\n",
@@ -32,6 +33,11 @@ fn everything_can_be_set() {
     .unwrap();
     assert_eq!(config.backend.as_deref(), Some("rten"));
     assert_eq!(config.run.instances.map(usize::from), Some(2));
+    let options = config.run.pool_options();
+    assert_eq!((options.instances(), options.instances_max(), options.warm_up()), (2, 4, 3));
+    let ms = |ms| Some(Duration::from_millis(ms));
+    let times = (config.run.grow_after, config.run.shrink_after, config.run.lease_idle_max);
+    assert_eq!(times, (ms(7), ms(8), ms(9)));
     assert_eq!(config.defaults()[0].value, 1.0);
     let Some(InputSource::Image(image)) = &config.input("y").unwrap().from else {
         panic!("expected a picture")
@@ -98,6 +104,10 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "[run]\n\nthreads = 0\n",
         "m/model.toml:3: `run.threads`: invalid value: integer `0`, expected a nonzero usize",
+    );
+    check_refused(
+        "[run]\ninstances = 3\ninstances_max = 2\n",
+        "m/model.toml:3: `run.instances_max`: is 2, less than the 3 of `instances`",
     );
     check_refused(
         "[inputs.x.from]\nkind = 'video'\n",

@@ -48,8 +48,18 @@ impl ModelConfig {
 /// How a model is run; what is `None` is the engine's default.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RunConfig {
-    /// Copies that run side by side.
+    /// Copies that run side by side, at least.
     pub instances: Option<NonZeroUsize>,
+    /// Copies that run side by side, at most.
+    pub instances_max: Option<NonZeroUsize>,
+    /// How long work waits before a copy is added.
+    pub grow_after: Option<Duration>,
+    /// How long a copy beyond the least has nothing to do before it is let go.
+    pub shrink_after: Option<Duration>,
+    /// How long a lease may lie idle.
+    pub lease_idle_max: Option<Duration>,
+    /// How many times each copy runs a sample before it takes work: zeros, of the least size that the model allows.
+    pub warm_up: Option<usize>,
     /// Threads that one run of one copy uses.
     pub threads: Option<NonZeroUsize>,
     /// Rows that requests may be joined to.
@@ -65,13 +75,25 @@ impl RunConfig {
     pub fn pool_options(&self) -> PoolOptions {
         let defaults = PoolOptions::default();
         let limits = defaults.queue();
-        defaults
-            .with_instances(self.instances.map_or(defaults.instances(), usize::from))
-            .with_max_batch(self.max_batch.map_or(defaults.max_batch(), usize::from))
-            .with_queue(QueueLimits {
+        let least = self.instances.map_or(defaults.instances(), usize::from);
+        let mut options = defaults
+            .with_instances_between(least, self.instances_max.map_or(least, usize::from))
+            .with_warm_up(self.warm_up.unwrap_or_default());
+        if let Some(wait) = self.grow_after {
+            options = options.with_grow_after(wait);
+        }
+        if let Some(idle) = self.shrink_after {
+            options = options.with_shrink_after(idle);
+        }
+        if let Some(idle) = self.lease_idle_max {
+            options = options.with_lease_idle_max(idle);
+        }
+        options.with_max_batch(self.max_batch.map_or(defaults.max_batch(), usize::from)).with_queue(
+            QueueLimits {
                 items: self.queue_items.map_or(limits.items, usize::from),
                 bytes: self.queue_bytes.map_or(limits.bytes, usize::from),
-            })
+            },
+        )
     }
 }
 

@@ -110,3 +110,15 @@ fn a_file_that_nobody_reads_is_refused_by_its_ending() {
     let refused = backends.choose(&folder).unwrap_err();
     assert_eq!(refused.message(), "there is no backend \"rten\" for .pkl files; there is none");
 }
+
+#[tokio::test]
+async fn a_model_is_warmed_up_as_often_as_its_settings_say() {
+    load("[run]\nwarm_up = 2\ninstances = 2\n").await.unwrap();
+    let mut folder = sample::digits();
+    folder.config = config("[run]\nwarm_up = 2\n");
+    let engine = Engine::new();
+    let digits = Backends::default().load(&engine, &folder).unwrap().await.unwrap();
+    assert_eq!(digits.metrics().runs, 0, "a warm-up is not counted");
+    digits.infer(sample::seven()).await.unwrap();
+    assert_eq!(digits.metrics().runs, 1);
+}
