@@ -551,10 +551,14 @@ impl World {
         for handle in &self.models {
             drop(handle.versions_of().end(&error));
         }
-        for _ in 0..10 {
+        for _ in 0..1_000 {
+            if self.instances.is_empty() {
+                break;
+            }
+            let later = self.now() + Duration::from_micros(1_000);
+            self.environment.timer.advance_to(later);
             self.work()?;
         }
-        self.let_go();
         let report = self.environment.memory.report().expect("there is a budget");
         if RESIDENT.get() > 0 || report.used > 0 {
             return Err(format!("{} are left in memory, {} of them known", RESIDENT.get(), report.used));
