@@ -29,9 +29,9 @@ use unruffled_model::{CancelToken, ModelInfo, Name, RequestContext, SharedModel}
 pub(crate) use hold::Hold;
 pub use load::LoadProgress;
 pub(crate) use load::Tell;
-pub(crate) use one::Common;
 #[cfg(test)]
-pub(crate) use one::{Desk, Version};
+pub(crate) use one::Desk;
+pub(crate) use one::{Common, Version};
 pub(crate) use parked::{Accepted, Parked};
 pub use recipe::Recipe;
 pub use routes::Rollout;
@@ -41,8 +41,6 @@ use crate::error::{Error, ErrorKind};
 use crate::pool::{Demand, Pool, PoolOptions, PoolStatus, Refusal};
 use crate::queue::QueueLimits;
 use crate::request::RequestOptions;
-#[cfg(not(test))]
-use one::Version;
 use phases::Retired;
 use routes::{Change, Routes, Wish};
 
