@@ -1,8 +1,8 @@
 //! [`Engine`]: the models of an application, and their common end.
 
-use std::collections::HashSet;
 mod versions;
 
+use std::collections::HashSet;
 use std::fmt;
 use std::future::Future as _;
 use std::sync::Arc;
