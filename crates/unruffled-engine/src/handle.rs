@@ -16,11 +16,11 @@ pub use infer::{Canceller, Infer, Stopped};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
-use crate::pool::{Demand, Follower, Pool, PoolStatus, Refusal};
+use crate::pool::{Demand, Follower, Pool, PoolStatus};
 use crate::queue::QueueLimits;
 use crate::recorder::Explanation;
 use crate::request::{RequestOptions, Response};
-use crate::version::{Accepted, Hold, VersionStatus, Versions};
+use crate::version::{Hold, Sent, VersionStatus, Versions};
 
 /// A model that can be asked, whichever versions of it come and go meanwhile. Cheap to clone.
 ///
@@ -78,7 +78,7 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
     }
 
     /// Sends a request, or says why it is not taken in.
-    pub(crate) fn send(&self, now: Instant, demand: Demand<I, O>) -> Result<Accepted<I, O>, Refusal<I, O>> {
+    pub(crate) fn send(&self, now: Instant, demand: Demand<I, O>) -> Sent<I, O> {
         self.0.submit(now, demand)
     }
 
@@ -87,7 +87,7 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
         &self,
         now: Instant,
         demands: impl IntoIterator<Item = Demand<I, O>>,
-    ) -> Vec<Result<Accepted<I, O>, Refusal<I, O>>> {
+    ) -> Vec<Sent<I, O>> {
         self.0.submit_all(now, demands)
     }
 

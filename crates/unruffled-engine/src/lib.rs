@@ -66,8 +66,9 @@ mod reply;
 
 mod arbiter;
 mod cost;
-mod environment;
 mod memory;
+
+mod environment;
 
 mod pool;
 

@@ -97,7 +97,12 @@ impl Service {
         }
         let versions = self.versions(&handle);
         match versions.iter().find(|version| ***version == *asked) {
-            Some(asked) => Ok(Found { handle, version: Some(asked.clone()), asked: Some(asked.clone()) }),
+            // The one that there is may be called otherwise in the engine.
+            Some(asked) => Ok(Found {
+                handle,
+                version: Some(asked.clone()),
+                asked: (versions.len() > 1).then(|| asked.clone()),
+            }),
             None => Err(Refusal::not_found(format!(
                 "model `{model}` has no version {asked}; it has version {}",
                 versions.join(", ")
@@ -105,12 +110,12 @@ impl Service {
         }
     }
 
-    /// The versions of a model that paths may name: those of the engine if there are several, or else what the catalog calls
-    /// the one that there is.
+    /// The versions of a model that paths may name: those of the engine, or what the catalog calls the one that was loaded
+    /// without a name.
     pub(crate) fn versions(&self, handle: &Handle<Tensors, Tensors>) -> Vec<Name> {
         let versions: Vec<Name> = handle.versions().into_iter().map(|version| version.version).collect();
         match self.version(handle.name()) {
-            Some(known) if versions.len() == 1 => vec![known],
+            Some(known) if *versions == [Name::from("1")] => vec![known],
             Some(_) => versions,
             None => Vec::new(),
         }

@@ -14,7 +14,7 @@ use crate::handle::{Handle, Infer, Request, Stopped};
 use crate::pool::{Demand, Refusal};
 use crate::request::{RequestOptions, Response};
 use crate::timer::Sleep;
-use crate::version::Accepted;
+use crate::version::Sent;
 
 /// How one request ended.
 pub(crate) type Outcome<O> = Result<Response<O>, Error>;
@@ -91,7 +91,7 @@ impl<I: Send + 'static, O: Send + 'static> Entry<I, O> {
     }
 
     /// What follows from an attempt to send it.
-    fn sent(&self, submitted: Result<Accepted<I, O>, Refusal<I, O>>) -> Result<Stage<I, O>, Error> {
+    fn sent(&self, submitted: Sent<I, O>) -> Result<Stage<I, O>, Error> {
         let deadline = self.options.context.as_ref().and_then(RequestContext::deadline);
         match submitted {
             Ok(accepted) => Ok(Stage::Sent(Infer::of(accepted))),

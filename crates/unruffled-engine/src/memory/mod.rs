@@ -131,30 +131,32 @@ impl Memory {
     }
 
     fn measure(&self) -> Option<Measured> {
-        // In this order: what goes in between is not taken for something that has grown.
-        let given_back = self.state.lock().given_back;
+        let given_back = || self.state.lock().given_back;
+        let before = given_back();
         let resident = self.budget.as_ref()?.measure()?;
-        Some(Measured { resident, given_back })
+        Some(Measured { resident, given_back: (before, given_back()) })
     }
 }
 
-/// How much memory the process had, and what models had given back by then.
+/// How much memory the process had, and what models had given back by then: just before it was measured, and just after.
+///
+/// What goes while it is measured may be seen in the one and not in the other. Then a model is said to take more, not less.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Measured {
     resident: usize,
-    given_back: usize,
+    given_back: (usize, usize),
 }
 
 impl Measured {
     /// What has come on top since then, though others may have gone meanwhile.
     fn grown_until(self, after: Self) -> usize {
-        let gone = after.given_back.wrapping_sub(self.given_back);
+        let gone = after.given_back.1.wrapping_sub(self.given_back.0);
         after.resident.saturating_add(gone).saturating_sub(self.resident)
     }
 
     /// What has come back since then of the one that had so much, others that went meanwhile aside.
     fn shrunk_until(self, after: Self, bytes: usize) -> usize {
-        let others = after.given_back.wrapping_sub(self.given_back).saturating_sub(bytes);
+        let others = after.given_back.1.wrapping_sub(self.given_back.0).saturating_sub(bytes);
         self.resident.saturating_sub(after.resident).saturating_sub(others)
     }
 }

@@ -47,6 +47,9 @@ impl<I, O> Refusal<I, O> {
     }
 }
 
+/// What came of a request that was sent to a pool.
+pub(crate) type Submitted<I, O> = Result<Arc<Ticket<O>>, Refusal<I, O>>;
+
 /// What a refused request brought and nobody gets back: dropping it runs the callers' code.
 type Unwanted<I, O> = (Option<I>, Option<Outlet<O>>);
 
@@ -64,7 +67,7 @@ pub(super) struct Candidate<I, O> {
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     /// Takes a request in, or says why not. Runs on the caller's thread.
-    pub(crate) fn submit(&self, now: Instant, demand: Demand<I, O>) -> Result<Arc<Ticket<O>>, Refusal<I, O>> {
+    pub(crate) fn submit(&self, now: Instant, demand: Demand<I, O>) -> Submitted<I, O> {
         let candidate = self.consider(now, demand)?;
         let candidate = match self.run_inline(now, candidate) {
             Ok(ticket) => return Ok(ticket),
@@ -83,7 +86,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         &self,
         now: Instant,
         demands: impl IntoIterator<Item = Demand<I, O>>,
-    ) -> Vec<Result<Arc<Ticket<O>>, Refusal<I, O>>> {
+    ) -> Vec<Submitted<I, O>> {
         let candidates: Vec<_> = demands.into_iter().map(|demand| self.consider(now, demand)).collect();
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();

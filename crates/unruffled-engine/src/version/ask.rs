@@ -8,7 +8,7 @@ use unruffled_model::RequestContext;
 
 use super::lot::{Door, Phase};
 use super::one::Version;
-use super::parked::{Accepted, Parked};
+use super::parked::{Accepted, Parked, Sent};
 use crate::error::{Error, ErrorKind};
 use crate::pool::{Demand, Pool, Refusal};
 use crate::sync::wake;
@@ -23,11 +23,7 @@ enum Parking<I: Send + 'static, O: Send + 'static> {
 
 impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
     /// Takes a request in, or has the version loaded for it, or says why not.
-    pub(super) fn submit(
-        self: &Arc<Self>,
-        now: Instant,
-        mut demand: Demand<I, O>,
-    ) -> Result<Accepted<I, O>, Refusal<I, O>> {
+    pub(super) fn submit(self: &Arc<Self>, now: Instant, mut demand: Demand<I, O>) -> Sent<I, O> {
         loop {
             let resident = self.resident.load();
             let tried = if let Some(pool) = &*resident {
@@ -52,11 +48,7 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
     }
 
     /// As [`submit`](Self::submit), for several that may share a run.
-    pub(super) fn submit_all(
-        self: &Arc<Self>,
-        now: Instant,
-        demands: Vec<Demand<I, O>>,
-    ) -> Vec<Result<Accepted<I, O>, Refusal<I, O>>> {
+    pub(super) fn submit_all(self: &Arc<Self>, now: Instant, demands: Vec<Demand<I, O>>) -> Vec<Sent<I, O>> {
         let resident = self.resident.load_full();
         let Some(pool) = resident else {
             return demands.into_iter().map(|demand| self.submit(now, demand)).collect();

@@ -29,10 +29,10 @@ use unruffled_model::{CancelToken, ModelInfo, Name, RequestContext, SharedModel}
 pub(crate) use hold::Hold;
 pub use load::LoadProgress;
 pub(crate) use load::Tell;
-pub(crate) use one::Common;
 #[cfg(test)]
-pub(crate) use one::{Desk, Version};
-pub(crate) use parked::{Accepted, Parked};
+pub(crate) use one::Desk;
+pub(crate) use one::{Common, Version};
+pub(crate) use parked::{Accepted, Parked, Sent};
 pub use recipe::Recipe;
 pub use routes::Rollout;
 pub use status::{VersionState, VersionStatus};
@@ -41,8 +41,6 @@ use crate::error::{Error, ErrorKind};
 use crate::pool::{Demand, Pool, PoolOptions, PoolStatus, Refusal};
 use crate::queue::QueueLimits;
 use crate::request::RequestOptions;
-#[cfg(not(test))]
-use one::Version;
 use phases::Retired;
 use routes::{Change, Routes, Wish};
 
@@ -56,6 +54,13 @@ pub(crate) struct Versions<I: Send + 'static, O: Send + 'static> {
     is_loading: AtomicBool,
     /// Numbers the requests of which a canary gets its share.
     turns: AtomicU64,
+}
+
+/// Those of several requests that are for one version, and which they were.
+struct Part<'a, I: Send + 'static, O: Send + 'static> {
+    version: &'a Arc<Version<I, O>>,
+    places: Vec<usize>,
+    demands: Vec<Demand<I, O>>,
 }
 
 /// What the next version is called unless it says so itself.
@@ -138,13 +143,7 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
     /// The pool that a request like this goes to, if it is in memory.
     pub(crate) fn pool_for(&self, options: &RequestOptions) -> Result<Arc<Pool<I, O>>, Error> {
         let routes = self.routes.load();
-        let pool = self.pick(&routes, options).and_then(|version| {
-            version.resident.load_full().ok_or_else(|| {
-                let message =
-                    "is not in memory; have it loaded first, by a request or by awaiting `Handle::ready`";
-                Error::new(ErrorKind::NotReady, message)
-            })
-        });
+        let pool = self.pick(&routes, options).and_then(|version| version.pool_or_why());
         pool.map_err(|error| error.of_model(self.name()))
     }
 
@@ -154,11 +153,7 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
     }
 
     /// Takes a request in, in the version that it is for, and says why not.
-    pub(crate) fn submit(
-        &self,
-        now: Instant,
-        mut demand: Demand<I, O>,
-    ) -> Result<Accepted<I, O>, Refusal<I, O>> {
+    pub(crate) fn submit(&self, now: Instant, mut demand: Demand<I, O>) -> Sent<I, O> {
         loop {
             let routes = self.routes.load();
             let version = self.pick(&routes, &demand.options).map_err(|error| self.refusal(error))?;
@@ -179,10 +174,10 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
         &self,
         now: Instant,
         demands: impl IntoIterator<Item = Demand<I, O>>,
-    ) -> Vec<Result<Accepted<I, O>, Refusal<I, O>>> {
+    ) -> Vec<Sent<I, O>> {
         let routes = self.routes.load_full();
-        let mut outcomes: Vec<Option<Result<Accepted<I, O>, Refusal<I, O>>>> = Vec::new();
-        let mut parts: Vec<(&Arc<Version<I, O>>, Vec<usize>, Vec<Demand<I, O>>)> = Vec::new();
+        let mut outcomes: Vec<Option<Sent<I, O>>> = Vec::new();
+        let mut parts: Vec<Part<'_, I, O>> = Vec::new();
         for (at, demand) in demands.into_iter().enumerate() {
             outcomes.push(None);
             let version = match self.pick(&routes, &demand.options) {
@@ -192,15 +187,15 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
                     continue;
                 }
             };
-            match parts.iter_mut().find(|(known, ..)| Arc::ptr_eq(known, version)) {
-                Some((_, places, demands)) => {
-                    places.push(at);
-                    demands.push(demand);
+            match parts.iter_mut().find(|part| Arc::ptr_eq(part.version, version)) {
+                Some(part) => {
+                    part.places.push(at);
+                    part.demands.push(demand);
                 }
-                None => parts.push((version, vec![at], vec![demand])),
+                None => parts.push(Part { version, places: vec![at], demands: vec![demand] }),
             }
         }
-        for (version, places, demands) in parts {
+        for Part { version, places, demands } in parts {
             for (at, outcome) in places.into_iter().zip(version.submit_all(now, demands)) {
                 outcomes[at] = Some(match outcome {
                     Err(Refusal { gone: Some(demand), .. }) => self.submit(now, *demand),

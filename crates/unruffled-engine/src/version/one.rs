@@ -145,6 +145,17 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         self.resident.load_full()
     }
 
+    /// Its pool, or why it is not in memory.
+    pub(super) fn pool_or_why(&self) -> Result<Arc<Pool<I, O>>, Error> {
+        self.resident.load_full().ok_or_else(|| match &self.lot.lock().phase {
+            Phase::Ended(error) => error.clone(),
+            _ => {
+                let message = "is not in memory; have it loaded first, by a request or by awaiting `Handle::ready`";
+                Error::new(ErrorKind::NotReady, message)
+            }
+        })
+    }
+
     pub(super) fn info(&self) -> &Arc<ModelInfo> {
         self.info.get().unwrap_or(&self.declared)
     }

@@ -20,6 +20,12 @@ pub(super) trait Place: Send + Sync {
     fn leave(&self, number: u64);
 }
 
+/// A request that a pool has taken in.
+pub(crate) type InPool<I, O> = (Weak<Pool<I, O>>, Arc<Ticket<O>>);
+
+/// What came of a request that was sent.
+pub(crate) type Sent<I, O> = Result<Accepted<I, O>, Refusal<I, O>>;
+
 /// Where a request is that was sent.
 pub(crate) enum Accepted<I: Send + 'static, O: Send + 'static> {
     /// In the pool of its version. The pool is not kept alive: it answers all that it has before it goes.
@@ -78,10 +84,7 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
     }
 
     /// Ready once it is in the pool, or refused.
-    pub(crate) fn poll(
-        &self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(Weak<Pool<I, O>>, Arc<Ticket<O>>), Error>> {
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<Result<InPool<I, O>, Error>> {
         let next = match &mut *self.wait.lock() {
             Wait::Here(_, waker) | Wait::Moving(waker) => {
                 *waker = Some(cx.waker().clone());
@@ -134,7 +137,7 @@ impl<I: Send + 'static, O: Send + 'static> Parked<I, O> {
     }
 
     /// Sends it on, unless it has ended.
-    pub(super) fn forward(&self, send: impl FnOnce(Demand<I, O>) -> Result<Accepted<I, O>, Refusal<I, O>>) {
+    pub(super) fn forward(&self, send: impl FnOnce(Demand<I, O>) -> Sent<I, O>) {
         let mut wait = self.wait.lock();
         if !matches!(*wait, Wait::Here(..)) {
             return;

@@ -5,6 +5,8 @@
 //! dropped, by nobody else.
 
 mod judge;
+
+mod loads;
 mod world;
 
 use std::cell::Cell;

@@ -8,75 +8,51 @@ use std::time::{Duration, Instant};
 use fastrand::Rng;
 use unruffled_model::CancelToken;
 
-use super::judge::{Asked, Born, Census, Judge};
-use super::{RESIDENT, Weights, resident};
+use super::judge::{Asked, Census, Judge};
+use super::loads::{Load, Stage};
+use super::{RESIDENT, resident};
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::handle::{Handle, Infer};
-use crate::memory::{Look, Measured, MemoryBudget, Place};
+use crate::memory::MemoryBudget;
 use crate::pool::{Pool, PoolOptions, Work};
 use crate::queue::QueueLimits;
 use crate::timer::Timer;
-use crate::version::{Common, Desk, Hold, LoadGuard, Recipe, Rollout, Version, Versions};
+use crate::version::{Common, Desk, Hold, Recipe, Rollout, Version, Versions};
 
-type Input = u64;
-type Output = (u64, u64);
+pub(super) type Input = u64;
+pub(super) type Output = (u64, u64);
 
 /// What there is to share out.
 const BUDGET: usize = 100;
 
-/// A version on its way into memory.
-struct Load {
-    model: usize,
-    version: Arc<Version<Input, Output>>,
-    cancel: CancelToken,
-    place: Option<Place>,
-    stage: Stage,
-    /// What becomes of it, if it is to stand beside others.
-    rollout: Option<(LoadGuard<Input, Output>, Rollout)>,
-}
-
-enum Stage {
-    Waiting,
-    Reading {
-        until: Instant,
-        before: Option<Measured>,
-    },
-    /// It is there, and there may be too little room for it.
-    Weighed {
-        pool: Arc<Pool<Input, Output>>,
-        bytes: usize,
-    },
-    Over,
-}
-
 /// A pool's only instance.
-struct Instance {
-    pool: Arc<Pool<Input, Output>>,
-    model: usize,
-    state: State,
+pub(super) struct Instance {
+    pub(super) pool: Arc<Pool<Input, Output>>,
+    pub(super) model: usize,
+    pub(super) state: State,
 }
 
-enum State {
+pub(super) enum State {
     Up,
     Sitting,
     Running(Work<Input, Output>, Instant),
 }
 
 pub(super) struct World {
-    rng: Rng,
+    pub(super) rng: Rng,
     begin: Instant,
-    environment: Environment,
-    desk: Desk,
-    models: Vec<Handle<Input, Output>>,
+    pub(super) environment: Environment,
+    pub(super) desk: Desk,
+    pub(super) models: Vec<Handle<Input, Output>>,
     /// What each model really takes; its estimate may be less.
-    bytes: Vec<usize>,
-    holds: Vec<(usize, Hold)>,
-    loads: Vec<Load>,
-    instances: Vec<Instance>,
+    pub(super) bytes: Vec<usize>,
+    pub(super) holds: Vec<(usize, Hold)>,
+    pub(super) loads: Vec<Load>,
+    pub(super) instances: Vec<Instance>,
     callers: Vec<(u64, Infer<Input, Output>)>,
-    next: u64,
-    judge: Judge,
+    pub(super) next: u64,
+    pub(super) judge: Judge,
 }
 
 impl World {
@@ -118,7 +94,7 @@ impl World {
         self.finish()
     }
 
-    fn now(&self) -> Instant {
+    pub(super) fn now(&self) -> Instant {
         self.environment.timer.now()
     }
 
@@ -268,31 +244,8 @@ impl World {
         }
     }
 
-    fn begin(
-        &mut self,
-        model: usize,
-        version: Arc<Version<Input, Output>>,
-        cancel: CancelToken,
-        rollout: Option<(LoadGuard<Input, Output>, Rollout)>,
-    ) {
-        let place = Some(self.environment.memory.line_up());
-        self.loads.push(Load { model, version, cancel, place, stage: Stage::Waiting, rollout });
-    }
-
-    fn pick_up_loads(&mut self) {
-        let begun = std::mem::take(&mut *self.desk.lock());
-        for (version, cancel) in begun {
-            let version = *version.downcast::<Arc<Version<Input, Output>>>().expect("of these types");
-            let owner = |handle: &Handle<Input, Output>| {
-                handle.versions_of().versions().iter().any(|known| Arc::ptr_eq(known, &version))
-            };
-            let model = self.models.iter().position(owner).unwrap_or(0);
-            self.begin(model, version, cancel, None);
-        }
-    }
-
     /// What is in memory, and of which model.
-    fn residents(&self) -> impl Iterator<Item = (usize, Arc<Pool<Input, Output>>)> {
+    pub(super) fn residents(&self) -> impl Iterator<Item = (usize, Arc<Pool<Input, Output>>)> {
         let pools = |handle: &Handle<Input, Output>| {
             handle
                 .versions_of()
@@ -306,7 +259,7 @@ impl World {
     }
 
     /// The models that somebody uses, with what is in memory of them.
-    fn in_use(&self) -> Vec<(Arc<Version<Input, Output>>, Weak<Pool<Input, Output>>)> {
+    pub(super) fn in_use(&self) -> Vec<(Arc<Version<Input, Output>>, Weak<Pool<Input, Output>>)> {
         let mut used = Vec::new();
         for (model, handle) in self.models.iter().enumerate() {
             let is_held = self.holds.iter().any(|(held, _)| *held == model);
@@ -319,142 +272,6 @@ impl World {
             }
         }
         used
-    }
-
-    fn look(&mut self, at: usize, need: usize) -> Result<Look, String> {
-        let used = self.in_use();
-        let idle: Vec<_> = self
-            .residents()
-            .filter_map(|(_, pool)| Some((pool.idle_since()?, Arc::downgrade(&pool))))
-            .collect();
-        let before = self.environment.memory.report().expect("there is a budget").evictions;
-        let look = self.loads[at].place.as_mut().expect("it has not given it up").look(need);
-        let after = self.environment.memory.report().expect("there is a budget").evictions;
-        self.judge.census.evictions += after - before;
-        self.judge.census.busy_while_looked_at += u64::from(!used.is_empty());
-        for (version, pool) in used {
-            let same = version.pool().is_some_and(|now| std::ptr::eq(Arc::as_ptr(&now), pool.as_ptr()));
-            if !same {
-                return Err(format!("version {} was put out while it was in use", version.name));
-            }
-        }
-        // Of those that could go, nobody who was asked for earlier has stayed.
-        let is_here = |pool: &Weak<_>| {
-            self.residents().any(|(_, here)| std::ptr::eq(Arc::as_ptr(&here), pool.as_ptr()))
-        };
-        let held = |pool: &Weak<_>| {
-            let owner = |(model, here): (usize, Arc<_>)| {
-                std::ptr::eq(Arc::as_ptr(&here), pool.as_ptr()).then_some(model)
-            };
-            let model = self.residents().find_map(owner);
-            self.holds.iter().any(|(held, _)| Some(*held) == model)
-        };
-        let (stay, go): (Vec<_>, Vec<_>) = idle.iter().partition(|(_, pool)| is_here(pool));
-        let first = stay.iter().filter(|(_, pool)| !held(pool)).map(|(since, _)| *since).min();
-        if let (Some(first), Some(last)) = (first, go.iter().map(|(since, _)| *since).max())
-            && last > first
-        {
-            return Err("one went that was asked for later than one that stays".into());
-        }
-        Ok(look)
-    }
-
-    fn turn_load(&mut self, at: usize) -> Result<(), String> {
-        if self.loads[at].cancel.is_cancelled() {
-            self.fail_load(at, &Error::new(ErrorKind::Cancelled, "the load was cancelled"));
-            return Ok(());
-        }
-        let version = Arc::clone(&self.loads[at].version);
-        match std::mem::replace(&mut self.loads[at].stage, Stage::Over) {
-            Stage::Waiting => match self.look(at, version.needs_now())? {
-                Look::Wait => self.loads[at].stage = Stage::Waiting,
-                Look::Never(error) => self.fail_load(at, &error),
-                Look::Fits => {
-                    let reads = |load: &Load| !matches!(load.stage, Stage::Waiting | Stage::Over);
-                    if self.loads.iter().any(reads) {
-                        return Err("two models are loaded at once".into());
-                    }
-                    let until = self.now() + Duration::from_micros(self.rng.u64(..5_000));
-                    let before = self.loads[at].place.as_ref().and_then(Place::measure);
-                    self.loads[at].stage = Stage::Reading { until, before };
-                }
-            },
-            Stage::Reading { until, before } if until > self.now() => {
-                self.loads[at].stage = Stage::Reading { until, before };
-            }
-            Stage::Reading { before, .. } => {
-                if self.rng.u32(..12) == 0 {
-                    self.judge.census.failed_loads += 1;
-                    self.fail_load(at, &Error::new(ErrorKind::ModelFailed, "not a model"));
-                    return Ok(());
-                }
-                let number = self.next;
-                self.next += 1;
-                let model = self.loads[at].model;
-                self.judge.born.insert(number, Born { model, version: version.name.to_string() });
-                let pool = version.virtual_pool(Arc::new(Weights::new(number, self.bytes[model])));
-                let place = self.loads[at].place.as_ref().expect("it is its turn");
-                let bytes = version.weighed_now(place, before);
-                self.loads[at].stage = Stage::Weighed { pool, bytes };
-            }
-            Stage::Weighed { pool, bytes } => match self.look(at, bytes)? {
-                Look::Wait => self.loads[at].stage = Stage::Weighed { pool, bytes },
-                Look::Never(error) => self.fail_load(at, &error),
-                Look::Fits => self.put_to_use(at, pool, bytes)?,
-            },
-            Stage::Over => {}
-        }
-        Ok(())
-    }
-
-    fn put_to_use(&mut self, at: usize, pool: Arc<Pool<Input, Output>>, bytes: usize) -> Result<(), String> {
-        let load = &mut self.loads[at];
-        let (model, version) = (load.model, Arc::clone(&load.version));
-        version.charge_now(load.place.as_ref().expect("it is its turn"), &pool, bytes);
-        load.place = None;
-        pool.thread_began();
-        pool.instances_begun(1);
-        pool.instance_up();
-        let rollout = load.rollout.take();
-        let settled = version.settle(&pool);
-        self.instances.push(Instance { pool: Arc::clone(&pool), model, state: State::Up });
-        self.judge.census.loads += 1;
-        if !settled {
-            pool.drain(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
-        } else if let Some((guard, rollout)) = rollout {
-            self.judge.share(model, None);
-            let name = version.name.to_string();
-            match guard.publish(Arc::clone(&version), rollout) {
-                Ok(()) => {
-                    self.judge.census.swaps += 1;
-                    if let Rollout::Canary(percent @ 1..) = rollout {
-                        self.judge.share(model, Some((name, percent)));
-                    }
-                }
-                Err(error) if error.kind() == ErrorKind::InvalidInput => {
-                    drop(version.retire(&error));
-                }
-                Err(error) => return Err(error.to_string()),
-            }
-        }
-        Ok(())
-    }
-
-    fn fail_load(&mut self, at: usize, error: &Error) {
-        let load = &mut self.loads[at];
-        (load.stage, load.place) = (Stage::Over, None);
-        let (model, version) = (load.model, Arc::clone(&load.version));
-        if load.rollout.take().is_some() {
-            drop(version.retire(error));
-            return;
-        }
-        if error.kind() == ErrorKind::Cancelled {
-            self.judge.census.idle_loads += 1;
-            if let Some(cancel) = version.begin_again() {
-                return self.begin(model, version, cancel, None);
-            }
-        }
-        version.fail(error);
     }
 
     fn turn_instance(&mut self, at: usize) {
@@ -551,10 +368,14 @@ impl World {
         for handle in &self.models {
             drop(handle.versions_of().end(&error));
         }
-        for _ in 0..10 {
+        for _ in 0..1_000 {
+            if self.instances.is_empty() {
+                break;
+            }
+            let later = self.now() + Duration::from_micros(1_000);
+            self.environment.timer.advance_to(later);
             self.work()?;
         }
-        self.let_go();
         let report = self.environment.memory.report().expect("there is a budget");
         if RESIDENT.get() > 0 || report.used > 0 {
             return Err(format!("{} are left in memory, {} of them known", RESIDENT.get(), report.used));
