@@ -19,7 +19,7 @@ use crate::find;
 pub(super) const PROOF: Proof = Proof {
     name: "pipeline",
     what: "Two branches, one of them a loop, asked 64 times at once; some callers leave, some are in a hurry, a step fails for some.",
-    pass_line: "each call ends once, with the right answer or its error; calls share runs; nothing is left; at most twice as long as by hand",
+    pass_line: "each call ends once, with the right answer or its error; calls share runs; nothing is left; at most three times as long as by hand",
     run,
 };
 
@@ -36,7 +36,7 @@ const RUN: Duration = Duration::from_micros(150);
 const ROW: Duration = Duration::from_micros(10);
 
 /// A pipeline may take so many times what the same requests take by hand.
-const FACTOR_MAX: f64 = 2.0;
+const FACTOR_MAX: f64 = 3.0;
 
 /// A step whose rows go through it together: numbers in, and as many out.
 struct Numbers {

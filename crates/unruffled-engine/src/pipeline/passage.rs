@@ -186,11 +186,11 @@ impl Passage {
             charge += own;
             fixed.insert(input.clone(), tensor);
         }
-        let mut tally = Tally::new(&node.name, node.ask.now());
+        let mut tally = Tally::new(&node.name);
         let plan = match &node.turn {
             Turning::Loop(plan) => plan,
             once => {
-                tally.sent();
+                tally.sent(node.ask.now());
                 let context = self.named(&node.name, None);
                 let asked = match once {
                     Turning::Several => node.ask.several(fixed, context),
@@ -242,7 +242,7 @@ impl Passage {
                 self.values.release(flight.charge);
                 for (name, at) in &node.gives {
                     let tensor = output.remove(name).ok_or_else(|| lacks(node, name))?;
-                    self.values.put(*at, tensor).map_err(|refused| self.refusal(refused, &of(node, name)))?;
+                    self.values.put(*at, tensor).map_err(|refused| self.refusal(&refused, &of(node, name)))?;
                 }
                 Ok(Some(true))
             }
@@ -279,7 +279,7 @@ impl Passage {
                 let tensor = output.get(&carry.output).ok_or_else(|| lacks(node, &carry.output))?.clone();
                 let charge = tensor.byte_len();
                 let charged = self.values.charge(charge);
-                charged.map_err(|refused| self.refusal(refused, &of(node, &carry.output)))?;
+                charged.map_err(|refused| self.refusal(&refused, &of(node, &carry.output)))?;
                 round.carried.push((carry.input.clone(), Taken { tensor, charge }));
             }
             self.keep_items(node, index, output)?;
@@ -302,7 +302,7 @@ impl Passage {
             };
             let index = round.next;
             let (inputs, charge) = round.inputs(plan, &mut self.values, last);
-            round.tally.sent();
+            round.tally.sent(node.ask.now());
             let asked = node.ask.one(inputs, self.named(&node.name, Some(index)));
             round.flights.push(Flight { index, asked, charge });
             changed = true;
@@ -329,7 +329,7 @@ impl Passage {
         for (name, at) in &node.gives {
             let tensor = output.remove(name).ok_or_else(|| lacks(node, name))?;
             let kept = self.values.put_item(*at, index, tensor);
-            kept.map_err(|refused| self.refusal(refused, &of(node, name)))?;
+            kept.map_err(|refused| self.refusal(&refused, &of(node, name)))?;
         }
         Ok(())
     }
@@ -339,7 +339,7 @@ impl Passage {
             let (dtype, shape) = &self.graph.values[*at].none;
             let (dtype, shape) = (*dtype, shape.clone());
             let ended = self.values.end(*at, || Tensor::zeros(dtype, &shape));
-            ended.map_err(|refused| self.refusal(refused, &of(node, name)))?;
+            ended.map_err(|refused| self.refusal(&refused, &of(node, name)))?;
         }
         Ok(())
     }
@@ -370,7 +370,7 @@ impl Passage {
         })
     }
 
-    fn refusal(&self, refused: Refused, what: &str) -> Error {
+    fn refusal(&self, refused: &Refused, what: &str) -> Error {
         match refused {
             Refused::TooMuch(bytes) => {
                 let most = self.graph.bytes;

@@ -1,6 +1,6 @@
 //! [`Turn`]: how far one step of one call has come.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use unruffled_model::{Name, Step, Tensor, Tensors};
 
@@ -169,16 +169,18 @@ impl Source {
 
 /// What a step has taken so far.
 pub(super) struct Tally {
-    begun: Instant,
+    /// When its first request was sent.
+    begun: Option<Instant>,
     step: Step,
 }
 
 impl Tally {
-    pub(super) fn new(name: &Name, now: Instant) -> Self {
-        Self { begun: now, step: Step::new(name.clone()) }
+    pub(super) fn new(name: &Name) -> Self {
+        Self { begun: None, step: Step::new(name.clone()) }
     }
 
-    pub(super) fn sent(&mut self) {
+    pub(super) fn sent(&mut self, now: Instant) {
+        self.begun.get_or_insert(now);
         self.step.requests += 1;
     }
 
@@ -190,7 +192,7 @@ impl Tally {
     }
 
     pub(super) fn end(mut self, now: Instant) -> Step {
-        self.step.total = now.saturating_duration_since(self.begun);
+        self.step.total = self.begun.map_or(Duration::ZERO, |begun| now.saturating_duration_since(begun));
         self.step
     }
 }

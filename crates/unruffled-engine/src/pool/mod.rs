@@ -311,7 +311,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     /// How its threads stand beside the application's own.
     pub(crate) fn thread_priority(&self) -> ThreadPriority {
-        self.options.thread_priority.unwrap_or(self.environment.options.thread_priority)
+        match self.options.thread_priority.unwrap_or(self.environment.options.thread_priority) {
+            // What takes long there is to wait for others: its own work is short, and these wait for it in turn.
+            ThreadPriority::Adaptive if self.model.info().threads == 0 => ThreadPriority::Normal,
+            set => set,
+        }
     }
 
     /// Stops what a new instance runs before it takes work.
