@@ -175,6 +175,10 @@ impl Asked for Question {
 
     fn stop(mut self: Box<Self>) -> Option<Stopped> {
         let (answer, stopped) = self.entry.stop();
+        // What has been answered already is stopped to no effect: a failure of the step comes after its answer.
+        if !self.desk.lock().open.contains(&self.id) {
+            return stopped;
+        }
         self.close(match answer {
             Some(outcome) => {
                 Event::Answered(self.id, outcome.map(|answer| answer.output).map_err(|error| error.kind()))
