@@ -35,7 +35,7 @@ pub(crate) trait Asked: Send {
     /// The next output; nothing after the last.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Option<Told>>;
 
-    /// Cancels it, and says what of it still goes on.
+    /// Cancels it, unless it is answered, and says what of it still goes on.
     fn stop(self: Box<Self>) -> Option<Stopped>;
 }
 

@@ -100,7 +100,11 @@ impl Passage {
                     return Poll::Ready(Ok(self.outputs()));
                 }
                 Ok(false) => return Poll::Pending,
-                Err(error) => self.failure = Some(error),
+                Err(error) => {
+                    // What was complete before it is given; whether anybody takes it no longer matters.
+                    let _ = self.emit_ready(&Arc::clone(&self.graph), emit);
+                    self.failure = Some(error);
+                }
             }
         }
         self.stop();
@@ -263,28 +267,22 @@ impl Passage {
         round: &mut Round,
         cx: &mut Context<'_>,
     ) -> Result<(bool, bool), Error> {
-        let mut changed = false;
+        let (mut changed, mut failure) = (false, None);
         let mut place = 0;
         while place < round.flights.len() {
             let Poll::Ready(told) = round.flights[place].asked.poll(cx) else {
                 place += 1;
                 continue;
             };
-            let Flight { index, charge, .. } = round.flights.swap_remove(place);
-            self.values.release(charge);
-            let told = told.expect("a request for one answer gets one");
-            round.tally.heard(&told);
-            let output = self.answer(node, told)?;
-            for carry in &plan.carry {
-                let tensor = output.get(&carry.output).ok_or_else(|| lacks(node, &carry.output))?.clone();
-                let charge = tensor.byte_len();
-                let charged = self.values.charge(charge);
-                charged.map_err(|refused| self.refusal(&refused, &of(node, &carry.output)))?;
-                round.carried.push((carry.input.clone(), Taken { tensor, charge }));
+            let flight = round.flights.swap_remove(place);
+            // Those who were answered beside one that has failed are heard, too.
+            if let Err(error) = self.hear_item(node, plan, round, &flight, told) {
+                failure.get_or_insert(error);
             }
-            self.keep_items(node, index, output)?;
-            round.done += 1;
             changed = true;
+        }
+        if let Some(error) = failure {
+            return Err(error);
         }
         while round.flights.len() < plan.in_flight && !self.is_ahead(node, round.next, AHEAD * plan.in_flight)
         {
@@ -318,6 +316,31 @@ impl Passage {
             return Ok((true, true));
         }
         Ok((false, changed))
+    }
+
+    /// Hears of one item of a loop.
+    fn hear_item(
+        &mut self,
+        node: &Node,
+        plan: &Loop,
+        round: &mut Round,
+        flight: &Flight,
+        told: Option<Told>,
+    ) -> Result<(), Error> {
+        self.values.release(flight.charge);
+        let told = told.expect("a request for one answer gets one");
+        round.tally.heard(&told);
+        let output = self.answer(node, told)?;
+        for carry in &plan.carry {
+            let tensor = output.get(&carry.output).ok_or_else(|| lacks(node, &carry.output))?.clone();
+            let charge = tensor.byte_len();
+            let charged = self.values.charge(charge);
+            charged.map_err(|refused| self.refusal(&refused, &of(node, &carry.output)))?;
+            round.carried.push((carry.input.clone(), Taken { tensor, charge }));
+        }
+        self.keep_items(node, flight.index, output)?;
+        round.done += 1;
+        Ok(())
     }
 
     /// Whether a step has given so much that it waits for others to take it.

@@ -156,10 +156,13 @@ struct Question {
 }
 
 impl Question {
+    /// It has ended like this, if it has not ended before.
     fn close(&self, event: Event) {
         let mut desk = self.desk.lock();
-        desk.open.retain(|open| *open != self.id);
-        desk.notes.push(event);
+        if let Some(at) = desk.open.iter().position(|open| *open == self.id) {
+            desk.open.remove(at);
+            desk.notes.push(event);
+        }
     }
 }
 
