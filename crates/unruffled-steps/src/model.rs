@@ -192,8 +192,7 @@ mod tests {
     #[test]
     fn a_row_that_was_broken_off_has_no_answer() {
         let cancel = CancelToken::new();
-        let model =
-            model("given up", Interrupt::Cooperative, Signature::default(), GivenUp(cancel.clone()));
+        let model = model("given up", Interrupt::Cooperative, Signature::default(), GivenUp(cancel.clone()));
         let mut batch = Batch::new([Tensors::new()]);
         model
             .with_instance(&mut |instance| {
