@@ -5,6 +5,7 @@ use std::future::Future as _;
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
@@ -16,6 +17,7 @@ use crate::error::{Error, ErrorKind};
 use crate::group::Group;
 use crate::handle::{Handle, Request};
 use crate::instance;
+use crate::job::{JobQueue, Jobs, JobsOptions, MemoryJobs};
 use crate::load::Loading;
 use crate::metrics::Metrics;
 use crate::pool::{Pool, PoolOptions, PoolStatus};
@@ -41,6 +43,8 @@ pub struct Engine(Arc<Inner>);
 struct Inner {
     registry: Arc<Registry>,
     environment: Environment,
+    /// From the first question on.
+    jobs: Mutex<Option<Jobs>>,
 }
 
 impl Engine {
@@ -61,7 +65,8 @@ impl Engine {
     /// If the operating system refuses a thread.
     pub fn with_options(options: EngineOptions) -> Self {
         let timer = Timer::start().expect("the operating system grants one thread");
-        Self(Arc::new(Inner { registry: Arc::default(), environment: Environment::new(timer, options) }))
+        let environment = Environment::new(timer, options);
+        Self(Arc::new(Inner { registry: Arc::default(), environment, jobs: Mutex::default() }))
     }
 
     /// Makes a model of a function, without a name in the registry: its [`Handle`] is all there is.
@@ -234,6 +239,43 @@ impl Engine {
         self.0.registry.running().into_iter().find_map(|member| member.explain(id))
     }
 
+    /// The jobs of this engine: submitted now, run later, their results kept.
+    ///
+    /// They wait in memory, within the limits of [`JobLimits::default`](crate::job::JobLimits), unless
+    /// [`use_jobs`](Self::use_jobs) said otherwise. Every model from tensors to tensors that has a name runs them; others are
+    /// [told to](Jobs::serve).
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread; it is started when this is first called.
+    pub fn jobs(&self) -> Jobs {
+        let mut jobs = self.0.jobs.lock();
+        jobs.get_or_insert_with(|| self.start_jobs(Arc::new(MemoryJobs::default()), JobsOptions::default()))
+            .clone()
+    }
+
+    /// Has the jobs of this engine wait in this queue, and begins to run what waits there.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if this engine has jobs already: say it before the first of them.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread.
+    pub fn use_jobs(&self, queue: Arc<dyn JobQueue>, options: JobsOptions) -> Result<Jobs, Error> {
+        let mut jobs = self.0.jobs.lock();
+        if jobs.is_some() {
+            let message = "the engine has jobs already; choose their queue before the first call of `jobs`";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(jobs.insert(self.start_jobs(queue, options)).clone())
+    }
+
+    fn start_jobs(&self, queue: Arc<dyn JobQueue>, options: JobsOptions) -> Jobs {
+        Jobs::start(&self.0.environment.timer, &self.0.registry, queue, options)
+    }
+
     /// Watches an event loop: how late it is, and who blocks it. The loop may be of any kind; it need not use the engine.
     ///
     /// ```
@@ -282,8 +324,18 @@ impl Engine {
     /// Dropped before its end, nothing new is taken in and accepted requests are still answered, without a bound.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let error = Error::new(ErrorKind::ShuttingDown, "the engine is shutting down");
+        let until = Instant::now().checked_add(grace);
+        // A queue of jobs is not drained: what waits in it goes on elsewhere, or is told that it does not.
+        let jobs = self.0.jobs.lock().clone();
+        if let Some(jobs) = &jobs {
+            jobs.drain();
+        }
         let members = self.0.registry.close(error.clone());
-        self.drain(members, error, grace).await
+        let drained = self.drain(members, error, grace).await;
+        if let Some(jobs) = jobs {
+            jobs.end(until).await;
+        }
+        drained
     }
 
     async fn drain(&self, members: Vec<Arc<dyn Member>>, error: Error, grace: Duration) -> Drained {

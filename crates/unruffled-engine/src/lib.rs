@@ -28,6 +28,7 @@
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
+//! - Submitted now, run later, the result kept: [`Engine::jobs`], [`Jobs`], and [`job`] for where they wait.
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
 //! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
 //!
@@ -35,8 +36,8 @@
 //!
 //! No particular runtime is needed: models run on threads of their own, deadlines fire from one more, and every future and
 //! stream here may be polled by any executor. What it does not do: it knows no HTTP, no ONNX, no Python, no files and no
-//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results, and tries nothing
-//! again that failed by itself. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
+//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results but
+//! those of jobs, and tries nothing again that failed by itself, jobs aside. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
 
 mod sync;
 
@@ -73,6 +74,8 @@ mod registry;
 
 mod load;
 
+pub mod job;
+
 mod watchdog;
 
 mod engine;
@@ -88,6 +91,7 @@ pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
+pub use job::{Job, JobState, JobStatus, Jobs, JobsOptions};
 pub use load::{LoadProgress, Loading};
 pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;

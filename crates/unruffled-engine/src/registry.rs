@@ -82,7 +82,11 @@ impl Entry {
 
 /// All models of an engine: those with names, and, weakly, every one that it started.
 #[derive(Default)]
-pub(crate) struct Registry(Mutex<Models>);
+pub(crate) struct Registry {
+    models: Mutex<Models>,
+    /// Counts the models that got a name.
+    arrivals: watch::Sender<u64>,
+}
 
 #[derive(Default)]
 struct Models {
@@ -94,7 +98,7 @@ struct Models {
 impl Registry {
     /// Keeps a name for a model that is being loaded; `cancel` stops that load.
     pub(crate) fn reserve(self: &Arc<Self>, name: &Name, cancel: CancelToken) -> Result<Reservation, Error> {
-        let mut models = self.0.lock();
+        let mut models = self.models.lock();
         if let Some(error) = &models.closed {
             return Err(error.clone().of_model(name));
         }
@@ -108,7 +112,7 @@ impl Registry {
 
     /// Remembers a model that was started, so that shutting down reaches it, named or not.
     pub(crate) fn started(&self, member: Weak<dyn Member>) -> Result<(), Error> {
-        let mut models = self.0.lock();
+        let mut models = self.models.lock();
         if let Some(error) = &models.closed {
             return Err(error.clone());
         }
@@ -121,7 +125,7 @@ impl Registry {
         &self,
         name: &str,
     ) -> Result<Handle<I, O>, Error> {
-        let models = self.0.lock();
+        let models = self.models.lock();
         let (_, handle) = loaded(&models, name)?;
         match handle.downcast_ref::<Handle<I, O>>() {
             Some(handle) => Ok(handle.clone()),
@@ -132,9 +136,24 @@ impl Registry {
         }
     }
 
+    /// The names of the models that are loaded and take and give these types.
+    pub(crate) fn names_of<I: Send + 'static, O: Send + 'static>(&self) -> Vec<Name> {
+        let models = self.models.lock();
+        let names = models.named.iter().filter_map(|(name, entry)| match entry {
+            Entry::Loaded(_, handle) if handle.is::<Handle<I, O>>() => Some(name.clone()),
+            _ => None,
+        });
+        names.collect()
+    }
+
+    /// Changes whenever a model has got a name.
+    pub(crate) fn arrivals(&self) -> watch::Receiver<u64> {
+        self.arrivals.subscribe()
+    }
+
     /// Takes a model out, so that nobody finds it any more.
     pub(crate) fn take(&self, name: &str) -> Result<Arc<dyn Member>, Error> {
-        let mut models = self.0.lock();
+        let mut models = self.models.lock();
         let member = Arc::clone(loaded(&models, name)?.0);
         let entry = models.named.remove(name);
         // The handle within may be the last one: its end takes other locks.
@@ -145,7 +164,7 @@ impl Registry {
 
     /// The named models: those that are loaded with their pools, those that are not without.
     pub(crate) fn list(&self) -> Vec<(Name, Option<Arc<dyn Member>>)> {
-        let models = self.0.lock();
+        let models = self.models.lock();
         let named = models.named.iter().map(|(name, entry)| match entry {
             Entry::Loading(_) => (name.clone(), None),
             Entry::Loaded(member, _) => (name.clone(), Some(Arc::clone(member))),
@@ -155,12 +174,12 @@ impl Registry {
 
     /// Every model that runs, named or not.
     pub(crate) fn running(&self) -> Vec<Arc<dyn Member>> {
-        self.0.lock().started.iter().filter_map(Weak::upgrade).collect()
+        self.models.lock().started.iter().filter_map(Weak::upgrade).collect()
     }
 
     /// Whether models are taken in, and each that has a name can answer.
     pub(crate) fn is_ready(&self) -> bool {
-        let models = self.0.lock();
+        let models = self.models.lock();
         let ready = |entry: &Entry| match entry {
             Entry::Loading(_) => false,
             Entry::Loaded(member, _) => member.status().ready,
@@ -170,7 +189,7 @@ impl Registry {
 
     /// Takes no model in any more, stops what is being loaded, and gives all that there are.
     pub(crate) fn close(&self, error: Error) -> Vec<Arc<dyn Member>> {
-        let mut models = self.0.lock();
+        let mut models = self.models.lock();
         models.closed = Some(error);
         let members = models.started.iter().filter_map(Weak::upgrade).collect();
         let loads: Vec<CancelToken> = models.named.values().filter_map(Entry::load).cloned().collect();
@@ -202,14 +221,16 @@ impl Reservation {
     pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(self, handle: &Handle<I, O>) {
         let member: Arc<dyn Member> = handle.pool().clone();
         let entry = Entry::Loaded(member, Box::new(handle.clone()));
-        self.registry.0.lock().named.insert(self.name.clone(), entry);
+        self.registry.models.lock().named.insert(self.name.clone(), entry);
+        // Without the lock: whoever waits for models is woken here.
+        self.registry.arrivals.send_modify(|count| *count = count.wrapping_add(1));
     }
 }
 
 impl Drop for Reservation {
     fn drop(&mut self) {
         // A model that took the name stays; nobody else can have it while it is kept.
-        let mut models = self.registry.0.lock();
+        let mut models = self.registry.models.lock();
         if matches!(models.named.get(&self.name), Some(Entry::Loading(_))) {
             models.named.remove(&self.name);
         }
