@@ -246,7 +246,7 @@ mod tests {
         let expected = [
             &b"uft\x01\x01\0\0\0"[..],
             b"\x01\0\0\0x",
-            b"\x07\x01\0\0\0\x02\0\0\0\0\0\0\0",
+            b"\x06\x01\0\0\0\x02\0\0\0\0\0\0\0",
             b"\x01\0\xfe\xff",
         ];
         assert_eq!(frame, expected.concat());

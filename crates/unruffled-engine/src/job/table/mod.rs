@@ -133,6 +133,11 @@ impl JobTable {
         table
     }
 
+    /// A table of what was kept, where the last changes of this one could not be: no claim of the two has the same name.
+    pub fn rebuilt(&self, now: SystemTime, records: impl IntoIterator<Item = JobRecord>) -> Self {
+        Self { tokens: self.tokens, ..Self::restore(now, self.limits.clone(), records) }
+    }
+
     /// How much it takes and keeps.
     pub fn limits(&self) -> &JobLimits {
         &self.limits
@@ -501,6 +506,3 @@ pub(crate) fn unknown(id: JobId) -> Error {
     let message = format!("there is no job {id}: it has never been, or is not kept any more");
     Error::new(ErrorKind::NotFound, message)
 }
-
-#[cfg(test)]
-mod tests;
