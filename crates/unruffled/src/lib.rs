@@ -37,6 +37,7 @@
 //! - What runs them: [`Backends`]. Classical models and networks in pure Rust, with nothing to install; ONNX Runtime and
 //!   Python where they are found, see [`Runtimes`].
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
+//! - Submitted now, run later, fetched at any time: [`Engine::jobs`]; jobs that survive the process: [`DurableJobs`].
 //! - A model to begin with: [`sample`].
 //!
 //! The whole of the two crates below is in [`engine`] and [`model`].
@@ -62,12 +63,14 @@ mod input;
 
 mod answer;
 
+mod jobs;
+
 #[cfg(doctest)]
 mod guide;
 
 pub use unruffled_engine::{
-    Drained, Engine, Handle, LoadProgress, Loading, ModelStatus, PoolOptions, Priority, QueueLimits,
-    Response, Timings,
+    Drained, Engine, Handle, Job, JobState, JobStatus, Jobs, JobsOptions, LoadProgress, Loading, ModelStatus,
+    PoolOptions, Priority, QueueLimits, Response, Timings,
 };
 pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, LoadedModel, ModelInfo, ModelSource, Signature, Tensor,
@@ -83,6 +86,7 @@ pub use answer::{Answer, Class, Line, OutputAnswer, Reading, Summary};
 pub use config::ModelConfig;
 pub use error::{Error, ErrorKind};
 pub use input::InputReader;
+pub use jobs::DurableJobs;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};
 pub use runtimes::Runtimes;

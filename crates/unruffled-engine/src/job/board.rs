@@ -65,6 +65,14 @@ impl JobBoard {
         posted
     }
 
+    /// Shows all that a table has, when it is opened: nobody watches yet.
+    pub fn post_all(&self, table: &JobTable) {
+        let mut shown = self.shown.lock();
+        for record in table.records() {
+            shown.show(record.status());
+        }
+    }
+
     /// Shows how far a job is, if it runs.
     pub fn progress(&self, id: JobId, progress: JobProgress) {
         let told = {

@@ -8,8 +8,9 @@ use super::status::{JobFailure, JobState, JobStatus};
 use super::terms::{JobTerms, NewJob};
 
 /// All that is known of a job, its input and its result aside.
+///
+/// Not `non_exhaustive`: whoever keeps records must hear of it when there is more to keep.
 #[derive(Clone, Debug, PartialEq)]
-#[non_exhaustive]
 pub struct JobRecord {
     /// Its name.
     pub id: JobId,
