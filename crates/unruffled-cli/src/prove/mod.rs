@@ -13,6 +13,7 @@ mod watched;
 mod cancel;
 mod expiry;
 mod heartbeat;
+mod jobs;
 mod leak;
 mod neighbours;
 mod orphans;
@@ -63,9 +64,14 @@ const PROOFS: &[Proof] = &[
     segv::PROOF,
     orphans::PROOF,
     leak::PROOF,
+    jobs::PROOF,
 ];
 
 pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {
+    if !args.victim.is_empty() {
+        let lived = jobs::victim(&args.victim);
+        return lived.map_err(|broken| Failure::new(Exit::Failed, broken.into_text()));
+    }
     if args.names.is_empty() {
         let page = if args.json { format!("{:#}\n", list_json()) } else { list() };
         terminal::print(&page);

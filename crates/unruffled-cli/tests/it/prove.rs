@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 13] = [
+const NAMES: [&str; 14] = [
     "cancel",
     "slots",
     "poison",
@@ -18,6 +18,7 @@ const NAMES: [&str; 13] = [
     "segv",
     "orphans",
     "leak",
+    "jobs",
 ];
 
 #[test]

@@ -11,6 +11,7 @@ mod deadlines;
 mod fair;
 mod groups;
 mod inline;
+mod jobs;
 mod lifecycle;
 mod limits;
 mod monitoring;
