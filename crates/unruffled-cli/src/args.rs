@@ -218,7 +218,9 @@ pub(crate) struct Inspect {
 
 /// Look into a store of jobs on disk, and put right what went wrong
 #[derive(Debug, ClapArgs)]
-#[command(arg_required_else_help = true, after_help = "\
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
 A store is the folder that a program gave to `DurableJobs`. One process has it
 at a time: while a program runs its jobs, ask that program. What a process that
 died was running is queued again when the store is opened, here too.
@@ -232,7 +234,8 @@ Examples:
   unruffled jobs requeue jobs --all             try every dead letter again
   unruffled jobs cancel jobs 4q7z               what waits will not be run
   unruffled jobs export jobs 4q7z > y.json      its result; tensors as JSON
-  unruffled jobs export jobs 4q7z --input       what went in")]
+  unruffled jobs export jobs 4q7z --input       what went in"
+)]
 pub(crate) struct Jobs {
     #[command(subcommand)]
     pub(crate) action: JobsAction,
@@ -299,8 +302,9 @@ pub(crate) enum JobsAction {
     },
     /// Write the result of a job: tensors as JSON of the Open Inference Protocol, all else as it is
     Export {
-        #[command(flatten)]
-        store: Store,
+        /// The folder of the store
+        #[arg(value_name = "STORE")]
+        folder: PathBuf,
 
         /// Its name, or its last letters
         #[arg(value_name = "JOB")]

@@ -35,8 +35,8 @@ const CANCEL_GRACE: Duration = Duration::from_millis(100);
 /// It needs no runtime: models run on threads of their own, deadlines fire from one more, and futures are woken on
 /// whatever executor polls them.
 ///
-/// Dropping the last clone lets go of the named models: what is queued is answered, then their threads end. Use
-/// [`shutdown`](Self::shutdown) to wait for that, or to bound it.
+/// Dropping the last clone lets go of the named models: what is queued is answered, then their threads end. Runs of jobs are
+/// stopped, and whoever waits for a job is told. Use [`shutdown`](Self::shutdown) to wait for that, or to bound it.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
@@ -45,6 +45,14 @@ struct Inner {
     environment: Environment,
     /// From the first question on.
     jobs: Mutex<Option<Jobs>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(jobs) = self.jobs.get_mut() {
+            jobs.close();
+        }
+    }
 }
 
 impl Engine {
@@ -273,7 +281,11 @@ impl Engine {
     }
 
     fn start_jobs(&self, queue: Arc<dyn JobQueue>, options: JobsOptions) -> Jobs {
-        Jobs::start(&self.0.environment.timer, &self.0.registry, queue, options)
+        let jobs = Jobs::start(&self.0.environment.timer, &self.0.registry, queue, options);
+        if self.0.registry.is_closed() {
+            jobs.drain();
+        }
+        jobs
     }
 
     /// Watches an event loop: how late it is, and who blocks it. The loop may be of any kind; it need not use the engine.
@@ -325,12 +337,13 @@ impl Engine {
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let error = Error::new(ErrorKind::ShuttingDown, "the engine is shutting down");
         let until = Instant::now().checked_add(grace);
-        // A queue of jobs is not drained: what waits in it goes on elsewhere, or is told that it does not.
+        let members = self.0.registry.close(error.clone());
+        // After the registry: jobs that are begun from here on find it closed. Their queue is not drained: what waits in it goes
+        // on elsewhere, or is told that it does not.
         let jobs = self.0.jobs.lock().clone();
         if let Some(jobs) = &jobs {
             jobs.drain();
         }
-        let members = self.0.registry.close(error.clone());
         let drained = self.drain(members, error, grace).await;
         if let Some(jobs) = jobs {
             jobs.end(until).await;

@@ -187,6 +187,11 @@ impl Registry {
         models.closed.is_none() && models.named.values().all(ready)
     }
 
+    /// Whether models are taken in no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.models.lock().closed.is_some()
+    }
+
     /// Takes no model in any more, stops what is being loaded, and gives all that there are.
     pub(crate) fn close(&self, error: Error) -> Vec<Arc<dyn Member>> {
         let mut models = self.models.lock();

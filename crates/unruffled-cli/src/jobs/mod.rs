@@ -5,7 +5,7 @@ mod told;
 mod export;
 
 use std::path::Path;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use tokio::runtime::Runtime;
 use unruffled::engine::job::{CancelAnswer, JobFilter, JobId, JobLimits, JobQueue, QueueFuture};
@@ -21,7 +21,7 @@ const ENDING_MIN: usize = 4;
 pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
     match &args.action {
         JobsAction::List { store, state, model, max } => {
-            let opened = Opened::open(store)?;
+            let opened = Opened::open(&store.folder)?;
             let mut filter = JobFilter { state: *state, max: *max, ..JobFilter::default() };
             filter.model = model.as_deref().map(Into::into);
             let (all, listed) = (opened.list(JobFilter::default())?, opened.list(filter)?);
@@ -34,7 +34,7 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
             Ok(())
         }
         JobsAction::Show { store, job } => {
-            let opened = Opened::open(store)?;
+            let opened = Opened::open(&store.folder)?;
             let status = opened.find(job)?;
             terminal::print(&if store.json {
                 format!("{:#}\n", told::json(&status))
@@ -56,7 +56,7 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
         }),
         JobsAction::Requeue { store, jobs, all: false } => each(store, jobs, requeue),
         JobsAction::Requeue { store, all: true, .. } => {
-            let opened = Opened::open(store)?;
+            let opened = Opened::open(&store.folder)?;
             let failed = opened.list(JobFilter::default().with_state(JobState::Failed))?;
             let ids: Vec<_> = failed.iter().map(|status| status.id).collect();
             opened.each(store, &ids, requeue)
@@ -65,8 +65,8 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
             opened.ask(opened.queue.forget(SystemTime::now(), id))?;
             Ok("dropped")
         }),
-        JobsAction::Export { store, job, input, output } => {
-            let opened = Opened::open(store)?;
+        JobsAction::Export { folder, job, input, output } => {
+            let opened = Opened::open(folder)?;
             let status = opened.find(job)?;
             let payload = export::payload(&opened, &status, *input)?;
             export::write(&export::readable(&status, &payload)?, output.as_deref())
@@ -85,9 +85,10 @@ fn each(
     jobs: &[String],
     act: impl Fn(&Opened, JobId) -> Result<&'static str, Failure>,
 ) -> Result<(), Failure> {
-    let opened = Opened::open(store)?;
+    let opened = Opened::open(&store.folder)?;
     // All names first: one that is mistyped should not leave half of the work done.
-    let ids = jobs.iter().map(|job| opened.find(job).map(|status| status.id)).collect::<Result<Vec<_>, _>>()?;
+    let ids =
+        jobs.iter().map(|job| opened.find(job).map(|status| status.id)).collect::<Result<Vec<_>, _>>()?;
     opened.each(store, &ids, act)
 }
 
@@ -98,8 +99,7 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(store: &Store) -> Result<Self, Failure> {
-        let folder: &Path = &store.folder;
+    fn open(folder: &Path) -> Result<Self, Failure> {
         if !DurableJobs::exists(folder) {
             let message = format!("there is no job store in `{}`", folder.display());
             return Err(Failure::new(Exit::Input, message)
@@ -111,6 +111,8 @@ impl Opened {
         let limits = JobLimits::default()
             .with_jobs(usize::MAX)
             .with_bytes(u64::MAX)
+            .with_keep_max(Duration::MAX)
+            .with_keep_failed(Duration::MAX)
             .with_kept(usize::MAX)
             .with_kept_bytes(u64::MAX);
         let queue = runtime.block_on(DurableJobs::open(folder, limits));

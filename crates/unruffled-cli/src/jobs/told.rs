@@ -14,11 +14,12 @@ const ROOM: &str = "a String takes everything";
 /// The jobs, one a line, and how many there are of each state.
 pub(super) fn list(all: &[JobStatus], listed: &[JobStatus], now: SystemTime) -> String {
     let mut page = String::new();
-    let width = listed.iter().map(|status| status.model.chars().count()).max().unwrap_or(0);
+    let width = listed.iter().map(|status| one_line(&status.model).chars().count()).max().unwrap_or(0);
     for status in listed {
         let age = age(now, status.finished.unwrap_or(status.submitted));
         let state = state(status.state);
-        write!(page, "{NAME}{}{NAME:#}  {state}  {:width$}  {age:>9}", status.id, status.model).expect(ROOM);
+        write!(page, "{NAME}{}{NAME:#}  {state}  {:width$}  {age:>9}", status.id, one_line(&status.model))
+            .expect(ROOM);
         if let Some(failure) = &status.failure {
             write!(page, "  {FAINT}{}{FAINT:#}", one_line(&failure.message)).expect(ROOM);
         }
@@ -47,7 +48,7 @@ pub(super) fn page(status: &JobStatus, now: SystemTime, store: &str) -> String {
     let mut line = |label: &str, text: &str| {
         writeln!(page, "  {FAINT}{label:9}{FAINT:#}  {text}").expect(ROOM);
     };
-    line("model", &status.model);
+    line("model", &one_line(&status.model));
     if let Some(key) = &status.key {
         line("key", &one_line(key));
     }

@@ -254,7 +254,10 @@ fn question(number: u64) -> Tensors {
 }
 
 fn number(inputs: &Tensors) -> u64 {
-    inputs.get("number").and_then(|number| number.elements::<u64>().ok()?.first().copied()).unwrap_or(u64::MAX)
+    inputs
+        .get("number")
+        .and_then(|number| number.elements::<u64>().ok()?.first().copied())
+        .unwrap_or(u64::MAX)
 }
 
 /// What comes out.

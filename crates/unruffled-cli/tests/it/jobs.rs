@@ -6,7 +6,8 @@ use std::time::SystemTime;
 use serde_json::json;
 use unruffled::engine::ErrorKind;
 use unruffled::engine::job::{
-    ClaimCall, JobData as _, JobFailure, JobId, JobLimits, JobOutcome, JobQueue as _, JobTerms, NewJob, Payload, Want,
+    ClaimCall, JobData as _, JobFailure, JobId, JobLimits, JobOutcome, JobQueue as _, JobTerms, NewJob,
+    Payload, Want,
 };
 use unruffled::{DurableJobs, Tensor, Tensors};
 
@@ -25,7 +26,8 @@ impl Store {
         let folder = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let now = SystemTime::now();
-        let [done, failed, waits] = [1_u128, 2, 3].map(|number| JobId::from(number << 100 | 0x1234_5678 << 4 | number));
+        let [done, failed, waits] =
+            [1_u128, 2, 3].map(|number| JobId::from(number << 100 | 0x1234_5678 << 4 | number));
         runtime.block_on(async {
             let queue = DurableJobs::open(folder.path(), JobLimits::default()).await.unwrap();
             for (id, model, input) in [
@@ -67,7 +69,8 @@ fn tensors(number: f32) -> Tensors {
 fn jobs_are_listed_with_what_went_wrong() {
     let store = Store::new();
     let page = store.say(&["list"]).ok();
-    for part in [&store.done.to_string(), "done", "`x`: expected f32", "other", "1 queued, 1 done, 1 failed"] {
+    for part in [&store.done.to_string(), "done", "`x`: expected f32", "other", "1 queued, 1 done, 1 failed"]
+    {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     let list = store.say(&["list", "--json", "--state", "failed"]).json();
@@ -76,14 +79,19 @@ fn jobs_are_listed_with_what_went_wrong() {
     assert_eq!(jobs.len(), 1);
     assert_eq!(jobs[0]["id"], store.failed.to_string());
     assert_eq!(jobs[0]["failure"], json!({ "kind": "invalid_input", "message": "`x`: expected f32" }));
-    assert_eq!(store.say(&["list", "--model", "other", "--json"]).json()["jobs"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        store.say(&["list", "--model", "other", "--json"]).json()["jobs"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
 fn a_job_is_shown_and_what_can_be_done_about_it() {
     let store = Store::new();
     let page = store.say(&["show", &store.failed.to_string()]).ok();
-    for part in ["attempts   1 of 3", "invalid_input: `x`: expected f32", "12 bytes", "unruffled jobs requeue"] {
+    for part in
+        ["attempts   1 of 3", "invalid_input: `x`: expected f32", "12 bytes", "unruffled jobs requeue"]
+    {
         assert!(page.contains(part), "{part} is not in {page}");
     }
     let document = store.say(&["show", &store.done.to_string().to_uppercase(), "--json"]).json();
@@ -121,10 +129,9 @@ fn results_and_inputs_are_exported() {
     let exported = store.say(&["export", &store.done.to_string(), "--output", &file.display().to_string()]);
     assert_eq!(exported.ok(), "");
     assert!(std::fs::read_to_string(&file).unwrap().contains("\"outputs\""));
-    for (job, code, why) in [
-        (store.failed, 1, "has failed: `x`: expected f32"),
-        (store.waits, 5, "has no result yet"),
-    ] {
+    for (job, code, why) in
+        [(store.failed, 1, "has failed: `x`: expected f32"), (store.waits, 5, "has no result yet")]
+    {
         let said = store.say(&["export", &job.to_string()]);
         assert_eq!(said.code, code);
         assert!(said.err.contains(why), "{}", said.err);

@@ -50,7 +50,8 @@ impl JobBoard {
                 JobChange::Put(id) => {
                     let mut status = table.get(id).expect("asked just now").status();
                     if status.state == JobState::Running
-                        && let Some(before) = shown.jobs.get(&id).filter(|before| before.started == status.started)
+                        && let Some(before) =
+                            shown.jobs.get(&id).filter(|before| before.started == status.started)
                     {
                         status.progress = before.progress.clone();
                     }
@@ -79,7 +80,7 @@ impl JobBoard {
             let mut shown = self.shown.lock();
             match shown.jobs.get(&id) {
                 Some(status) if status.state == JobState::Running => {
-                    let status = JobStatus { progress: Some(progress), ..status.clone() };
+                    let status = JobStatus { progress: Some(progress.shortened()), ..status.clone() };
                     shown.show(status)
                 }
                 _ => None,

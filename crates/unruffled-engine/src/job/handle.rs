@@ -13,7 +13,7 @@ use super::id::JobId;
 use super::payload::{JobData, Payload};
 use super::queue::{CancelAnswer, JobEvents};
 use super::runner::{MUCH, Phase, Shared};
-use super::status::{JobOutcome, JobStatus};
+use super::status::{JobOutcome, JobState, JobStatus};
 use super::table::unknown;
 use crate::error::{Error, ErrorKind};
 
@@ -77,7 +77,7 @@ impl<O: JobData> Job<O> {
         let mut phases = self.shared.phase.subscribe();
         loop {
             match next_or_ended(&mut events, &mut phases).await {
-                Next::State(status) if status.state.is_final() => break,
+                Next::State(state) if state.is_final() => break,
                 Next::State(_) => {}
                 Next::Over => break,
                 Next::Ended => {
@@ -143,7 +143,7 @@ impl<O> fmt::Debug for Job<O> {
 }
 
 enum Next {
-    State(JobStatus),
+    State(JobState),
     /// There are no more states.
     Over,
     /// There is no runner any more.
@@ -156,7 +156,7 @@ async fn next_or_ended(events: &mut JobEvents, phases: &mut watch::Receiver<Phas
     poll_fn(|cx| {
         // First: the last state of a job is no less true because its runner has gone since.
         if let Poll::Ready(state) = events.as_mut().poll_next(cx) {
-            return Poll::Ready(state.map_or(Next::Over, Next::State));
+            return Poll::Ready(state.map_or(Next::Over, |status| Next::State(status.state)));
         }
         ended.as_mut().poll(cx).map(|_| Next::Ended)
     })

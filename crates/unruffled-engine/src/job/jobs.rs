@@ -37,19 +37,10 @@ const CLOSE_GRACE: Duration = Duration::from_secs(1);
 /// afterwards. It is run by an ordinary request to its model, so that all that holds for requests holds for it: it waits for
 /// others, shares a batch with them, and has its deadline, its caller and its place in a trace. The request's name is the job's.
 ///
-/// A thread of its own takes jobs out of the queue; callers need no runtime. When the engine and the last clone go, runs are
-/// stopped, and what they ran goes back to its queue.
+/// A thread of its own takes jobs out of the queue; callers need no runtime. It ends with the engine: runs are stopped, and what
+/// they ran goes back to its queue.
 #[derive(Clone)]
-pub struct Jobs(Arc<Owner>);
-
-/// Ends the runner when nobody can ask it for anything any more.
-struct Owner(Arc<Shared>);
-
-impl Drop for Owner {
-    fn drop(&mut self) {
-        self.0.advance(Phase::Closing);
-    }
-}
+pub struct Jobs(Arc<Shared>);
 
 impl Jobs {
     /// A runner over a queue. Panics if the operating system refuses a thread.
@@ -73,11 +64,11 @@ impl Jobs {
         let running = Arc::clone(&shared);
         thread::start("unruffled-jobs", Intent::Jobs, move || drive(runner::run(running, hands)))
             .expect("the operating system grants one thread");
-        Self(Arc::new(Owner(shared)))
+        Self(shared)
     }
 
     fn shared(&self) -> &Arc<Shared> {
-        &self.0.0
+        &self.0
     }
 
     /// A job, to be refined and then awaited: the answer comes as soon as the queue has it.
@@ -190,13 +181,18 @@ impl Jobs {
         self.shared().advance(Phase::Draining);
     }
 
+    /// Stops what runs, which goes back.
+    pub(crate) fn close(&self) {
+        self.shared().advance(Phase::Closing);
+    }
+
     /// Waits until all that runs has ended, or `until`, if ever; then stops what is left, which goes back.
     pub(crate) async fn end(&self, until: Option<Instant>) {
         self.drain();
         if self.ended(until).await {
             return;
         }
-        self.shared().advance(Phase::Closing);
+        self.close();
         let until = self.shared().clock.timer().now() + CLOSE_GRACE;
         if !self.ended(Some(until)).await {
             tracing::warn!("a run of a job does not end; its runner is left behind");

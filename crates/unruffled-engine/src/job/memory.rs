@@ -59,9 +59,8 @@ impl MemoryJobs {
             for change in changes.iter() {
                 let (JobChange::Put(id) | JobChange::Gone(id)) = change;
                 let record = kept.table.get(id);
-                let (input, result) = record.map_or((false, false), |record| {
-                    (record.needs_input(), record.state == JobState::Done)
-                });
+                let (input, result) = record
+                    .map_or((false, false), |record| (record.needs_input(), record.state == JobState::Done));
                 if !input {
                     dropped.extend(kept.inputs.remove(&id));
                 }
@@ -135,7 +134,10 @@ impl JobQueue for MemoryJobs {
     }
 
     fn release(&self, now: SystemTime, claim: ClaimKey, release: Release) -> QueueFuture<'_, ()> {
-        at_once(Ok(self.decide(|kept| kept.table.release(now, claim, release))))
+        at_once(self.decide(|kept| {
+            kept.table.release(now, claim, release);
+            Ok(())
+        }))
     }
 
     fn progress(&self, claim: ClaimKey, progress: JobProgress) {
@@ -155,7 +157,10 @@ impl JobQueue for MemoryJobs {
     }
 
     fn sweep(&self, now: SystemTime) -> QueueFuture<'_, ()> {
-        at_once(Ok(self.decide(|kept| kept.table.advance(now))))
+        at_once(self.decide(|kept| {
+            kept.table.advance(now);
+            Ok(())
+        }))
     }
 
     fn status(&self, id: JobId) -> QueueFuture<'_, Option<JobStatus>> {

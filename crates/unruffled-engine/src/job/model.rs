@@ -20,7 +20,7 @@ pub type JobRun = Pin<Box<dyn Future<Output = Result<Payload, Error>> + Send>>;
 ///
 /// Every [`Handle`] whose input and output have a form in bytes is one, and so is every function from a [`JobCall`] to a
 /// future. What comes back as an error decides what becomes of the job: `ModelCrashed` is tried again as often as the job
-/// allows; `NotReady`, `NotFound` and `Overloaded` as often as it takes; all others end the job.
+/// allows; `NotReady`, `NotFound`, `Overloaded` and `ShuttingDown` as often as it takes; all others end the job.
 pub trait JobModel: Send + Sync {
     /// Begins a run. Both this and the future are called on the thread of the runner: nothing may block. The future is dropped
     /// when the job is cancelled.

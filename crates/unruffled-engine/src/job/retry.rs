@@ -41,12 +41,11 @@ pub(super) fn settle(error: &Error, returned: u32, backoff: Backoff, chance: f64
         }
         ErrorKind::Cancelled => Settled::Ended(JobOutcome::Cancelled),
         ErrorKind::ModelCrashed => Settled::Back(Release::Retry { after, failure }),
-        // It has not been tried: the model is being loaded or mended, or has enough to do.
-        ErrorKind::NotFound | ErrorKind::NotReady | ErrorKind::Overloaded => {
+        // It has not been tried: the model is being loaded, mended or let go, or has enough to do.
+        ErrorKind::NotFound | ErrorKind::NotReady | ErrorKind::Overloaded | ErrorKind::ShuttingDown => {
             let after = after.max(error.retry_after().unwrap_or_default().min(backoff.max));
             Settled::Back(Release::Postpone { after, failure })
         }
-        ErrorKind::ShuttingDown => Settled::Back(Release::Return),
     }
 }
 
@@ -79,8 +78,10 @@ mod tests {
                 ErrorKind::InvalidInput | ErrorKind::ModelFailed | ErrorKind::DeadlineExceeded => "failed",
                 ErrorKind::Cancelled => "cancelled",
                 ErrorKind::ModelCrashed => "retry",
-                ErrorKind::NotFound | ErrorKind::NotReady | ErrorKind::Overloaded => "postpone",
-                ErrorKind::ShuttingDown => "return",
+                ErrorKind::NotFound
+                | ErrorKind::NotReady
+                | ErrorKind::Overloaded
+                | ErrorKind::ShuttingDown => "postpone",
             };
             assert_eq!(again, expected, "{kind:?}");
         }

@@ -245,7 +245,7 @@ impl Signals {
                 return;
             }
             // The engine is gone, and with it this runner soon.
-            std::future::pending().await
+            std::future::pending::<()>().await;
         });
         std::future::poll_fn(|cx| {
             let any = phases.as_mut().poll(cx).is_ready()

@@ -93,7 +93,7 @@ pub struct JobStatus {
 pub struct JobProgress {
     /// The part that is done, from 0 to 1.
     pub part: Option<f64>,
-    /// What is being done.
+    /// What is being done, in 1 KiB at most.
     pub text: Option<Arc<str>>,
 }
 
@@ -107,9 +107,9 @@ pub struct JobFailure {
 }
 
 impl JobFailure {
-    /// A failure of this kind.
+    /// A failure of this kind. A message of more than 4 KiB is cut: it is in memory for as long as the job is kept.
     pub fn new(kind: ErrorKind, message: impl Into<Arc<str>>) -> Self {
-        Self { kind, message: message.into() }
+        Self { kind, message: cut(message.into(), MESSAGE_BYTES_MAX) }
     }
 
     /// As an error of this model.
@@ -118,10 +118,28 @@ impl JobFailure {
     }
 }
 
+impl JobProgress {
+    /// Short enough to be shown.
+    pub(crate) fn shortened(self) -> Self {
+        Self { text: self.text.map(|text| cut(text, PROGRESS_BYTES_MAX)), ..self }
+    }
+}
+
 impl From<&Error> for JobFailure {
     fn from(error: &Error) -> Self {
         Self::new(error.kind(), error.message())
     }
+}
+
+/// How long the message of a failure may be.
+const MESSAGE_BYTES_MAX: usize = 4 << 10;
+
+/// How long the text of a progress may be.
+const PROGRESS_BYTES_MAX: usize = 1 << 10;
+
+/// The beginning of a text, if it is too long.
+fn cut(text: Arc<str>, bytes_max: usize) -> Arc<str> {
+    if text.len() <= bytes_max { text } else { text[..text.floor_char_boundary(bytes_max)].into() }
 }
 
 /// How a job ended.
@@ -133,4 +151,17 @@ pub enum JobOutcome {
     Failed(JobFailure),
     /// Somebody asked for it.
     Cancelled,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ErrorKind, JobFailure, JobProgress};
+
+    #[test]
+    fn long_texts_are_cut_between_letters() {
+        let failure = JobFailure::new(ErrorKind::ModelFailed, "ä".repeat(10_000));
+        assert_eq!(failure.message.len(), 4096);
+        let progress = JobProgress { part: None, text: Some(format!("x{}", "ä".repeat(1_000)).into()) };
+        assert_eq!(progress.shortened().text.map(|text| text.len()), Some(1023));
+    }
 }

@@ -44,7 +44,8 @@ impl JobData for Tensors {
         }
         read(&payload.bytes).ok_or_else(|| {
             let bytes = payload.bytes.len();
-            let message = format!("the payload of a job is no frame of tensors: {bytes} bytes, cut or damaged");
+            let message =
+                format!("the payload of a job is no frame of tensors: {bytes} bytes, cut or damaged");
             Error::new(ErrorKind::InvalidInput, message)
         })
     }
@@ -171,7 +172,8 @@ impl Rest<'_> {
             ($type:ty) => {{
                 const SIZE: usize = size_of::<$type>();
                 let bytes = self.take(count.checked_mul(SIZE)?)?.chunks_exact(SIZE);
-                let number = |bytes: &[u8]| <$type>::from_le_bytes(bytes.try_into().expect("chunks are exact"));
+                let number =
+                    |bytes: &[u8]| <$type>::from_le_bytes(bytes.try_into().expect("chunks are exact"));
                 Tensor::new(&shape, bytes.map(number).collect::<Vec<_>>())
             }};
         }

@@ -58,6 +58,15 @@ impl JobTerms {
         }
     }
 
+    /// The bytes of all texts in them.
+    pub(crate) fn text_bytes(&self) -> usize {
+        let key = self.key.as_ref().map_or(0, |key| key.text.len());
+        let caller = self.caller.as_ref().map_or(0, |caller| caller.key.len());
+        let state = self.trace.as_ref().and_then(|trace| trace.state()).map_or(0, str::len);
+        let baggage: usize = self.baggage.iter().map(|(name, value)| name.len() + value.len()).sum();
+        self.model.len() + key + caller + state + baggage
+    }
+
     /// What travels with the request that runs the job; its deadline is left to whoever knows the time.
     pub(crate) fn context(&self, id: JobId) -> RequestContext {
         let mut context = RequestContext::new(RequestId::Text(id.to_string().into()));

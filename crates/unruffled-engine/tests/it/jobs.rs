@@ -342,9 +342,7 @@ fn progress_is_seen_and_the_last_state_is_never_missed() {
     runtime().block_on(async {
         let job = engine.jobs().submit("steps", "in".to_owned()).await.unwrap();
         let mut events = job.events().await.unwrap();
-        let mut next = async || {
-            patiently(std::future::poll_fn(|cx| events.as_mut().poll_next(cx))).await
-        };
+        let mut next = async || patiently(std::future::poll_fn(|cx| events.as_mut().poll_next(cx))).await;
         let mut seen = Vec::new();
         while let Some(status) = next().await {
             let part = status.progress.as_ref().and_then(|progress| progress.part);
@@ -367,7 +365,9 @@ fn a_run_that_panics_costs_nobody_else() {
     let engine = Engine::new();
     engine.wrap_model(doubling()).name(MODEL).register().unwrap();
     quick(&engine, JobsOptions::default());
-    engine.jobs().serve("early", |_: JobCall| -> std::future::Ready<Result<Payload, Error>> { panic!("early") });
+    engine
+        .jobs()
+        .serve("early", |_: JobCall| -> std::future::Ready<Result<Payload, Error>> { panic!("early") });
     engine.jobs().serve("late", |_: JobCall| async { panic!("late") });
     runtime().block_on(async {
         for model in ["early", "late"] {
@@ -400,6 +400,20 @@ fn shutting_down_gives_back_what_runs_and_tells_who_waits() {
 }
 
 #[test]
+fn an_engine_that_was_shut_down_takes_no_jobs() {
+    let engine = Engine::new();
+    engine.wrap_model(doubling()).name(MODEL).register().unwrap();
+    runtime().block_on(async {
+        patiently(engine.shutdown(Duration::ZERO)).await;
+        check_error(
+            engine.jobs().submit(MODEL, one(1.0)).await,
+            ErrorKind::ShuttingDown,
+            "not taken any more",
+        );
+    });
+}
+
+#[test]
 fn a_grace_lets_what_runs_come_to_its_end() {
     let (engine, gate) = (Engine::new(), Gate::closed());
     engine.wrap_model(doubling().gated(&gate)).name(MODEL).register().unwrap();
@@ -425,8 +439,10 @@ fn an_engine_that_is_dropped_tells_who_waits() {
     runtime().block_on(async {
         let job = engine.jobs().submit(MODEL, one(1.0)).await.unwrap();
         gate.entered();
+        let jobs = engine.jobs();
         drop(engine);
         check_error(patiently(job.wait()).await, ErrorKind::ShuttingDown, "has not ended");
+        check_error(jobs.submit(MODEL, one(1.0)).await, ErrorKind::ShuttingDown, "not taken any more");
     });
 }
 
@@ -458,7 +474,7 @@ fn a_storm_of_jobs_ends_each_of_them() {
     runtime().block_on(async {
         let mut jobs = Vec::new();
         for number in 0..JOBS {
-            if random.u32(..20) == 0 {
+            if random.u32(..40) == 0 {
                 script.panic_next(1);
             }
             let priority = Priority::ALL[random.usize(..3)];

@@ -5,8 +5,12 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use redb::{Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition};
-use unruffled_engine::job::{JobChange, JobChanges, JobId, JobRecord, JobState, JobTable, Payload, PayloadInfo};
+use redb::{
+    Database, DatabaseError, ReadableDatabase as _, ReadableTable as _, StorageError, TableDefinition,
+};
+use unruffled_engine::job::{
+    JobChange, JobChanges, JobId, JobRecord, JobState, JobTable, Payload, PayloadInfo,
+};
 use unruffled_model::Bytes;
 
 use super::blobs::{Blobs, Side};
@@ -23,6 +27,9 @@ const FORMAT: u64 = 1;
 
 /// Payloads of more bytes are files.
 const INLINE_BYTES: u64 = 64 << 10;
+
+/// What of the database is kept in memory. Records are there anyhow, and payloads are read once.
+const CACHE_BYTES: usize = 16 << 20;
 
 /// Numbers about the store itself.
 const META: TableDefinition<'_, &str, u64> = TableDefinition::new("meta");
@@ -124,7 +131,7 @@ impl Disk {
     /// Opens a store, or makes one: with all records that it holds.
     pub(super) fn open(folder: &Path) -> Result<(Self, Vec<JobRecord>), DiskError> {
         std::fs::create_dir_all(folder)?;
-        let database = Database::create(file(folder))?;
+        let database = Database::builder().set_cache_size(CACHE_BYTES).create(file(folder))?;
         let write = database.begin_write()?;
         let (format, results) = {
             let mut meta = write.open_table(META)?;
@@ -193,7 +200,12 @@ impl Disk {
                 };
                 let is_done = record.is_some_and(|record| record.state == JobState::Done);
                 for (side, rows, needed, payload) in [
-                    (Side::Input, &mut inputs, record.is_some_and(JobRecord::needs_input), arrived.inputs.get(&id)),
+                    (
+                        Side::Input,
+                        &mut inputs,
+                        record.is_some_and(JobRecord::needs_input),
+                        arrived.inputs.get(&id),
+                    ),
                     (Side::Result, &mut outputs, is_done, arrived.results.get(&id)),
                 ] {
                     match payload {
@@ -265,7 +277,9 @@ pub(super) fn file(folder: &Path) -> PathBuf {
 /// The files that belong to these jobs.
 fn wanted(records: &[JobRecord]) -> HashSet<(JobId, Side)> {
     let inputs = records.iter().filter(|record| record.needs_input()).map(|record| (record.id, Side::Input));
-    let results =
-        records.iter().filter(|record| record.state == JobState::Done).map(|record| (record.id, Side::Result));
+    let results = records
+        .iter()
+        .filter(|record| record.state == JobState::Done)
+        .map(|record| (record.id, Side::Result));
     inputs.chain(results).collect()
 }

@@ -175,7 +175,7 @@ impl JobQueue for DurableJobs {
     }
 
     fn submit(&self, now: SystemTime, job: NewJob) -> QueueFuture<'_, Submitted> {
-        self.ask(now, |reply| Ask::Submit(job, reply))
+        self.ask(now, |reply| Ask::Submit(Box::new(job), reply))
     }
 
     fn claim(&self, now: SystemTime, call: ClaimCall) -> QueueFuture<'_, Claimed> {

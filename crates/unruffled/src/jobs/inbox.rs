@@ -5,7 +5,8 @@ use std::time::SystemTime;
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::oneshot;
 use unruffled_engine::job::{
-    CancelAnswer, ClaimCall, ClaimKey, Claimed, JobId, JobOutcome, NewJob, Payload, Release, Stored, Submitted,
+    CancelAnswer, ClaimCall, ClaimKey, Claimed, JobId, JobOutcome, NewJob, Payload, Release, Stored,
+    Submitted,
 };
 use unruffled_engine::{Error, ErrorKind};
 
@@ -17,7 +18,7 @@ pub(super) type Reply<T> = oneshot::Sender<Result<T, Error>>;
 
 /// Something that is asked for.
 pub(super) enum Ask {
-    Submit(NewJob, Reply<Submitted>),
+    Submit(Box<NewJob>, Reply<Submitted>),
     Claim(ClaimCall, Reply<Claimed>),
     Complete(ClaimKey, JobOutcome, Reply<Stored>),
     Release(ClaimKey, Release, Reply<()>),

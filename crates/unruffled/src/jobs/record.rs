@@ -100,10 +100,10 @@ pub(super) fn encode(record: &JobRecord) -> Vec<u8> {
         returned: record.returned,
         started_us: record.started.map(micros),
         finished_us: record.finished.map(micros),
-        failure: record
-            .failure
-            .as_ref()
-            .map(|failure| StoredFailure { kind: failure.kind.code().into(), message: failure.message.to_string() }),
+        failure: record.failure.as_ref().map(|failure| StoredFailure {
+            kind: failure.kind.code().into(),
+            message: failure.message.to_string(),
+        }),
         result: record.result.as_ref().map(stored_payload),
         cancel_asked: record.cancel_asked,
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use unruffled_engine::job::{
-    Claim, ClaimCall, ClaimKey, Claimed, Ending, JobBoard, JobFailure, JobId, JobOutcome, JobState, JobTable,
-    Payload, Stored, Submitted,
+    Claim, ClaimCall, ClaimKey, Claimed, Ending, JobBoard, JobFailure, JobId, JobOutcome, JobRecord,
+    JobState, JobTable, Payload, Stored, Submitted,
 };
 use unruffled_engine::{Error, ErrorKind};
 
@@ -55,7 +55,8 @@ impl Writer {
         let (answers, outcome) = match self.whole(last) {
             Ok(()) => {
                 let mut arrived = Arrived::default();
-                let answers = ops.into_iter().filter_map(|op| self.decide(op, &mut arrived, closing)).collect();
+                let answers =
+                    ops.into_iter().filter_map(|op| self.decide(op, &mut arrived, closing)).collect();
                 (answers, self.commit(last, &arrived))
             }
             Err(error) => {
@@ -215,7 +216,7 @@ impl Writer {
     }
 
     fn input(&self, id: JobId) -> Result<Option<Payload>, Error> {
-        let needed = self.table.get(id).is_some_and(|record| record.needs_input());
+        let needed = self.table.get(id).is_some_and(JobRecord::needs_input);
         needed.then(|| self.payload(id, Side::Input)).transpose()
     }
 
@@ -262,7 +263,9 @@ fn refuse(ask: Ask, closing: &mut Vec<Reply<()>>) -> Option<Answer> {
         Ask::Claim(_, reply) => no(reply),
         Ask::Complete(_, _, reply) => no(reply),
         Ask::Cancel(_, reply) => no(reply),
-        Ask::Release(_, _, reply) | Ask::Requeue(_, reply) | Ask::Forget(_, reply) | Ask::Sweep(reply) => no(reply),
+        Ask::Release(_, _, reply) | Ask::Requeue(_, reply) | Ask::Forget(_, reply) | Ask::Sweep(reply) => {
+            no(reply)
+        }
         Ask::Outcome(_, reply) => no(reply),
         Ask::Input(_, reply) => no(reply),
         Ask::Results(reply) => no(reply),

@@ -85,8 +85,7 @@ fn run_one(queue: &DurableJobs, result: Payload) -> JobId {
 
 fn files(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder.join("blobs")).unwrap();
-    let mut names: Vec<_> =
-        entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+    let mut names: Vec<_> = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
     names.sort();
     names
 }
@@ -154,7 +153,11 @@ fn a_store_that_cannot_be_read_says_why_and_is_left_as_it_is() {
     let change = |key: &str, number: u64| {
         let database = redb::Database::create(folder.path().join("jobs.redb")).unwrap();
         let write = database.begin_write().unwrap();
-        write.open_table(redb::TableDefinition::<&str, u64>::new("meta")).unwrap().insert(key, number).unwrap();
+        write
+            .open_table(redb::TableDefinition::<&str, u64>::new("meta"))
+            .unwrap()
+            .insert(key, number)
+            .unwrap();
         write.commit().unwrap();
     };
     change("format", 2);
@@ -181,10 +184,18 @@ fn what_cannot_be_written_is_not_accepted_and_the_store_goes_on() {
     assert_eq!(error.kind(), EngineErrorKind::NotReady);
     assert!(error.to_string().contains("cannot be read or written"), "{error}");
     fs::remove_file(&blobs).unwrap();
-    assert_eq!(submit(2, large()).unwrap(), unruffled::engine::job::Submitted::New, "it was not accepted before");
+    assert_eq!(
+        submit(2, large()).unwrap(),
+        unruffled::engine::job::Submitted::New,
+        "it was not accepted before"
+    );
     assert_eq!(run_one(&queue, text("out")), JobId::from(1));
-    let known: Vec<_> =
-        runtime().block_on(queue.list(Default::default())).unwrap().iter().map(|status| status.state).collect();
+    let known: Vec<_> = runtime()
+        .block_on(queue.list(Default::default()))
+        .unwrap()
+        .iter()
+        .map(|status| status.state)
+        .collect();
     assert_eq!(known, [JobState::Done, JobState::Queued]);
 }
 
@@ -193,7 +204,9 @@ fn what_cannot_be_written_is_not_accepted_and_the_store_goes_on() {
 fn what_one_engine_accepted_another_completes() {
     let folder = tempfile::tempdir().unwrap();
     let runtime = runtime();
-    let patiently = |future| runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), future).await.unwrap() });
+    let patiently = |future| {
+        runtime.block_on(async { tokio::time::timeout(Duration::from_secs(20), future).await.unwrap() })
+    };
     let first = Engine::new();
     let queue = Arc::new(runtime.block_on(DurableJobs::open(folder.path(), JobLimits::default())).unwrap());
     let jobs = first.use_jobs(queue.clone(), JobsOptions::default()).unwrap();

@@ -68,11 +68,8 @@ impl Bench {
 
     pub(super) fn call(&self, runner: &str, held: &[ClaimKey], wants: &[(&str, usize)]) -> Claimed {
         let want = |(model, jobs): &(&str, usize)| Want { model: (*model).into(), jobs: *jobs };
-        let call = ClaimCall {
-            runner: runner.into(),
-            held: held.to_vec(),
-            wants: wants.iter().map(want).collect(),
-        };
+        let call =
+            ClaimCall { runner: runner.into(), held: held.to_vec(), wants: wants.iter().map(want).collect() };
         drive(self.queue().claim(self.now, call)).expect("the queue is whole")
     }
 

@@ -9,8 +9,8 @@ use super::MakeStore;
 use super::bench::{Bench, MODELS, seen, text};
 use crate::error::{Error, ErrorKind};
 use crate::job::{
-    CancelAnswer, JobFailure, JobFilter, JobId, JobLimits, JobOutcome, JobProgress, JobState, Release, Stored,
-    Submitted,
+    CancelAnswer, JobFailure, JobFilter, JobId, JobLimits, JobOutcome, JobProgress, JobState, Release,
+    Stored, Submitted,
 };
 
 /// One check.
@@ -22,6 +22,7 @@ pub(super) const CASES: &[(&str, Case)] = &[
     ("the same key is the same job", keys),
     ("a full queue refuses, and has room again", full),
     ("an input that is too large is refused", too_large),
+    ("times without an end are possible", no_end_of_time),
     ("urgent jobs go first, and nobody waits for ever", priorities),
     ("each model has its line", models_apart),
     ("what waits is cancelled at once", cancelled_in_the_queue),
@@ -82,7 +83,7 @@ fn terms_travel(make: &mut MakeStore<'_>) {
 fn keys(make: &mut MakeStore<'_>) {
     let mut bench = Bench::new(make, JobLimits::default().with_jobs(2));
     let (first, again, other) = (bench.keyed("k", "a"), bench.keyed("k", "a"), bench.keyed("k", "b"));
-    let id = bench.accept(first.clone());
+    let id = bench.accept(first);
     assert_eq!(bench.submit(again.clone()).expect("known"), Submitted::Known(id));
     let error = check_refused(bench.submit(other.clone()), ErrorKind::InvalidInput, "`k`");
     assert!(error.to_string().contains(&id.to_string()), "{error}");
@@ -92,7 +93,7 @@ fn keys(make: &mut MakeStore<'_>) {
     bench.accept(filler);
     assert_eq!(bench.submit(again.clone()).expect("known"), Submitted::Known(id));
     bench.finish(claim.key, "out");
-    assert_eq!(bench.submit(again.clone()).expect("known"), Submitted::Known(id));
+    assert_eq!(bench.submit(again).expect("known"), Submitted::Known(id));
     // Forgotten, it is new.
     bench.forget(id).expect("it has ended");
     assert_eq!(bench.submit(other).expect("new"), Submitted::New);
@@ -116,11 +117,33 @@ fn too_large(make: &mut MakeStore<'_>) {
     let (large, fits) = (bench.job("1234"), bench.job("123"));
     check_refused(bench.submit(large), ErrorKind::InvalidInput, "4 bytes; 3 is the most");
     bench.accept(fits);
+    let mut wordy = bench.job("1");
+    wordy.terms.baggage = vec![("note".into(), "x".repeat(16 << 10).into())];
+    check_refused(bench.submit(wordy), ErrorKind::InvalidInput, "16384 is the most");
+}
+
+fn no_end_of_time(make: &mut MakeStore<'_>) {
+    let for_ever = Duration::MAX;
+    let limits = JobLimits::default().with_hold(for_ever).with_keep_max(for_ever).with_ageing(for_ever);
+    let mut bench = Bench::new(make, limits);
+    let mut job = bench.urgent(Priority::Bulk);
+    job.terms.keep = for_ever;
+    let id = bench.accept(job);
+    let failure = JobFailure::new(ErrorKind::NotReady, "never");
+    let claim = bench.claim_one();
+    bench.release(claim.key, Release::Postpone { after: for_ever, failure });
+    bench.pass(1_000_000);
+    assert!(bench.claim(1).is_empty());
+    bench.cancel(id);
+    bench.pass(1_000_000_000);
+    bench.sweep();
+    assert_eq!(bench.state(id), JobState::Cancelled, "it is kept");
 }
 
 fn priorities(make: &mut MakeStore<'_>) {
     let ageing = 60;
-    let limits = JobLimits::default().with_ageing(Duration::from_secs(ageing)).with_hold(Duration::from_secs(9_999));
+    let limits =
+        JobLimits::default().with_ageing(Duration::from_secs(ageing)).with_hold(Duration::from_secs(9_999));
     let mut bench = Bench::new(make, limits);
     let mut order = Vec::new();
     for priority in [Priority::Bulk, Priority::Normal, Priority::Interactive, Priority::Normal] {
@@ -270,7 +293,10 @@ fn postponed(make: &mut MakeStore<'_>) {
             _ => Release::Postpone { after: Duration::from_secs(1), failure },
         };
         bench.release(claim.key, release);
-        assert_eq!(bench.status(id).map(|status| (status.state, status.attempts)), Some((JobState::Queued, 0)));
+        assert_eq!(
+            bench.status(id).map(|status| (status.state, status.attempts)),
+            Some((JobState::Queued, 0))
+        );
         bench.pass(1);
     }
     let failure = bench.status(id).and_then(|status| status.failure);

@@ -12,7 +12,8 @@ use super::bench::{Bench, MODELS, text};
 use super::reference::{Back, Limits, Reference};
 use crate::error::ErrorKind;
 use crate::job::{
-    ClaimKey, JobFailure, JobFilter, JobId, JobKey, JobLimits, JobOutcome, JobState, Release, Stored, Submitted,
+    ClaimKey, JobFailure, JobFilter, JobId, JobKey, JobLimits, JobOutcome, JobState, Release, Stored,
+    Submitted,
 };
 
 /// How much is done in one history.
@@ -133,11 +134,8 @@ impl History {
             assert_eq!((&claim.input, claim.attempt), (&known.job.input, known.attempts));
             assert_eq!(claim.terms, known.job.terms);
         }
-        let withdrawn: Vec<ClaimKey> = held
-            .iter()
-            .filter(|key| self.reference.is_withdrawn(key.id, key.token))
-            .copied()
-            .collect();
+        let withdrawn: Vec<ClaimKey> =
+            held.iter().filter(|key| self.reference.is_withdrawn(key.id, key.token)).copied().collect();
         assert_eq!(claimed.withdrawn, withdrawn);
         assert!(claimed.next.is_none_or(|next| next > self.bench.now), "it would be called for ever");
         self.runners.entry(runner).or_default().extend(claimed.claims.iter().map(|claim| claim.key));
@@ -257,7 +255,8 @@ impl History {
                 JobState::Failed => assert!(matches!(outcome, Some(JobOutcome::Failed(_))), "{outcome:?}"),
                 JobState::Cancelled => assert_eq!(outcome, Some(JobOutcome::Cancelled)),
             }
-            let input = (!matches!(known.state, JobState::Done | JobState::Cancelled)).then_some(&known.job.input);
+            let input =
+                (!matches!(known.state, JobState::Done | JobState::Cancelled)).then_some(&known.job.input);
             assert_eq!(self.bench.input(known.job.id).as_ref(), input);
         }
     }

@@ -96,7 +96,9 @@ mod tests {
     }
 
     fn make() -> Box<MakeStore<'static>> {
-        Box::new(|limits: JobLimits| -> Box<dyn Store> { Box::new(Memory(Arc::new(MemoryJobs::new(limits)))) })
+        Box::new(|limits: JobLimits| -> Box<dyn Store> {
+            Box::new(Memory(Arc::new(MemoryJobs::new(limits))))
+        })
     }
 
     #[test]

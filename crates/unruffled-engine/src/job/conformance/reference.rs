@@ -94,7 +94,8 @@ impl Reference {
     pub(super) fn submit(&mut self, now: SystemTime, job: &NewJob) -> Result<Option<JobId>, ErrorKind> {
         self.advance(now);
         if let Some(key) = &job.terms.key {
-            let same_text = |known: &&Known| known.job.terms.key.as_ref().is_some_and(|known| known.text == key.text);
+            let same_text =
+                |known: &&Known| known.job.terms.key.as_ref().is_some_and(|known| known.text == key.text);
             if let Some(known) = self.jobs.iter().find(same_text) {
                 let same = known.job.input == job.input && known.job.terms.model == job.terms.model;
                 return if same { Ok(Some(known.job.id)) } else { Err(ErrorKind::InvalidInput) };
@@ -124,7 +125,12 @@ impl Reference {
     }
 
     /// Which jobs a runner gets that has room for so many of each model.
-    pub(super) fn claim(&mut self, now: SystemTime, held: &[(JobId, u64)], wants: &[(&str, usize)]) -> Vec<JobId> {
+    pub(super) fn claim(
+        &mut self,
+        now: SystemTime,
+        held: &[(JobId, u64)],
+        wants: &[(&str, usize)],
+    ) -> Vec<JobId> {
         let until = now + self.limits.hold;
         for known in &mut self.jobs {
             if let Some((token, held_until)) = &mut known.held
@@ -141,7 +147,8 @@ impl Reference {
                 let waiting = self.jobs.iter().filter(|known| {
                     known.state == JobState::Queued && known.in_line && *known.job.terms.model == **model
                 });
-                let Some(first) = waiting.min_by_key(|known| known.place(&limits)).map(|known| known.job.id) else {
+                let Some(first) = waiting.min_by_key(|known| known.place(&limits)).map(|known| known.job.id)
+                else {
                     break;
                 };
                 let known = self.get(first).expect("found just now");
@@ -171,7 +178,14 @@ impl Reference {
         !self.holds(id, token) || known.is_some_and(|known| known.cancel_asked)
     }
 
-    pub(super) fn complete(&mut self, now: SystemTime, id: JobId, token: u64, ending: JobState, result: &str) -> Stored {
+    pub(super) fn complete(
+        &mut self,
+        now: SystemTime,
+        id: JobId,
+        token: u64,
+        ending: JobState,
+        result: &str,
+    ) -> Stored {
         self.advance(now);
         let holds = self.holds(id, token);
         let Some(known) = self.get(id) else { return Stored::AlreadyThere };
@@ -302,8 +316,12 @@ impl Reference {
                 known.in_line = known.ready <= now;
             }
         }
-        let mut running: Vec<JobId> =
-            self.jobs.iter().filter(|known| known.state == JobState::Running).map(|known| known.job.id).collect();
+        let mut running: Vec<JobId> = self
+            .jobs
+            .iter()
+            .filter(|known| known.state == JobState::Running)
+            .map(|known| known.job.id)
+            .collect();
         running.sort_unstable();
         for id in running {
             self.back(now, id, Back::Retry(Duration::ZERO));
@@ -322,7 +340,8 @@ impl Reference {
             if count <= limits.kept && bytes <= limits.kept_bytes {
                 return;
             }
-            let oldest = ended().min_by_key(|known| (known.finished, known.arrival)).map(|known| known.job.id);
+            let oldest =
+                ended().min_by_key(|known| (known.finished, known.arrival)).map(|known| known.job.id);
             self.jobs.retain(|known| Some(known.job.id) != oldest);
         }
     }

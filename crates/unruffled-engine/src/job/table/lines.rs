@@ -8,7 +8,7 @@ use unruffled_model::{Name, Priority};
 use super::super::id::JobId;
 use super::super::limits::JobLimits;
 use super::super::record::JobRecord;
-use super::JobChanges;
+use super::{CENTURY, JobChanges};
 
 /// Jobs that wait. A job is in one line, or among those whose time has not come; in both cases its deadline counts.
 #[derive(Debug, Default)]
@@ -32,7 +32,7 @@ impl Lines {
     /// moves and nobody waits for ever.
     fn waiting(record: &JobRecord, limits: &JobLimits) -> Waiting {
         let classes = Priority::ALL.iter().position(|class| *class == record.terms.priority);
-        let handicap = limits.ageing.saturating_mul(classes.unwrap_or(0) as u32);
+        let handicap = limits.ageing.min(CENTURY).saturating_mul(classes.unwrap_or(0) as u32);
         let arrived = record.terms.not_before.map_or(record.submitted, |at| at.max(record.submitted));
         let due = arrived.checked_add(handicap).unwrap_or(arrived);
         Waiting { place: (due, record.arrival, record.id), model: record.terms.model.clone() }

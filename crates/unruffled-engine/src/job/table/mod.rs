@@ -6,7 +6,7 @@ mod changes;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use unruffled_model::Name;
 
@@ -21,6 +21,9 @@ use crate::error::{Error, ErrorKind};
 
 pub use changes::{JobChange, JobChanges};
 use lines::Lines;
+
+/// How many bytes may be said of a job besides its input: records are in memory for as long as they are kept.
+const TERMS_BYTES_MAX: usize = 16 << 10;
 
 /// The state machine of a queue: which jobs there are, where each is, who goes next, what is kept.
 ///
@@ -190,6 +193,13 @@ impl JobTable {
             let message = format!("the input has {bytes} bytes; {most} is the most that a job may have");
             return Err(Error::new(ErrorKind::InvalidInput, message).of_model(&job.terms.model));
         }
+        let said = job.terms.text_bytes() + job.input.kind.len();
+        if said > TERMS_BYTES_MAX {
+            let message = format!(
+                "key, caller, baggage and the other terms have {said} bytes; {TERMS_BYTES_MAX} is the most that a job may have"
+            );
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
         self.make_room(bytes).map_err(|error| error.of_model(&job.terms.model))?;
         let record = JobRecord::new(now, self.arrivals, job);
         self.arrivals += 1;
@@ -210,7 +220,7 @@ impl JobTable {
     pub fn claim(&mut self, now: SystemTime, call: &ClaimCall) -> Granted {
         for key in &call.held {
             if let Some(hold) = self.held.get_mut(&key.id).filter(|hold| hold.token == key.token) {
-                hold.until = now + self.limits.hold;
+                hold.until = after(now, self.limits.hold);
             }
         }
         self.advance(now);
@@ -238,7 +248,7 @@ impl JobTable {
         record.state = JobState::Running;
         record.started = Some(now);
         record.attempts += 1;
-        self.held.insert(id, Hold { runner: runner.clone(), token, until: now + self.limits.hold });
+        self.held.insert(id, Hold { runner: runner.clone(), token, until: after(now, self.limits.hold) });
         self.changes.put(id);
         ClaimKey { id, token }
     }
@@ -266,8 +276,10 @@ impl JobTable {
         }
         match release {
             Release::Return => self.back(now, key.id, now, None),
-            Release::Postpone { after, failure } => self.back(now, key.id, now + after, Some(failure)),
-            Release::Retry { after, failure } => self.retry(now, key.id, now + after, failure),
+            Release::Postpone { after: wait, failure } => {
+                self.back(now, key.id, after(now, wait), Some(failure));
+            }
+            Release::Retry { after: wait, failure } => self.retry(now, key.id, after(now, wait), failure),
         }
     }
 
@@ -300,7 +312,8 @@ impl JobTable {
         self.advance(now);
         let record = self.records.get(&id).ok_or_else(|| unknown(id))?;
         if record.state != JobState::Failed {
-            let message = format!("job {id} is {}: only what has failed is queued again", record.state.name());
+            let message =
+                format!("job {id} is {}: only what has failed is queued again", record.state.name());
             return Err(Error::new(ErrorKind::InvalidInput, message));
         }
         self.make_room(record.input.bytes)?;
@@ -462,8 +475,7 @@ impl JobTable {
             JobState::Failed => self.limits.keep_failed,
             _ => record.terms.keep.min(self.limits.keep_max),
         };
-        let finished = record.finished.unwrap_or(record.submitted);
-        finished.checked_add(keep).unwrap_or(finished)
+        after(record.finished.unwrap_or(record.submitted), keep)
     }
 
     /// Done | Failed | Cancelled -> nothing.
@@ -492,6 +504,14 @@ impl JobTable {
         };
         Err(Error::new(ErrorKind::Overloaded, message))
     }
+}
+
+/// For ever, as far as jobs are concerned: clocks cannot count much further.
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
+/// So long after that.
+fn after(at: SystemTime, wait: Duration) -> SystemTime {
+    at.checked_add(wait.min(CENTURY)).unwrap_or(at)
 }
 
 fn other_input(key: &str, known: JobId) -> Error {
