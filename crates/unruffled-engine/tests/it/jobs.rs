@@ -262,7 +262,7 @@ fn what_was_said_of_a_job_reaches_the_model() {
     assert_eq!(*context.id(), RequestId::Text(job.id().to_string().into()));
     assert_eq!((context.priority(), context.deadline().is_some()), (Priority::Bulk, true));
     assert_eq!(context.caller(), Some(&Caller::new("window")));
-    assert_eq!(context.trace().map(|trace| trace.trace_id()), Some(7));
+    assert_eq!(context.trace().map(unruffled_engine::TraceContext::trace_id), Some(7));
     assert_eq!(context.baggage().collect::<Vec<_>>(), [("tenant", "a")]);
 }
 
