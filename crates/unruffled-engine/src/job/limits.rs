@@ -85,9 +85,9 @@ impl JobLimits {
         self
     }
 
-    /// How long a runner holds a job without saying so again; at least a second. After that another may have it.
+    /// How long a runner holds a job without saying so again; at least a second, at most a day. After that another may have it.
     pub fn with_hold(mut self, hold: Duration) -> Self {
-        self.hold = hold.max(Duration::from_secs(1));
+        self.hold = hold.clamp(Duration::from_secs(1), Duration::from_secs(24 * 3600));
         self
     }
 

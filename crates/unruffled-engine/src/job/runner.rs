@@ -28,6 +28,9 @@ use crate::sync::panic_text;
 /// How long a store that fails is left alone.
 const AFTER_FAILURE: Duration = Duration::from_secs(1);
 
+/// Between two calls for which nothing has happened.
+const PAUSE: Duration = Duration::from_millis(1);
+
 /// How many pieces of work of callers wait for the runner's thread; whoever has more waits to hand them over.
 pub(super) const CHORES: usize = 64;
 
@@ -97,7 +100,7 @@ pub(super) async fn run(shared: Arc<Shared>, chores: mpsc::Receiver<Chore>) {
             served: shared.served.subscribe(),
             arrivals: shared.models.arrivals(),
         },
-        work: Work { chores, running: FuturesUnordered::new(), held: HashMap::new() },
+        work: Work { chores, running: FuturesUnordered::new(), held: HashMap::new(), freed: false },
         shared: Arc::clone(&shared),
     };
     // Also if it panics: whoever waits for a job must hear that nobody runs it.
@@ -132,6 +135,8 @@ struct Work {
     chores: mpsc::Receiver<Chore>,
     running: FuturesUnordered<Pin<Box<dyn Future<Output = ClaimKey> + Send>>>,
     held: HashMap<ClaimKey, Held>,
+    /// Whether one has ended since the queue was last told what there is room for.
+    freed: bool,
 }
 
 /// A job that runs here.
@@ -159,8 +164,9 @@ impl Runner {
             if phase >= Phase::Draining && self.work.held.is_empty() {
                 return;
             }
-            // Before the call: what comes while it is under way is news.
+            // Before the call: what comes or ends while it is under way is news.
             let changed = self.shared.queue.changed();
+            self.work.freed = false;
             let call = ClaimCall {
                 runner: self.name.clone(),
                 held: self.work.held.keys().copied().collect(),
@@ -207,7 +213,8 @@ impl Runner {
             self.work.running.push(Box::pin(perform(Arc::clone(&self.shared), claim, stopped)));
         }
         let heartbeat = now + self.shared.queue.limits().hold() / 3;
-        claimed.next.map_or(heartbeat, |next| next.min(heartbeat))
+        // A queue that says "now" has the runner call again, but not without a pause.
+        claimed.next.map_or(heartbeat, |next| next.clamp(now + PAUSE, heartbeat))
     }
 
     /// Waits for something to do, or until `next`. Runs go on and chores are done meanwhile.
@@ -223,7 +230,8 @@ impl Runner {
         let mut stirred = pin!(self.signals.changed());
         let work = &mut self.work;
         std::future::poll_fn(|cx| {
-            let woken = work.poll(cx)
+            work.poll(cx);
+            let woken = work.freed
                 || stirred.as_mut().poll(cx).is_ready()
                 || changed.as_mut().poll(cx).is_ready()
                 || due.as_mut().poll(cx).is_ready();
@@ -268,20 +276,18 @@ impl Work {
         .await
     }
 
-    /// Polls what runs and does chores, and says whether a job has ended.
-    fn poll(&mut self, cx: &mut Context<'_>) -> bool {
+    /// Polls what runs, and does chores.
+    fn poll(&mut self, cx: &mut Context<'_>) {
         while let Poll::Ready(Some(chore)) = self.chores.poll_recv(cx) {
             if let Err(payload) = catch_unwind(AssertUnwindSafe(chore)) {
                 // Its caller hears of it by the channel that it had.
                 tracing::error!(panic = panic_text(&*payload), "the form in bytes of a job panicked");
             }
         }
-        let mut any = false;
         while let Poll::Ready(Some(key)) = Pin::new(&mut self.running).poll_next(cx) {
             self.held.remove(&key);
-            any = true;
+            self.freed = true;
         }
-        any
     }
 }
 

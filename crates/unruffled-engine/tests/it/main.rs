@@ -12,6 +12,7 @@ mod fair;
 mod groups;
 mod inline;
 mod jobs;
+mod jobs_slow;
 mod lifecycle;
 mod limits;
 mod monitoring;
