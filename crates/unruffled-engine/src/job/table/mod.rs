@@ -1,8 +1,11 @@
 //! [`JobTable`]: what a queue of jobs decides, as plain data that takes the time as an argument.
 
+mod changes;
+
 mod lines;
 
-mod changes;
+mod kept;
+mod restore;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
@@ -98,47 +101,6 @@ impl JobTable {
             tokens: 0,
             changes: JobChanges::default(),
         }
-    }
-
-    /// A table of what was kept, by a process that has ended since: what it ran is queued again, or has failed if that was the
-    /// last attempt.
-    pub fn restore(now: SystemTime, limits: JobLimits, records: impl IntoIterator<Item = JobRecord>) -> Self {
-        let mut table = Self::new(limits);
-        let mut interrupted = Vec::new();
-        for mut record in records {
-            let id = record.id;
-            table.arrivals = table.arrivals.max(record.arrival + 1);
-            if let Some(key) = &record.terms.key {
-                table.keys.insert(Arc::clone(&key.text), id);
-            }
-            match record.state {
-                JobState::Queued => {
-                    // A new process is a reason to try at once, and the clock may have been set back meanwhile.
-                    if record.returned > 0 {
-                        record.ready = record.terms.not_before.map_or(now, |at| at.max(now));
-                    }
-                    table.lines.enter(now, &record, &table.limits);
-                }
-                JobState::Running => interrupted.push(id),
-                JobState::Done | JobState::Failed | JobState::Cancelled => {}
-            }
-            if record.state.is_final() {
-                table.keep(&record);
-            } else {
-                table.open_bytes += record.input.bytes;
-            }
-            table.records.insert(id, record);
-        }
-        for id in interrupted {
-            let ended = JobFailure::new(ErrorKind::ModelCrashed, "the process that ran it has ended");
-            table.retry(now, id, now, ended);
-        }
-        table
-    }
-
-    /// A table of what was kept, where the last changes of this one could not be: no claim of the two has the same name.
-    pub fn rebuilt(&self, now: SystemTime, records: impl IntoIterator<Item = JobRecord>) -> Self {
-        Self { tokens: self.tokens, ..Self::restore(now, self.limits.clone(), records) }
     }
 
     /// How much it takes and keeps.
@@ -448,44 +410,7 @@ impl JobTable {
         let record = record.clone();
         self.keep(&record);
         self.changes.put(id);
-        while self.ended.len() > self.limits.kept || self.kept_bytes > self.limits.kept_bytes {
-            let (.., oldest) = *self.ended.first().expect("there are too many");
-            self.drop_record(oldest);
-        }
-    }
-
-    fn keep(&mut self, record: &JobRecord) {
-        let finished = record.finished.unwrap_or(record.submitted);
-        self.ended.insert((finished, record.arrival, record.id));
-        self.expiry.insert((self.kept_until(record), record.id));
-        self.kept_bytes += record.kept_bytes();
-    }
-
-    fn unkeep(&mut self, id: JobId) {
-        let record = &self.records[&id];
-        let finished = record.finished.unwrap_or(record.submitted);
-        let until = self.kept_until(record);
-        self.kept_bytes -= record.kept_bytes();
-        self.ended.remove(&(finished, record.arrival, id));
-        self.expiry.remove(&(until, id));
-    }
-
-    fn kept_until(&self, record: &JobRecord) -> SystemTime {
-        let keep = match record.state {
-            JobState::Failed => self.limits.keep_failed,
-            _ => record.terms.keep.min(self.limits.keep_max),
-        };
-        after(record.finished.unwrap_or(record.submitted), keep)
-    }
-
-    /// Done | Failed | Cancelled -> nothing.
-    fn drop_record(&mut self, id: JobId) {
-        self.unkeep(id);
-        let record = self.records.remove(&id).expect("what has ended is known");
-        if let Some(key) = &record.terms.key {
-            self.keys.remove(&key.text);
-        }
-        self.changes.gone(id);
+        self.drop_oldest();
     }
 
     /// Whether one more job with an input of so many bytes may wait.
