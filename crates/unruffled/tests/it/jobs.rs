@@ -175,6 +175,9 @@ fn what_cannot_be_written_is_not_accepted_and_the_store_goes_on() {
     let queue = open_now(folder.path()).unwrap();
     let submit = |number, input| runtime().block_on(queue.submit(SystemTime::now(), job(number, input)));
     submit(1, text("before")).unwrap();
+    let wants = vec![Want { model: "m".into(), jobs: 1 }];
+    let call = ClaimCall { runner: "r".into(), held: vec![], wants };
+    let held = runtime().block_on(queue.claim(SystemTime::now(), call)).unwrap().claims.pop().unwrap().key;
     // A disk that takes no more files, as far as the store can tell.
     let blobs = folder.path().join("blobs");
     fs::remove_dir(&blobs).unwrap();
@@ -189,7 +192,12 @@ fn what_cannot_be_written_is_not_accepted_and_the_store_goes_on() {
         unruffled::engine::job::Submitted::New,
         "it was not accepted before"
     );
-    assert_eq!(run_one(&queue, text("out")), JobId::from(1));
+    // Who held something before holds it still.
+    let call = ClaimCall { runner: "r".into(), held: vec![held], wants: vec![] };
+    assert_eq!(runtime().block_on(queue.claim(SystemTime::now(), call)).unwrap().withdrawn, []);
+    let out = JobOutcome::Done(text("out"));
+    let stored = runtime().block_on(queue.complete(SystemTime::now(), held, out)).unwrap();
+    assert_eq!(stored, unruffled::engine::job::Stored::First);
     let known: Vec<_> = runtime()
         .block_on(queue.list(Default::default()))
         .unwrap()

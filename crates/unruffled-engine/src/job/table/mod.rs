@@ -55,7 +55,7 @@ pub struct JobTable {
     changes: JobChanges,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 struct Hold {
     runner: Name,
     token: u64,

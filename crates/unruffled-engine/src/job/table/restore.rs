@@ -13,7 +13,22 @@ impl JobTable {
     /// A table of what was kept, by a process that has ended since: what it ran is queued again, or has failed if that was the
     /// last attempt.
     pub fn restore(now: SystemTime, limits: JobLimits, records: impl IntoIterator<Item = JobRecord>) -> Self {
-        let mut table = Self::new(limits);
+        Self::new(limits).filled(now, records)
+    }
+
+    /// A table of what was kept, where the last changes of this one could not be. Runners go on with what they held before, and
+    /// no claim of the two has the same name.
+    pub fn rebuilt(&self, now: SystemTime, records: impl IntoIterator<Item = JobRecord>) -> Self {
+        let mut table = Self::new(self.limits.clone());
+        table.tokens = self.tokens;
+        table.held = self.held.clone();
+        table.filled(now, records)
+    }
+
+    fn filled(self, now: SystemTime, records: impl IntoIterator<Item = JobRecord>) -> Self {
+        let mut table = self;
+        // What had been handed out is held on only if that was written.
+        let held = std::mem::take(&mut table.held);
         let mut interrupted = Vec::new();
         for mut record in records {
             let id = record.id;
@@ -29,7 +44,12 @@ impl JobTable {
                     }
                     table.lines.enter(now, &record, &table.limits);
                 }
-                JobState::Running => interrupted.push(id),
+                JobState::Running => match held.get(&id) {
+                    Some(hold) => {
+                        table.held.insert(id, hold.clone());
+                    }
+                    None => interrupted.push(id),
+                },
                 JobState::Done | JobState::Failed | JobState::Cancelled => {}
             }
             if record.state.is_final() {
@@ -44,10 +64,5 @@ impl JobTable {
             table.retry(now, id, now, ended);
         }
         table
-    }
-
-    /// A table of what was kept, where the last changes of this one could not be: no claim of the two has the same name.
-    pub fn rebuilt(&self, now: SystemTime, records: impl IntoIterator<Item = JobRecord>) -> Self {
-        Self { tokens: self.tokens, ..Self::restore(now, self.limits.clone(), records) }
     }
 }
