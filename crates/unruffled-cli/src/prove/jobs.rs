@@ -36,6 +36,9 @@ const LIFE: Duration = Duration::from_millis(160);
 /// When a process that should come to its end hangs.
 const GIVEN_UP: Duration = Duration::from_secs(60);
 
+/// How many submit at once, to see what commits together.
+const CALLERS: u64 = 64;
+
 /// A poll of a state while the disk is busy.
 const POLL_MAX: Duration = Duration::from_millis(1);
 
@@ -296,7 +299,23 @@ fn polled(plan: &Plan<'_>, findings: &mut Findings) -> Result<(), Broken> {
             job.wait().await?;
             ends.add(begin.elapsed());
         }
+        let begin = Instant::now();
+        let mut together = tokio::task::JoinSet::new();
+        for caller in 0..CALLERS {
+            let (jobs, first) = (jobs.clone(), (1 << 32) + caller * LARGE);
+            together.spawn(async move {
+                for number in first + 1..first + 1 + count / CALLERS {
+                    submit(&jobs, number).await?;
+                }
+                Ok::<_, Broken>(())
+            });
+        }
+        while let Some(submitted) = together.join_next().await {
+            submitted??;
+        }
+        let rate = (count / CALLERS * CALLERS) as f64 / begin.elapsed().as_secs_f64();
         findings.spread("submit_ms", "a submission, on disk", &submissions);
+        findings.rate("submit_rate", "submissions of 64 callers", rate);
         findings.spread("result_ms", "until its result was stored", &ends);
         let polls = findings.spread("poll_ms", "a poll meanwhile", &polls);
         findings.require(polls.p99 < POLL_MAX, || format!("a poll took {:.2?} at p99", polls.p99));

@@ -92,8 +92,8 @@ impl Jobs {
     }
 
     /// Has a model run the jobs of this name, besides those of the engine's models from tensors to tensors, which need not be
-    /// told. It is kept until it is [withdrawn](Self::withdraw) or the runner ends. One of the same name is replaced; what it
-    /// runs goes on.
+    /// told. It is kept until it is [withdrawn](Self::withdraw) or the runner ends; one that holds the engine keeps it alive until
+    /// then. One of the same name is replaced; what it runs goes on.
     pub fn serve(&self, name: impl Into<Name>, model: impl JobModel + 'static) {
         let replaced = self.shared().models.serve(name.into(), Arc::new(model));
         drop(replaced);

@@ -33,6 +33,13 @@ impl Models {
         self.served.lock().remove(name)
     }
 
+    /// Lets go of all that were given.
+    pub(super) fn clear(&self) {
+        let served = std::mem::take(&mut *self.served.lock());
+        // Without the lock: their end is the callers' code.
+        drop(served);
+    }
+
     /// The names of all that can run now.
     pub(super) fn names(&self) -> BTreeSet<Name> {
         let mut names: BTreeSet<Name> = self.served.lock().keys().cloned().collect();

@@ -113,6 +113,8 @@ struct Ended(Arc<Shared>);
 impl Drop for Ended {
     fn drop(&mut self) {
         self.0.advance(Phase::Ended);
+        // They may hold the engine, which holds this.
+        self.0.models.clear();
     }
 }
 
