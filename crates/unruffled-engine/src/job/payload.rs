@@ -50,7 +50,7 @@ pub struct PayloadInfo {
 ///
 /// ```
 /// use unruffled_engine::job::{JobData, JobInput, Payload};
-/// use unruffled_engine::{Error, ErrorKind};
+/// use unruffled_engine::Error;
 ///
 /// struct Page(String);
 ///
