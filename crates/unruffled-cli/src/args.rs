@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use unruffled::JobState;
 
 use crate::exit::CODES;
 
@@ -63,6 +64,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Infer(Infer),
     Inspect(Inspect),
+    Jobs(Jobs),
     Prove(Prove),
 }
 
@@ -231,6 +233,122 @@ pub(crate) struct Inspect {
     pub(crate) json: bool,
 }
 
+/// Look into a store of jobs on disk, and put right what went wrong
+#[derive(Debug, ClapArgs)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+A store is the folder that a program gave to `DurableJobs`. One process has it
+at a time: while a program runs its jobs, ask that program. What a process that
+died was running is queued again when the store is opened, here too.
+
+JOB is the name of a job, or its last letters if no other job ends so.
+
+Examples:
+  unruffled jobs list jobs                      all jobs, and how many of each
+  unruffled jobs list jobs --state failed       the dead letters, and why
+  unruffled jobs show jobs 4q7z                 all that is known of one
+  unruffled jobs requeue jobs --all             try every dead letter again
+  unruffled jobs cancel jobs 4q7z               what waits will not be run
+  unruffled jobs export jobs 4q7z > y.json      its result; tensors as JSON
+  unruffled jobs export jobs 4q7z --input       what went in"
+)]
+pub(crate) struct Jobs {
+    #[command(subcommand)]
+    pub(crate) action: JobsAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum JobsAction {
+    /// Say which jobs there are, and how they are doing
+    List {
+        #[command(flatten)]
+        store: Store,
+
+        /// In this state only
+        #[arg(long, value_name = "STATE", value_parser = state)]
+        state: Option<JobState>,
+
+        /// Of this model only
+        #[arg(long, value_name = "MODEL")]
+        model: Option<String>,
+
+        /// So many at most
+        #[arg(long, value_name = "N")]
+        max: Option<usize>,
+    },
+    /// Say all that is known of a job
+    Show {
+        #[command(flatten)]
+        store: Store,
+
+        /// Its name, or its last letters
+        #[arg(value_name = "JOB")]
+        job: String,
+    },
+    /// Take jobs out that wait
+    Cancel {
+        #[command(flatten)]
+        store: Store,
+
+        /// Their names, or their last letters
+        #[arg(value_name = "JOB", required = true)]
+        jobs: Vec<String>,
+    },
+    /// Queue dead letters again, with all their attempts
+    Requeue {
+        #[command(flatten)]
+        store: Store,
+
+        /// Their names, or their last letters
+        #[arg(value_name = "JOB", required_unless_present = "all")]
+        jobs: Vec<String>,
+
+        /// All that have failed
+        #[arg(long, conflicts_with = "jobs")]
+        all: bool,
+    },
+    /// Keep nothing more of jobs that have ended
+    Drop {
+        #[command(flatten)]
+        store: Store,
+
+        /// Their names, or their last letters
+        #[arg(value_name = "JOB", required = true)]
+        jobs: Vec<String>,
+    },
+    /// Write the result of a job: tensors as JSON of the Open Inference Protocol, all else as it is
+    Export {
+        /// The folder of the store
+        #[arg(value_name = "STORE")]
+        folder: PathBuf,
+
+        /// Its name, or its last letters
+        #[arg(value_name = "JOB")]
+        job: String,
+
+        /// What went in, instead of what came out
+        #[arg(long)]
+        input: bool,
+
+        /// The file to write; without it, standard output
+        #[arg(short, long, value_name = "FILE")]
+        output: Option<PathBuf>,
+    },
+}
+
+/// Which store, and how to tell.
+#[derive(Debug, ClapArgs)]
+pub(crate) struct Store {
+    /// The folder of the store
+    #[arg(value_name = "STORE")]
+    pub(crate) folder: PathBuf,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
 /// Try on this machine what is promised, and say whether it is kept
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
@@ -264,6 +382,18 @@ pub(crate) struct Prove {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+
+    /// Be the process that the proof of jobs kills: in this folder, from this job on, so many
+    #[arg(long, hide = true, num_args = 3, value_names = ["DIR", "FROM", "JOBS"])]
+    pub(crate) victim: Vec<String>,
+}
+
+/// The state of a job.
+fn state(text: &str) -> Result<JobState, String> {
+    JobState::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
+        let known: Vec<_> = JobState::ALL.iter().map(|state| state.name()).collect();
+        format!("expected one of {}", known.join(", "))
+    })
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

@@ -19,6 +19,7 @@ mod notes;
 
 mod infer;
 mod inspect;
+mod jobs;
 mod prove;
 mod serve;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Infer(infer) => infer::run(infer, &backends),
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),
+        Command::Jobs(jobs) => jobs::run(jobs),
         Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {

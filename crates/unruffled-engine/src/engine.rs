@@ -8,6 +8,7 @@ use std::future::Future as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 use unruffled_model::{
     CancelToken, Emitter, FnModel, LoadContext, LoadedModel, ModelError, ModelInfo, Name, RequestId,
@@ -19,6 +20,7 @@ use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
 use crate::group::Group;
 use crate::handle::{Handle, Request};
+use crate::job::{JobQueue, Jobs, JobsOptions, MemoryJobs};
 use crate::load::Loading;
 use crate::metrics::Metrics;
 use crate::pipeline::{self, Pipeline, PipelineError};
@@ -42,14 +44,24 @@ const CANCEL_GRACE: Duration = Duration::from_millis(100);
 /// It needs no runtime: models run on threads of their own, deadlines fire from one more, and futures are woken on
 /// whatever executor polls them.
 ///
-/// Dropping the last clone lets go of the named models: what is queued is answered, then their threads end. Use
-/// [`shutdown`](Self::shutdown) to wait for that, or to bound it.
+/// Dropping the last clone lets go of the named models: what is queued is answered, then their threads end. Runs of jobs are
+/// stopped, and whoever waits for a job is told. Use [`shutdown`](Self::shutdown) to wait for that, or to bound it.
 #[derive(Clone)]
 pub struct Engine(Arc<Inner>);
 
 struct Inner {
     registry: Arc<Registry>,
     environment: Environment,
+    /// From the first question on.
+    jobs: Mutex<Option<Jobs>>,
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(jobs) = self.jobs.get_mut() {
+            jobs.close();
+        }
+    }
 }
 
 impl Engine {
@@ -70,7 +82,8 @@ impl Engine {
     /// If the operating system refuses a thread.
     pub fn with_options(options: EngineOptions) -> Self {
         let timer = Timer::start().expect("the operating system grants one thread");
-        Self(Arc::new(Inner { registry: Arc::default(), environment: Environment::new(timer, options) }))
+        let environment = Environment::new(timer, options);
+        Self(Arc::new(Inner { registry: Arc::default(), environment, jobs: Mutex::default() }))
     }
 
     /// Makes a model of a function, without a name in the registry: its [`Handle`] is all there is.
@@ -340,6 +353,47 @@ impl Engine {
         running.or_else(|| self.0.registry.list().iter().find_map(|(_, named)| named.as_ref()?.explain(id)))
     }
 
+    /// The jobs of this engine: submitted now, run later, their results kept.
+    ///
+    /// They wait in memory, within the limits of [`JobLimits::default`](crate::job::JobLimits), unless
+    /// [`use_jobs`](Self::use_jobs) said otherwise. Every model from tensors to tensors that has a name runs them; others are
+    /// [told to](Jobs::serve).
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread; it is started when this is first called.
+    pub fn jobs(&self) -> Jobs {
+        let mut jobs = self.0.jobs.lock();
+        jobs.get_or_insert_with(|| self.start_jobs(Arc::new(MemoryJobs::default()), JobsOptions::default()))
+            .clone()
+    }
+
+    /// Has the jobs of this engine wait in this queue, and begins to run what waits there.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidInput` if this engine has jobs already: say it before the first of them.
+    ///
+    /// # Panics
+    ///
+    /// If the operating system refuses a thread.
+    pub fn use_jobs(&self, queue: Arc<dyn JobQueue>, options: JobsOptions) -> Result<Jobs, Error> {
+        let mut jobs = self.0.jobs.lock();
+        if jobs.is_some() {
+            let message = "the engine has jobs already; choose their queue before the first call of `jobs`";
+            return Err(Error::new(ErrorKind::InvalidInput, message));
+        }
+        Ok(jobs.insert(self.start_jobs(queue, options)).clone())
+    }
+
+    fn start_jobs(&self, queue: Arc<dyn JobQueue>, options: JobsOptions) -> Jobs {
+        let jobs = Jobs::start(&self.0.environment.timer, &self.0.registry, queue, options);
+        if self.0.registry.is_closed() {
+            jobs.drain();
+        }
+        jobs
+    }
+
     /// Watches an event loop: how late it is, and who blocks it. The loop may be of any kind; it need not use the engine.
     ///
     /// ```
@@ -389,8 +443,19 @@ impl Engine {
     /// Dropped before its end, nothing new is taken in and accepted requests are still answered, without a bound.
     pub async fn shutdown(&self, grace: Duration) -> Drained {
         let error = Error::new(ErrorKind::ShuttingDown, "the engine is shutting down");
+        let until = Instant::now().checked_add(grace);
         let members = self.0.registry.close(&error);
-        self.drain(members, error, grace).await
+        // After the registry: jobs that are begun from here on find it closed. Their queue is not drained: what waits in it goes
+        // on elsewhere, or is told that it does not.
+        let jobs = self.0.jobs.lock().clone();
+        if let Some(jobs) = &jobs {
+            jobs.drain();
+        }
+        let drained = self.drain(members, error, grace).await;
+        if let Some(jobs) = jobs {
+            jobs.end(until).await;
+        }
+        drained
     }
 
     async fn drain(&self, members: Vec<Arc<dyn Member>>, error: Error, grace: Duration) -> Drained {

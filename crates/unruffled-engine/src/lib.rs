@@ -34,6 +34,7 @@
 //! - Models chained and branched by name: [`Pipeline`], [`Engine::wrap_pipeline`].
 //! - State that is kept from call to call: [`Handle::sequences`], [`Session`], [`Snapshot`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
+//! - Submitted now, run later, the result kept: [`Engine::jobs`], [`Jobs`], and [`job`] for where they wait.
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
 //! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
 //!
@@ -41,8 +42,8 @@
 //!
 //! No particular runtime is needed: models run on threads of their own, deadlines fire from one more, and every future and
 //! stream here may be polled by any executor. What it does not do: it knows no HTTP, no ONNX, no Python, no files and no
-//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results, and tries nothing
-//! again that failed by itself. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
+//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results but
+//! those of jobs, and tries nothing again that failed by itself, jobs aside. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
 
 mod sync;
 
@@ -95,6 +96,8 @@ mod registry;
 
 mod load;
 
+pub mod job;
+
 mod watchdog;
 
 mod engine;
@@ -112,6 +115,7 @@ pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
+pub use job::{Job, JobState, JobStatus, Jobs, JobsOptions};
 pub use lease::{Acquire, Acquiring, Lease, LeaseCall};
 pub use load::Loading;
 pub use memory::{MemoryBudget, MemoryReport, ModelMemory};

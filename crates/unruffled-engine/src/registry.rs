@@ -111,14 +111,14 @@ impl Entry {
 pub(crate) struct Registry {
     models: Mutex<Models>,
     roster: Arc<Roster>,
+    /// Told whenever a load has ended, well or not.
+    changes: watch::Sender<()>,
 }
 
 #[derive(Default)]
 struct Models {
     named: BTreeMap<Name, Entry>,
     closed: Option<Error>,
-    /// Told whenever a load has ended, well or not.
-    loads: watch::Sender<()>,
 }
 
 impl Registry {
@@ -142,7 +142,7 @@ impl Registry {
 
     /// Hears whenever a load has ended, well or not.
     pub(crate) fn changes(&self) -> watch::Receiver<()> {
-        self.models.lock().loads.subscribe()
+        self.changes.subscribe()
     }
 
     pub(crate) fn get<I: Send + 'static, O: Send + 'static>(
@@ -158,6 +158,16 @@ impl Registry {
                 Err(Error::new(ErrorKind::InvalidInput, message).of_model(&name.into()))
             }
         }
+    }
+
+    /// The names of the models that are loaded and take and give these types.
+    pub(crate) fn names_of<I: Send + 'static, O: Send + 'static>(&self) -> Vec<Name> {
+        let models = self.models.lock();
+        let names = models.named.iter().filter_map(|(name, entry)| match entry {
+            Entry::Here(_, handle) if handle.is::<Handle<I, O>>() => Some(name.clone()),
+            _ => None,
+        });
+        names.collect()
     }
 
     /// The model of this name, whatever its types.
@@ -187,6 +197,11 @@ impl Registry {
         let models = self.models.lock();
         let ready = |entry: &Entry| entry.named().is_some_and(|named| named.is_ready());
         models.closed.is_none() && models.named.values().all(ready)
+    }
+
+    /// Whether models are taken in no more.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.models.lock().closed.is_some()
     }
 
     /// Takes no model in any more, stops what is being loaded, and gives all that there are.
@@ -228,13 +243,9 @@ impl Reservation {
     pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(self, handle: &Handle<I, O>) {
         let named: Arc<dyn Named> = handle.versions_of().clone();
         let entry = Entry::Here(named, Box::new(handle.clone()));
-        let loads = {
-            let mut models = self.registry.models.lock();
-            models.named.insert(self.name.clone(), entry);
-            models.loads.clone()
-        };
-        // Whoever is woken does so without the lock.
-        loads.send_replace(());
+        self.registry.models.lock().named.insert(self.name.clone(), entry);
+        // Without the lock: whoever waits for models is woken here.
+        self.registry.changes.send_replace(());
     }
 }
 
@@ -244,9 +255,8 @@ impl Drop for Reservation {
         let mut models = self.registry.models.lock();
         if matches!(models.named.get(&self.name), Some(Entry::Loading(_))) {
             models.named.remove(&self.name);
-            let loads = models.loads.clone();
             drop(models);
-            loads.send_replace(());
+            self.registry.changes.send_replace(());
         }
     }
 }

@@ -29,6 +29,8 @@ pub(crate) enum Intent {
     IdleModel,
     /// Loads a model: gives way to running models too.
     Load,
+    /// Feeds models with jobs: nobody waits for that at a screen.
+    Jobs,
     /// Fires deadlines: short work that must be on time.
     Timer,
 }
@@ -40,7 +42,7 @@ impl Intent {
     const fn nice(self) -> i32 {
         match self {
             Intent::CheapModel | Intent::IdleModel | Intent::Timer => 0,
-            Intent::Model => 5,
+            Intent::Model | Intent::Jobs => 5,
             Intent::Load => 10,
         }
     }

@@ -11,3 +11,7 @@ pub struct Types;
 /// The steps around models.
 #[doc = include_str!("../../../docs/guide/steps.md")]
 pub struct StepsAroundModels;
+
+/// Submitted now, run later.
+#[doc = include_str!("../../../docs/guide/jobs.md")]
+pub struct SubmittedNowRunLater;

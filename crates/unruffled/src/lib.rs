@@ -40,6 +40,7 @@
 //! - The steps around models, tokenisers and decoders say, as models: [`steps`], and `[step]` in `model.toml`.
 //! - State from call to call: [`Handle::sequences`], and `[sequence]` in `model.toml`.
 //! - Pictures, sounds, files and text in, labels out: [`InputReader`], [`Answer`].
+//! - Submitted now, run later, fetched at any time: [`Engine::jobs`]; jobs that survive the process: [`DurableJobs`].
 //! - A model to begin with: [`sample`].
 //!
 //! The whole of the crates below is in [`engine`], [`model`] and [`steps`].
@@ -73,14 +74,16 @@ mod input;
 
 mod answer;
 
+mod jobs;
+
 #[cfg(doctest)]
 mod guide;
 
 pub use unruffled_derive::{FromTensors, IntoTensors};
 pub use unruffled_engine::{
-    Drained, DurationExt, Engine, EngineOptions, Handle, LoadProgress, Loading, MemoryBudget, ModelStatus,
-    PoolOptions, Priority, QueueLimits, Response, Rollout, SequenceOptions, Sequences, Session, Snapshot,
-    StreamOptions, Timings, Typed, VersionState, VersionStatus,
+    Drained, DurationExt, Engine, EngineOptions, Handle, Job, JobState, JobStatus, Jobs, JobsOptions,
+    LoadProgress, Loading, MemoryBudget, ModelStatus, PoolOptions, Priority, QueueLimits, Response, Rollout,
+    SequenceOptions, Sequences, Session, Snapshot, StreamOptions, Timings, Typed, VersionState, VersionStatus,
 };
 pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, FromTensor, FromTensors, IntoTensor, IntoTensors, LoadedModel,
@@ -97,6 +100,7 @@ pub use config::ModelConfig;
 pub use error::{Error, ErrorKind};
 pub use follow::Follow;
 pub use input::InputReader;
+pub use jobs::DurableJobs;
 pub use load::{Backends, Choice, Load, TensorHandle, TensorLoading};
 pub use repository::{LAYOUTS, ModelFolder, Repository};
 pub use runtimes::Runtimes;

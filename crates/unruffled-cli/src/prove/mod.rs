@@ -15,6 +15,7 @@ mod cancel;
 mod evict;
 mod expiry;
 mod heartbeat;
+mod jobs;
 mod leak;
 mod neighbours;
 mod orphans;
@@ -72,9 +73,14 @@ const PROOFS: &[Proof] = &[
     leak::PROOF,
     evict::PROOF,
     reload::PROOF,
+    jobs::PROOF,
 ];
 
 pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {
+    if !args.victim.is_empty() {
+        let lived = jobs::victim(&args.victim);
+        return lived.map_err(|broken| Failure::new(Exit::Failed, broken.into_text()));
+    }
     if args.names.is_empty() {
         let page = if args.json { format!("{:#}\n", list_json()) } else { list() };
         terminal::print(&page);

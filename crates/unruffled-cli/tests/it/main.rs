@@ -6,6 +6,7 @@ mod program;
 mod gathered;
 mod infer;
 mod inspect;
+mod jobs;
 mod pipelines;
 mod prove;
 mod python;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "cancel",
     "slots",
     "poison",
@@ -22,6 +22,7 @@ const NAMES: [&str; 17] = [
     "leak",
     "evict",
     "reload",
+    "jobs",
 ];
 
 #[test]

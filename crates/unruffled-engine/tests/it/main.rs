@@ -13,6 +13,8 @@ mod elastic;
 mod fair;
 mod groups;
 mod inline;
+mod jobs;
+mod jobs_slow;
 mod leases;
 mod lifecycle;
 mod limits;

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod estimators;
+mod jobs;
 mod pipelines;
 mod sequences;
 mod steps;
