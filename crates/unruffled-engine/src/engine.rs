@@ -14,6 +14,7 @@ use unruffled_model::{
 use crate::asynchronous::{AsyncModel, Call, Single};
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
+use crate::fallback::{Chain, Fallback, Link};
 use crate::group::Group;
 use crate::handle::{Handle, Request};
 use crate::instance;
@@ -172,6 +173,44 @@ impl Engine {
         F: AsyncFn(I, &mut Call<'_, O>) -> Result<(), Error> + Send + Sync + 'static,
     {
         self.wrap_model(AsyncModel::new(function)).instances(CALLS)
+    }
+
+    /// Several models of which one answers, the best that can in the time there is: the first, or whom to ask when it fails.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use unruffled_engine::Engine;
+    /// use unruffled_engine::Link;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), unruffled_engine::Error> {
+    /// let engine = Engine::new();
+    /// let large = engine.wrap_fallible(|_: String| Err::<usize, _>("no memory")).name("large").build()?;
+    /// let small = engine.wrap(|text: String| text.len()).name("small").build()?;
+    /// let chain = engine
+    ///     .fallback(Link::new(&large).budget(Duration::from_millis(80)))
+    ///     .then(&small)
+    ///     .default(|_| 0)
+    ///     .build();
+    /// let answer = chain.infer("text".to_owned()).timeout(Duration::from_secs(1)).await?;
+    /// assert_eq!(*answer, 4);
+    /// let degraded = answer.provenance.as_ref().and_then(|provenance| provenance.degraded.as_ref());
+    /// assert_eq!(degraded.map(|degraded| &*degraded.by), Some("small"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fallback<I: Send + 'static, O: Send + 'static>(
+        &self,
+        first: impl Into<Link<I, O>>,
+    ) -> Fallback<I, O> {
+        Fallback::new(self.0.environment.timer.clone(), first.into())
+    }
+
+    /// Makes a model of a chain, with a queue and a place in the registry: what its first link takes, it takes. Answers keep
+    /// their provenance. Each of its instances, 16 unless said otherwise, follows one request; see
+    /// [`wrap_async`](Self::wrap_async).
+    pub fn wrap_chain<I: Send + 'static, O: Send + 'static>(&self, chain: &Chain<I, O>) -> Wrap<I, O> {
+        self.wrap_model(chain.as_model()).name(chain.name().clone()).instances(CALLS)
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.

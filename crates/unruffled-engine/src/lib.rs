@@ -28,6 +28,7 @@
 //! - One request: [`Handle::infer`], [`Request`], [`Infer`], [`Response`], [`Error`]. Given up from elsewhere: [`Canceller`].
 //! - Several outputs for one input: [`Request::outputs`]. Many requests under one scope: [`Engine::group`], [`Report`]. A
 //!   live source: [`Handle::stream`], [`StreamOptions`].
+//! - Several models of which one answers: [`Engine::fallback`], [`Chain`], [`Link`], [`Breaker`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
 //! - The end: [`Engine::unload`], [`Engine::shutdown`], [`Drained`].
@@ -72,6 +73,9 @@ mod group;
 mod outputs;
 mod stream;
 
+mod breaker;
+mod fallback;
+
 mod registry;
 
 mod load;
@@ -87,9 +91,11 @@ mod simulation;
 mod guide;
 
 pub use asynchronous::Call;
+pub use breaker::{Breaker, BreakerOptions, BreakerState, BreakerStatus};
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
+pub use fallback::{Attempt, Chain, ChainRequest, ChainStatus, Fallback, Link, LinkStatus};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};

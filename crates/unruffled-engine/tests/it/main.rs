@@ -10,6 +10,7 @@ mod context;
 mod crashes;
 mod deadlines;
 mod fair;
+mod fallback;
 mod groups;
 mod inline;
 mod lifecycle;
