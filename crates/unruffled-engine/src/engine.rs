@@ -522,6 +522,7 @@ fn start<I: Send + 'static, O: Send + 'static>(
     options: PoolOptions,
 ) -> Result<Handle<I, O>, Error> {
     let pool = Arc::new(Pool::new(name, model, options, environment));
+    pool.check_cache()?;
     let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
     pool.set_alarm(environment.timer.register(weak.clone()));
     registry.started(weak).map_err(|error| error.of_model(pool.name()))?;

@@ -37,8 +37,8 @@
 //!
 //! No particular runtime is needed: models run on threads of their own, deadlines fire from one more, and every future and
 //! stream here may be polled by any executor. What it does not do: it knows no HTTP, no ONNX, no Python, no files and no
-//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results, and tries nothing
-//! again that failed by itself. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
+//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results unless it is told to,
+//! and tries nothing again that failed by itself. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
 
 mod sync;
 
@@ -99,9 +99,9 @@ pub use fallback::{Attempt, Chain, ChainRequest, ChainStatus, Fallback, Link, Li
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use load::{LoadProgress, Loading};
-pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use metrics::{CacheMetrics, Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
-pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
+pub use pool::{CacheOptions, Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};

@@ -35,6 +35,7 @@ mod provenance;
 mod trace;
 
 mod context;
+mod memo;
 mod model;
 
 mod loaded;
@@ -56,6 +57,7 @@ pub use joint::{JointModel, TensorRun, admit_tensors};
 pub use loaded::{
     Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, SharedModel, Stateless, TensorModel,
 };
+pub use memo::{Kept, Memo, MemoKey, TensorMemo};
 pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
 pub use provenance::{Degraded, Provenance, Step};
 pub use signature::{Dim, InputDefault, Signature, TensorSpec};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::context::RunContext;
 use crate::error::ModelError;
+use crate::memo::Memo;
 use crate::model::{Batch, Model};
 use crate::signature::Signature;
 use crate::tensors::{Name, Tensors};
@@ -162,6 +163,12 @@ pub trait LoadedModel: Send + Sync {
     ///
     /// What kept the instance from being built; `serve` was not called then.
     fn with_instance(&self, serve: &mut Serve<'_, Self::Input, Self::Output>) -> Result<(), ModelError>;
+
+    /// How its answers are remembered, where the engine is told to remember them; `None` if they cannot be. Models from
+    /// tensors to tensors need not say.
+    fn memo(&self) -> Option<Arc<dyn Memo<Self::Input, Self::Output>>> {
+        None
+    }
 
     /// The model as something that any thread may run; `None` if that needs an instance. What is very cheap then runs where
     /// it is asked for, without a hand-over to another thread.

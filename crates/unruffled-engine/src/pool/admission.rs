@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use tracing::Span;
 use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
+use super::cache::Sought;
 use super::withdrawal::Aftermath;
 use super::{Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
@@ -51,6 +53,8 @@ pub(super) struct Candidate<I, O> {
     pub(super) context: RequestContext,
     pub(super) demand: Demand<I, O>,
     pub(super) span: Span,
+    /// By what its answer might be found.
+    pub(super) sought: Option<Sought>,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -63,7 +67,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         };
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
-        let outcome = self.enter(&mut state, now, candidate, &mut aftermath);
+        let outcome = self.let_in(&mut state, now, candidate, &mut aftermath);
         drop(state);
         self.follow_up(now, aftermath);
         outcome.map_err(|(refusal, _)| refusal)
@@ -81,7 +85,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let entered: Vec<_> = candidates
             .into_iter()
             .map(|candidate| match candidate {
-                Ok(candidate) => self.enter(&mut state, now, candidate, &mut aftermath),
+                Ok(candidate) => self.let_in(&mut state, now, candidate, &mut aftermath),
                 Err(refusal) => Err((refusal, (None, None))),
             })
             .collect();
@@ -120,7 +124,22 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let key = Key::new(context.priority(), context.deadline(), now, arrival);
         // Before the lock is taken: it is a subscriber's code that runs.
         let span = self.request_span(&context);
-        Ok(Candidate { key, footprint, context, demand, span })
+        let sought = self.seek(&demand, &footprint);
+        Ok(Candidate { key, footprint, context, demand, span, sought })
+    }
+
+    /// Answers a request with what is remembered, has it wait with an equal one, or puts it into the queue.
+    fn let_in(
+        &self,
+        state: &mut MutexGuard<'_, State<I, O>>,
+        now: Instant,
+        candidate: Candidate<I, O>,
+        aftermath: &mut Aftermath<I, O>,
+    ) -> Entered<I, O> {
+        match self.recall(state, now, candidate, aftermath) {
+            Ok(ticket) => Ok(ticket),
+            Err(candidate) => self.enter(state, now, candidate, aftermath),
+        }
     }
 
     /// Puts a request into the queue, if it may. What must not be dropped under the lock goes out with the refusal.
@@ -131,7 +150,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         candidate: Candidate<I, O>,
         aftermath: &mut Aftermath<I, O>,
     ) -> Entered<I, O> {
-        let Candidate { key, footprint, context, demand, span } = candidate;
+        let Candidate { key, footprint, context, demand, span, sought } = candidate;
         let Demand { input, options, outlet } = demand;
         if let Err(error) = self.is_open(state) {
             self.meter.refused(error.kind());
@@ -167,28 +186,19 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         self.meter.accepted();
         let had_older = older.is_some();
-        if let Some(older) = older {
-            self.meter.superseded();
-            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
-            self.end_early(state, now, &older, &error, aftermath);
-        }
+        self.supersede(state, now, older, aftermath);
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
         let cohort = if outlet.is_some() { state.new_cohort() } else { 0 };
         let (sink, stop) = outlet.map(|Outlet { sink, stop }| (sink, stop)).unzip();
         let caller = context.caller().cloned();
         let (deadline, supersede) = (context.deadline(), options.supersede);
         let ticket = Ticket::new(Submission { key, footprint, context, supersede, arrival, span, stop });
-        if let Some(key) = &ticket.submission.supersede {
-            state.newest.insert(key.clone(), Arc::clone(&ticket));
-        }
-        if let Some(deadline) = deadline {
-            let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
-            state.deadlines.insert((deadline, key.arrival()), Arc::clone(&ticket));
-            if next.is_none_or(|next| deadline < next) {
-                aftermath.wake_timer_by = Some(deadline);
-            }
-        }
-        let item = Waiting { ticket: Arc::clone(&ticket), input, sink };
+        self.remember(state, &ticket, aftermath);
+        let carrier = match sought {
+            Some(sought) => self.set_out(state, sought, &ticket),
+            None => Arc::clone(&ticket),
+        };
+        let item = Waiting { ticket: carrier, input, sink };
         state.queue.push(now, Entry { key, deadline, footprint, cohort, caller, item });
         // Nothing less urgent than before waits, unless somebody has left.
         match had_older {
@@ -204,6 +214,41 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             None => {}
         }
         Ok(ticket)
+    }
+
+    /// Ends the request whose place another takes.
+    pub(super) fn supersede(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        older: Option<Arc<Ticket<O>>>,
+        aftermath: &mut Aftermath<I, O>,
+    ) {
+        if let Some(older) = older {
+            self.meter.superseded();
+            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
+            self.end_early(state, now, &older, &error, aftermath);
+        }
+    }
+
+    /// Remembers whom to tell when its deadline passes, or a newer one of its key comes.
+    pub(super) fn remember(
+        &self,
+        state: &mut State<I, O>,
+        ticket: &Arc<Ticket<O>>,
+        aftermath: &mut Aftermath<I, O>,
+    ) {
+        if let Some(key) = &ticket.submission.supersede {
+            state.newest.insert(key.clone(), Arc::clone(ticket));
+        }
+        if let Some(deadline) = ticket.deadline() {
+            let next = state.deadlines.first_key_value().map(|((due, _), _)| *due);
+            state.deadlines.insert((deadline, ticket.key().arrival()), Arc::clone(ticket));
+            if next.is_none_or(|next| deadline < next) {
+                let earliest = aftermath.wake_timer_by.map_or(deadline, |known| known.min(deadline));
+                aftermath.wake_timer_by = Some(earliest);
+            }
+        }
     }
 
     fn request_span(&self, context: &RequestContext) -> Span {

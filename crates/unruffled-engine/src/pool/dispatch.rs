@@ -215,8 +215,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let Some(first) = tickets.first() else {
             // Given back before anybody's code runs.
             drop(permit);
-            self.give_up_hopeless(now, &hopeless);
-            discard(hopeless);
+            self.give_up_hopeless(now, hopeless);
             discard(unwanted);
             return None;
         };
@@ -238,8 +237,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if let Some(permit) = permit.as_ref().filter(|_| may_yield || predicted.is_some_and(is_long)) {
             permit.began(now, predicted, may_yield.then_some(&run));
         }
-        self.give_up_hopeless(now, &hopeless);
-        discard(hopeless);
+        self.give_up_hopeless(now, hopeless);
         discard(unwanted);
         let span = self.batch_span(slot, rows, &tickets);
         let batch = batch.into_iter().collect();
@@ -288,8 +286,12 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Ends what cannot make its deadline any more: running it would only keep others from making theirs.
-    fn give_up_hopeless(&self, now: Instant, hopeless: &[Entry<Waiting<I, O>>]) {
-        for Entry { item: Waiting { ticket, .. }, .. } in hopeless {
+    fn give_up_hopeless(&self, now: Instant, hopeless: Vec<Entry<Waiting<I, O>>>) {
+        if hopeless.is_empty() {
+            return;
+        }
+        let hopeless = self.put_back_shared(now, hopeless);
+        for Entry { item: Waiting { ticket, .. }, .. } in &hopeless {
             let left =
                 ticket.deadline().map_or(Duration::ZERO, |deadline| deadline.saturating_duration_since(now));
             let message = match left.is_zero() {
@@ -300,6 +302,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             };
             self.end_taken(now, ticket, &self.late(&message));
         }
+        discard(hopeless);
     }
 
     fn batch_span(&self, slot: usize, rows: usize, tickets: &[Arc<Ticket<O>>]) -> Span {

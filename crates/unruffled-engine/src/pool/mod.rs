@@ -3,6 +3,7 @@
 
 mod options;
 
+mod cache;
 mod forecast;
 mod seats;
 
@@ -10,6 +11,8 @@ mod outlook;
 mod withdrawal;
 
 mod admission;
+
+mod recall;
 
 mod dispatch;
 
@@ -26,11 +29,11 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
-use unruffled_model::{Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
+use unruffled_model::{Interrupt, Memo, Name, OutputSink, Priority, Rerun, SharedModel};
 
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
-pub use options::{Inline, PoolOptions, Preemption};
+pub use options::{CacheOptions, Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
 use crate::environment::Environment;
@@ -42,6 +45,7 @@ use crate::reply::{Run, Ticket};
 use crate::thread::ThreadPriority;
 use crate::timer::AlarmHandle;
 use crate::urgency::Urgency;
+use cache::Cache;
 use forecast::{ArrivalRate, Forecast};
 use seats::Seats;
 
@@ -50,6 +54,8 @@ pub(crate) struct Pool<I, O> {
     name: Name,
     model: SharedModel<I, O>,
     options: PoolOptions,
+    /// How answers are remembered, if they are.
+    memo: Option<Arc<dyn Memo<I, O>>>,
     environment: Environment,
     arrivals: AtomicU64,
     state: Mutex<State<I, O>>,
@@ -79,6 +85,8 @@ struct State<I, O> {
     deadlines: BTreeMap<(Instant, u64), Arc<Ticket<O>>>,
     /// The newest request of each key, as long as it is not answered.
     newest: HashMap<Name, Arc<Ticket<O>>>,
+    /// What is remembered, and who waits for the same; there if there is a memo.
+    cache: Option<Cache<O>>,
     seats: Seats,
     /// How fast requests with deadlines come.
     rate: ArrivalRate,
@@ -171,11 +179,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         options: PoolOptions,
         environment: &Environment,
     ) -> Self {
+        let memo = options.cache.and_then(|_| recall::memo_of(&*model));
         let state = State {
             phase: Phase::Open,
             queue: Queue::new(options.queue, environment.options.ageing),
             deadlines: BTreeMap::new(),
             newest: HashMap::new(),
+            cache: options.cache.filter(|_| memo.is_some()).map(Cache::new),
             seats: Seats::new(options.instances),
             rate: ArrivalRate::default(),
             wants_room: Vec::new(),
@@ -189,6 +199,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             name,
             model,
             options,
+            memo,
             environment: environment.clone(),
             arrivals: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -249,7 +260,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     pub(crate) fn metrics(&self) -> ModelMetrics {
-        self.meter.snapshot(&self.name)
+        let cache = self.state.lock().cache.as_ref().map(Cache::metrics);
+        ModelMetrics { cache, ..self.meter.snapshot(&self.name) }
     }
 
     pub(crate) fn explain(&self, id: &unruffled_model::RequestId) -> Option<Explanation> {
@@ -268,7 +280,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     #[cfg(test)]
     pub(crate) fn remembered(&self) -> usize {
         let state = self.state.lock();
-        state.deadlines.len() + state.newest.len()
+        state.deadlines.len() + state.newest.len() + state.cache.as_ref().map_or(0, Cache::waiting)
     }
 
     fn forecast<'a>(&self, costs: &'a CostModel, now: Instant) -> Forecast<'a> {

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cache::{Forgotten, Role};
 use super::{Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::recorder::{Ending, Place};
@@ -25,6 +26,8 @@ pub(super) struct Aftermath<I, O> {
     pub(super) wakers: Wakers,
     /// What was taken out of the queue: dropping it runs the callers' code.
     removed: Vec<Waiting<I, O>>,
+    /// What is not remembered any more: the same goes for it.
+    pub(super) forgotten: Vec<Forgotten<O>>,
     pub(super) endings: Vec<Ending>,
 }
 
@@ -39,6 +42,7 @@ impl<I, O> Default for Aftermath<I, O> {
             victim: None,
             wakers: Wakers::default(),
             removed: Vec::new(),
+            forgotten: Vec::new(),
             endings: Vec::new(),
         }
     }
@@ -76,6 +80,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         self.recorder.end(aftermath.endings);
         discard(aftermath.removed);
+        discard(aftermath.forgotten);
     }
 
     /// Ends a request, queued or running, with an error.
@@ -103,9 +108,46 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         error: &Error,
         aftermath: &mut Aftermath<I, O>,
     ) {
-        let place = match left {
-            Left::Nowhere => return,
-            Left::Queue => {
+        if matches!(left, Left::Nowhere) {
+            return;
+        }
+        let place = match state.part(ticket, aftermath) {
+            Role::Single => self.take_out(state, ticket, left, aftermath),
+            // One that stands for several is nobody's own: its end is theirs.
+            Role::Carrier(members) => {
+                self.take_out(state, ticket, left, aftermath);
+                for member in &members {
+                    self.end_early(state, now, member, error, aftermath);
+                }
+                return;
+            }
+            Role::Member { carrier, is_last } => {
+                let place = match carrier.current_run() {
+                    Some(run) => Place::Running { began: run.began() },
+                    None => Place::Queue,
+                };
+                if is_last {
+                    self.take_out(state, &carrier, carrier.close(), aftermath);
+                }
+                place
+            }
+        };
+        self.meter.ended(error.kind());
+        if self.recorder.is_on() {
+            aftermath.endings.push(ending(ticket, now, place, Err(error.clone())));
+        }
+    }
+
+    /// Takes a request out of the queue, or lets it leave its run; says where it was.
+    pub(super) fn take_out(
+        &self,
+        state: &mut State<I, O>,
+        ticket: &Ticket<O>,
+        left: Left,
+        aftermath: &mut Aftermath<I, O>,
+    ) -> Place {
+        match left {
+            Left::Queue | Left::Nowhere => {
                 let context = ticket.context();
                 aftermath.removed.extend(state.queue.remove(ticket.key(), context.caller()));
                 aftermath.wakers.extend(state.wants_room.drain(..));
@@ -117,10 +159,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 aftermath.left.push(run);
                 Place::Running { began }
             }
-        };
-        self.meter.ended(error.kind());
-        if self.recorder.is_on() {
-            aftermath.endings.push(ending(ticket, now, place, Err(error.clone())));
         }
     }
 

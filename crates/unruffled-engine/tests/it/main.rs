@@ -4,6 +4,7 @@
 mod arbiter;
 mod asynchronous;
 mod batches;
+mod cache;
 mod cancellation;
 mod contained;
 mod context;
