@@ -71,3 +71,6 @@ fn agree(first: &TensorSpec, other: &TensorSpec) -> bool {
     let rank = |spec: &TensorSpec| spec.dims.as_ref().map(Vec::len);
     first.dtype == other.dtype && rank(first).zip(rank(other)).is_none_or(|(first, other)| first == other)
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,7 +25,7 @@ pub(super) const PROOF: Proof = Proof {
 /// Who asks at the same time.
 const CALLERS: usize = 8;
 
-/// Failures before the breaker opens.
+/// Failures before the breaker opens: half of the last calls.
 const FAILURES: usize = 5;
 
 /// How long one link may take.
@@ -85,6 +85,7 @@ impl Subject {
         let second = engine.wrap(second).name("second").instances(2).build()?;
         let options = BreakerOptions::default()
             .with_calls_min(FAILURES)
+            .with_window(2 * FAILURES, Duration::from_secs(10))
             .with_open(Duration::from_millis(100), Duration::from_millis(400));
         let breaker = Breaker::new("first", options);
         let primary = primary.budget(BUDGET).breaker(&breaker);
@@ -112,7 +113,10 @@ fn run(plan: &Plan<'_>) -> Outcome {
     let is_ill = Arc::new(AtomicBool::new(false));
     let ill = Arc::clone(&is_ill);
     let model = FnModel::interruptible(move |x: &f64, ctx: &RunContext<'_>| {
-        assert!(!ill.load(Ordering::Relaxed), "killed by the proof");
+        if ill.load(Ordering::Relaxed) {
+            // A panic like any other, but for the report on standard error.
+            std::panic::resume_unwind(Box::new("killed by the proof".to_owned()));
+        }
         work_watching(Duration::from_millis(1), Duration::from_micros(200), ctx)?;
         Ok(2.0 * x)
     });

@@ -179,7 +179,7 @@ impl World {
 
     /// Whether somebody is under way whom a plain request can wait with.
     fn may_join(&mut self, content: u64, plain: bool) -> bool {
-        let runs = |class, content_of: &u64, cancelled| {
+        let runs = |class: Priority, content_of: &u64, cancelled: bool| {
             *content_of == content && !cancelled && class != Priority::Bulk
         };
         let running = self.model.going().iter().any(|run| runs(run.class, run.input, run.is_cancelled));
