@@ -54,14 +54,14 @@ async fn a_chain_is_a_folder_with_settings_alone() {
 
     // The first is gone: the second answers, and the answer says so.
     engine.unload("large", std::time::Duration::from_secs(10)).await.unwrap();
-    let answer = chain.infer(sample::seven().with("picture", other_picture())).await.unwrap();
+    let answer = chain.infer(sample::seven().with("image", other_picture())).await.unwrap();
     let degraded = answer.provenance.clone().unwrap().degraded.unwrap();
     assert_eq!((&*degraded.by, &*degraded.why[0].0), ("small", "large"));
 }
 
 fn other_picture() -> crate::Tensor {
     let seven = sample::seven();
-    let picture = seven.get("picture").unwrap();
+    let picture = seven.get("image").unwrap();
     let darker: Vec<f32> = picture.elements::<f32>().unwrap().iter().map(|x| x * 0.9).collect();
     crate::Tensor::new(picture.shape(), darker).unwrap()
 }
