@@ -33,7 +33,7 @@ pub use tally::{ChainStatus, LinkStatus};
 pub struct Fallback<I, O>(Links<I, O>);
 
 /// The last resort, that needs no model.
-type Default<I, O> = Box<dyn Fn(&I) -> O + Send + Sync>;
+type LastResort<I, O> = Box<dyn Fn(&I) -> O + Send + Sync>;
 
 /// What the requests of a chain share.
 pub(crate) struct Links<I, O> {
@@ -41,7 +41,7 @@ pub(crate) struct Links<I, O> {
     timer: Timer,
     links: Vec<(Link<I, O>, Tally)>,
     order: Order,
-    default: Option<Default<I, O>>,
+    default: Option<LastResort<I, O>>,
     requests: AtomicU64,
     defaults: AtomicU64,
 }
