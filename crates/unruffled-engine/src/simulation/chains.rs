@@ -242,6 +242,9 @@ impl World {
                     None => (u64::MAX - id, "defaults"),
                 };
                 self.counts.add(what, 1);
+                if what == "defaults" && task.deadline.is_some_and(|deadline| now >= deadline) {
+                    return Err(format!("{id} got the default after its deadline"));
+                }
                 if response.output != expected || is_late || is_bad(id) {
                     return Err(format!("{id} got {} by {by}, late: {is_late}", response.output));
                 }
