@@ -102,7 +102,7 @@ async fn models_that_cannot_stand_in_for_each_other_are_no_chain() {
     backends.load(&engine, repository.find("large").unwrap()).unwrap().await.unwrap();
     let refused = backends.load(&engine, repository.find("chain").unwrap()).unwrap().await.unwrap_err();
     assert!(
-        refused.to_string().contains("`other` cannot stand in for `large`: it has an input more, `x`"),
+        refused.to_string().contains("`other` cannot stand in for `large`: it has an input more, x: f32"),
         "{refused}"
     );
     drop(other);

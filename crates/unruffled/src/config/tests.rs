@@ -94,7 +94,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `onnxruntime`, `python`, `inputs`, `outputs`",
+         `backend`, `run`, `cache`, `fallback`, `onnxruntime`, `python`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",
