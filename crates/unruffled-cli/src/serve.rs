@@ -148,9 +148,9 @@ fn versions(repository: &Repository) -> HashMap<Name, Name> {
     repository.models().iter().filter_map(version).collect()
 }
 
-/// Puts all models under their names: each is loaded when it is first asked for. Pipelines apart, which only put them together.
+/// Puts all models under their names: each is loaded when it is first asked for. Pipelines and chains apart, which only ask them.
 fn register(engine: &Engine, repository: &Repository, backends: &Backends) -> Result<(), Failure> {
-    for folder in repository.models().iter().filter(|folder| folder.pipeline_config().is_none()) {
+    for folder in repository.models().iter().filter(|folder| !folder.asks_others()) {
         backends.register(engine, folder).map_err(Failure::loading)?;
     }
     Ok(())
@@ -169,16 +169,16 @@ fn follow(engine: &Engine, repository: &Repository, backends: &Backends) -> Vec<
 /// A model, and how its load went.
 type Loaded = (ModelFolder, Duration, Result<TensorHandle, unruffled::engine::Error>);
 
-/// Starts all loads, or those of pipelines if all others wait to be asked for; each goes on by itself, on a thread of its own.
+/// Starts all loads, or those of models that ask others if all others wait to be asked for; each goes on by itself, on a thread of its own.
 fn start_loads(
     engine: &Engine,
     repository: &Repository,
     backends: &Backends,
-    only_pipelines: bool,
+    only_askers: bool,
 ) -> Result<JoinSet<Loaded>, Failure> {
     let mut loads = JoinSet::new();
-    // A pipeline finds the names of those that it asks taken, and waits for them.
-    let wanted = |folder: &&ModelFolder| !only_pipelines || folder.pipeline_config().is_some();
+    // Who asks others finds their names taken, and waits for them.
+    let wanted = |folder: &&ModelFolder| !only_askers || folder.asks_others();
     for folder in repository.in_load_order().into_iter().filter(wanted) {
         let begin = Instant::now();
         let loading = backends.load(engine, folder).map_err(Failure::loading)?;

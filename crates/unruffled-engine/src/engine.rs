@@ -18,6 +18,7 @@ use unruffled_model::{
 use crate::asynchronous::{AsyncModel, Call, Single};
 use crate::environment::{EngineOptions, Environment};
 use crate::error::{Error, ErrorKind};
+use crate::fallback::{Chain, Fallback, Link};
 use crate::group::Group;
 use crate::handle::{Handle, Request};
 use crate::job::{JobQueue, Jobs, JobsOptions, MemoryJobs};
@@ -223,6 +224,45 @@ impl Engine {
         self.wrap_model(FnModel::stateful(model))
     }
 
+    /// Several models of which one answers, the best that can in the time there is: the first, or whom to ask when it fails.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use unruffled_engine::Engine;
+    /// use unruffled_engine::Link;
+    ///
+    /// # #[tokio::main(flavor = "current_thread")]
+    /// # async fn main() -> Result<(), unruffled_engine::Error> {
+    /// let engine = Engine::new();
+    /// let large = engine.wrap_fallible(|_: String| Err::<usize, _>("no memory")).name("large").build()?;
+    /// let small = engine.wrap(|text: String| text.len()).name("small").build()?;
+    /// let chain = engine
+    ///     .fallback(Link::new(&large).budget(Duration::from_millis(80)))
+    ///     .then(&small)
+    ///     .default(|_| 0)
+    ///     .build();
+    /// let answer = chain.infer("text".to_owned()).timeout(Duration::from_secs(1)).await?;
+    /// assert_eq!(*answer, 4);
+    /// let degraded = answer.provenance.as_ref().and_then(|provenance| provenance.degraded.as_ref());
+    /// assert_eq!(degraded.map(|degraded| &*degraded.by), Some("small"));
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn fallback<I: Send + 'static, O: Send + 'static>(
+        &self,
+        first: impl Into<Link<I, O>>,
+    ) -> Fallback<I, O> {
+        Fallback::new(self.0.environment.timer.clone(), first.into())
+    }
+
+    /// Makes a model of a chain, with a queue and a place in the registry: what its first link takes, it takes. Answers keep
+    /// their provenance. Each of its instances, 16 unless said otherwise, follows one request; see
+    /// [`wrap_async`](Self::wrap_async).
+    pub fn wrap_chain<I: Send + 'static, O: Send + 'static>(&self, chain: &Chain<I, O>) -> Wrap<I, O> {
+        let (name, options) = (chain.name().clone(), PoolOptions::default().with_instances(CALLS));
+        Wrap { engine: self.clone(), name, model: chain.model(), options }
+    }
+
     /// As [`wrap`](Self::wrap), for a model of any kind.
     pub fn wrap_model<M: LoadedModel + 'static>(&self, model: M) -> Wrap<M::Input, M::Output> {
         let name = model.info().backend.clone();
@@ -283,6 +323,23 @@ impl Engine {
             // The sender lives in the registry, which this engine holds.
             let _ = changes.changed().await;
         }
+    }
+
+    /// For loaders of models that ask others: as [`get`](Self::get), but waits for one that is being loaded. `waiting` is the
+    /// model that the loader loads. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) for one that is not being loaded; `InvalidInput` if that one, in turn, waits for `waiting`;
+    /// `Cancelled` if nobody wants that any more.
+    pub fn get_when_loaded<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: &str,
+        waiting: &Name,
+        ctx: &LoadContext<'_>,
+    ) -> Result<Handle<I, O>, Error> {
+        self.0.registry.wait_for(name, waiting, ctx)?;
+        self.0.registry.get(name)
     }
 
     /// Several requests under one scope, to one model or to several with the same inputs and outputs: all are run, or all that

@@ -33,6 +33,7 @@
 //!   live source: [`Handle::stream`], [`StreamOptions`].
 //! - Models chained and branched by name: [`Pipeline`], [`Engine::wrap_pipeline`].
 //! - State that is kept from call to call: [`Handle::sequences`], [`Session`], [`Snapshot`].
+//! - Several models of which one answers: [`Engine::fallback`], [`Chain`], [`Link`], [`Breaker`].
 //! - What travels with a request: [`RequestContext`], [`Priority`], [`Caller`], [`TraceContext`].
 //! - Submitted now, run later, the result kept: [`Engine::jobs`], [`Jobs`], and [`job`] for where they wait.
 //! - What happened: [`Engine::metrics`], [`Engine::explain`], [`Engine::watch_loop`].
@@ -42,8 +43,9 @@
 //!
 //! No particular runtime is needed: models run on threads of their own, deadlines fire from one more, and every future and
 //! stream here may be polled by any executor. What it does not do: it knows no HTTP, no ONNX, no Python, no files and no
-//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results but
-//! those of jobs, and tries nothing again that failed by itself, jobs aside. Panics are contained by unwinding: a program built with `panic = "abort"` gives that up.
+//! processes; it stops no model that cannot be stopped, and waits for it instead; it keeps no results but those of jobs, unless
+//! it is told to, and tries nothing again that failed by itself, jobs aside. Panics are contained by unwinding: a program built
+//! with `panic = "abort"` gives that up.
 
 mod sync;
 
@@ -91,6 +93,8 @@ mod sequence;
 mod stream;
 
 mod pipeline;
+mod breaker;
+mod fallback;
 
 mod registry;
 
@@ -109,20 +113,22 @@ mod simulation;
 mod guide;
 
 pub use asynchronous::Call;
+pub use breaker::{Breaker, BreakerOptions, BreakerState, BreakerStatus};
 pub use duration::DurationExt;
 pub use engine::{Drained, Engine, ModelStatus, Wrap};
 pub use environment::EngineOptions;
 pub use error::{Error, ErrorKind};
+pub use fallback::{Attempt, Chain, ChainRequest, ChainStatus, Fallback, Link, LinkStatus};
 pub use group::{FailedGroup, Group, GroupError, Report};
 pub use handle::{Canceller, Handle, Infer, Request, Stopped};
 pub use job::{Job, JobState, JobStatus, Jobs, JobsOptions};
 pub use lease::{Acquire, Acquiring, Lease, LeaseCall};
 pub use load::Loading;
 pub use memory::{MemoryBudget, MemoryReport, ModelMemory};
-pub use metrics::{Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use metrics::{CacheMetrics, Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
 pub use pipeline::{Feed, Pipeline, PipelineError, PipelineErrorKind, PipelineStep, StepModel};
-pub use pool::{Inline, PoolOptions, PoolStatus, Preemption};
+pub use pool::{CacheOptions, Inline, PoolOptions, PoolStatus, Preemption};
 pub use queue::QueueLimits;
 pub use recorder::{ExplainedRun, Explanation, RunEnd};
 pub use request::{Response, Timings};

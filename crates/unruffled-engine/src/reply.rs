@@ -212,6 +212,13 @@ impl<O> Ticket<O> {
         true
     }
 
+    /// The run that it is part of now, if any.
+    pub(crate) fn current_run(&self) -> Option<Arc<Run>> {
+        let place = self.place.lock();
+        let runs = matches!(place.state, State::Running(_));
+        place.run.clone().filter(|_| runs)
+    }
+
     /// How many runs it has been part of.
     pub(crate) fn attempts(&self) -> u32 {
         self.place.lock().attempts

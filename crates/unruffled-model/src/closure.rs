@@ -1,10 +1,13 @@
 //! [`FnModel`]: any Rust function as a model.
 
+use std::hash::Hash;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
 use crate::context::RunContext;
 use crate::error::{ModelError, ModelErrorKind};
 use crate::loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, Stateless};
+use crate::memo::{ByKey, Memo};
 use crate::model::{Batch, Emitter, Model, Row};
 
 /// A function from an input to an output, as a model; its instances share the function.
@@ -23,6 +26,7 @@ pub struct FnModel<I, O, F> {
     function: F,
     info: ModelInfo,
     bytes: fn(&I) -> usize,
+    memo: Option<Arc<dyn Memo<I, O>>>,
     types: PhantomData<fn(I) -> O>,
 }
 
@@ -109,7 +113,30 @@ impl<I, O, F: RowFn<I, O>> FnModel<I, O, F> {
             .with_batching(Batching::Sequential)
             .with_interrupt(interrupt)
             .with_rerun(rerun);
-        Self { function, info, bytes: |_| size_of::<I>(), types: PhantomData }
+        Self { function, info, bytes: |_| size_of::<I>(), memo: None, types: PhantomData }
+    }
+
+    /// Says what tells an input from others, so that answers can be remembered: inputs with equal keys must have equal
+    /// answers. `bytes` is how many bytes an output holds.
+    ///
+    /// ```
+    /// use unruffled_model::FnModel;
+    ///
+    /// let shout = FnModel::new(|text: String| text.to_uppercase()).with_memo(String::clone, String::len);
+    /// ```
+    #[must_use]
+    pub fn with_memo<K>(
+        mut self,
+        key: impl Fn(&I) -> K + Send + Sync + 'static,
+        bytes: fn(&O) -> usize,
+    ) -> Self
+    where
+        I: 'static,
+        O: Clone + Send + Sync + 'static,
+        K: Hash + Eq + Send + Sync + 'static,
+    {
+        self.memo = Some(Arc::new(ByKey { key, bytes, types: PhantomData }));
+        self
     }
 
     /// Says how many bytes an input holds; without it, only the size of its type counts.
@@ -149,6 +176,10 @@ impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> LoadedModel for FnMod
     fn with_instance(&self, serve: &mut Serve<'_, I, O>) -> Result<(), ModelError> {
         serve(&mut FnInstance { model: self });
         Ok(())
+    }
+
+    fn memo(&self) -> Option<Arc<dyn Memo<I, O>>> {
+        self.memo.clone()
     }
 
     fn stateless(&self) -> Option<&dyn Stateless<I, O>> {

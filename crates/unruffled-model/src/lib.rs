@@ -42,6 +42,7 @@ mod provenance;
 mod trace;
 
 mod context;
+mod memo;
 mod model;
 
 mod loaded;
@@ -68,6 +69,7 @@ pub use joint::{JointModel, TensorRun, admit_tensors};
 pub use loaded::{
     Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, SharedModel, Stateless, TensorModel,
 };
+pub use memo::{Kept, Memo, MemoKey, TensorMemo};
 pub use model::{Batch, Emitter, Model, OutputSink, Row, RowParts};
 pub use provenance::{Degraded, Provenance, Step};
 pub use rows::RowPlace;

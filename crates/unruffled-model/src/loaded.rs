@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::context::RunContext;
 use crate::error::ModelError;
+use crate::memo::Memo;
 use crate::model::{Batch, Model};
 use crate::sequence::SequenceSpec;
 use crate::signature::Signature;
@@ -176,6 +177,12 @@ pub trait LoadedModel: Send + Sync {
 
     /// An input that a new instance runs before it takes work, so that the first request finds it warm; `None`: there is none.
     fn sample(&self) -> Option<Self::Input> {
+        None
+    }
+
+    /// How its answers are remembered, where the engine is told to remember them; `None` if they cannot be. Models from
+    /// tensors to tensors need not say.
+    fn memo(&self) -> Option<Arc<dyn Memo<Self::Input, Self::Output>>> {
         None
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::ops::Range;
 
+use bytes::Bytes;
 use half::{bf16, f16};
 use ndarray::{ArrayD, ArrayViewD, IxDyn};
 use smallvec::SmallVec;
@@ -198,6 +199,21 @@ impl Tensor {
             T::wrap(buffer.slice(range))
         }
         Self { shape, data: for_each_dtype!(&self.data, buffer => slice(buffer, elements)) }
+    }
+
+    /// A copy that shares no memory, and keeps none alive.
+    pub fn detached(&self) -> Self {
+        fn copy<T: Element>(buffer: &Buffer<T>) -> Data {
+            T::wrap(Buffer::new(buffer.to_vec()))
+        }
+        let data = match &self.data {
+            // The contents of byte strings may be parts of something larger, too.
+            Data::Bytes(strings) => Data::Bytes(
+                strings.iter().map(|string| Bytes::copy_from_slice(string)).collect::<Vec<_>>().into(),
+            ),
+            data => for_each_dtype!(data, buffer => copy(buffer)),
+        };
+        Self { shape: self.shape.clone(), data }
     }
 
     /// Joins tensors along their first dimension: the one copy that gathering a batch makes.

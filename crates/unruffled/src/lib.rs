@@ -64,6 +64,8 @@ mod sequenced;
 
 mod step;
 
+mod chain;
+
 mod load;
 
 pub mod memory;

@@ -17,7 +17,8 @@ use unruffled_model::{
 use unruffled_onnx::{OrtOptions, RtenBackend, TreesBackend};
 use unruffled_worker::{PythonBackend, PythonOptions};
 
-use crate::config::ModelConfig;
+use crate::chain;
+use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
@@ -82,6 +83,11 @@ impl Backends {
             let message = "is a pipeline: each step is run by its own model; load it into an engine";
             return Err(Error::new(ErrorKind::Unsupported, message));
         }
+        if let Some(fallback) = &folder.config.fallback {
+            let message =
+                format!("is a chain of {}; serve the folder that holds them all", fallback.chain.join(", "));
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let wanted = folder.config.backend.as_deref();
         let format = folder.format();
         let readers = || self.list.iter().filter(|backend| backend.formats().contains(&&*format));
@@ -135,12 +141,15 @@ impl Backends {
     /// At once if the name is taken or the engine is shutting down. When awaited: what is wrong with the file, the
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
-        let options = folder.config.run.pool_options();
+        let options = folder.config.pool_options();
         if folder.config.pipeline.is_some() {
             let (backends, own, found) = (self.clone(), engine.clone(), folder.clone());
             // Once: a loader that stayed would keep the engine that keeps it.
             let loader = move |ctx: &LoadContext<'_>| Ok(pipeline::load(&backends, &own, &found, ctx)?);
             return Ok(engine.load_with(folder.name.clone(), options, loader)?);
+        }
+        if let Some(fallback) = folder.config.fallback.clone() {
+            return load_chain(engine, folder, fallback);
         }
         Ok(engine.load_from(folder.name.clone(), options, self.recipe(folder))?)
     }
@@ -150,15 +159,14 @@ impl Backends {
     ///
     /// # Errors
     ///
-    /// If the name is taken or the engine is shutting down. `InvalidInput` for a pipeline: it takes no memory of its own, and
-    /// is [loaded](Self::load). What is wrong with the files, the first request hears.
+    /// If the name is taken or the engine is shutting down. `InvalidInput` for a pipeline or a chain: it takes no memory of
+    /// its own, and is [loaded](Self::load). What is wrong with the files, the first request hears.
     pub fn register(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorHandle, Error> {
-        if folder.config.pipeline.is_some() {
-            return Err(Error::input(
-                "is a pipeline, which is loaded at once: it takes no memory of its own",
-            ));
+        if folder.asks_others() {
+            let message = "asks other models, and is loaded at once: it takes no memory of its own";
+            return Err(Error::input(message));
         }
-        let options = folder.config.run.pool_options();
+        let options = folder.config.pool_options();
         let handle = engine.register(folder.name.clone(), options, self.recipe(folder))?;
         self.register_others(engine, folder)?;
         Ok(handle)
@@ -171,7 +179,7 @@ impl Backends {
     ///
     /// If there is no model of this name, or another version of it is just being loaded.
     pub fn register_others(&self, engine: &Engine, folder: &ModelFolder) -> Result<(), Error> {
-        let options = folder.config.run.pool_options();
+        let options = folder.config.pool_options();
         for version in folder.others() {
             engine.register_version(&folder.name, options, self.recipe(&version))?;
         }
@@ -191,7 +199,7 @@ impl Backends {
         folder: &ModelFolder,
         rollout: Rollout,
     ) -> Result<TensorLoading, Error> {
-        Ok(engine.reload(&folder.name, folder.config.run.pool_options(), self.recipe(folder), rollout)?)
+        Ok(engine.reload(&folder.name, folder.config.pool_options(), self.recipe(folder), rollout)?)
     }
 
     /// How a model comes into memory, again and again if need be. Twice the size of its file is kept free for its first load;
@@ -256,6 +264,19 @@ impl fmt::Debug for Backends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.names()).finish()
     }
+}
+
+/// How many requests a chain follows side by side unless its settings say.
+const CHAIN_INSTANCES: usize = 16;
+
+fn load_chain(engine: &Engine, folder: &ModelFolder, config: FallbackConfig) -> Result<TensorLoading, Error> {
+    let mut options = folder.config.pool_options();
+    if folder.config.run.instances.is_none() {
+        options = options.with_instances(CHAIN_INSTANCES);
+    }
+    let (asked, found) = (engine.clone(), folder.clone());
+    let loader = move |ctx: &LoadContext<'_>| Ok(chain::build(&asked, &found, &config, ctx)?);
+    Ok(engine.load_with(folder.name.clone(), options, loader)?)
 }
 
 /// A backend, and why it was taken.

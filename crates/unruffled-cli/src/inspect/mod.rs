@@ -239,7 +239,7 @@ impl Report {
         page.push_str(&rows(&info.signature.outputs, &|spec| {
             config.output(&spec.name).map_or(String::new(), notes::output)
         }));
-        let options = config.run.pool_options();
+        let options = config.pool_options();
         heading(page, "runs");
         field(page, "backend", &self.backend);
         match info.batching {

@@ -14,6 +14,7 @@ mod watched;
 mod cancel;
 mod evict;
 mod expiry;
+mod fallback;
 mod heartbeat;
 mod jobs;
 mod leak;
@@ -23,6 +24,7 @@ mod partial;
 mod pipeline;
 mod poison;
 mod preempt;
+mod race;
 mod reload;
 mod segv;
 mod sequence;
@@ -65,6 +67,8 @@ const PROOFS: &[Proof] = &[
     expiry::PROOF,
     supersede::PROOF,
     preempt::PROOF,
+    fallback::PROOF,
+    race::PROOF,
     heartbeat::PROOF,
     segv::PROOF,
     orphans::PROOF,

@@ -71,6 +71,11 @@ impl<I: Send + 'static, O: Send + 'static> Infer<I, O> {
         Self { state: State::Refused(error) }
     }
 
+    /// Whether the request was not let in.
+    pub(crate) fn is_refused(&self) -> bool {
+        matches!(self.state, State::Refused(_))
+    }
+
     /// A handle by which the request can be cancelled from elsewhere: whoever awaits it then hears `Cancelled`.
     pub fn canceller(&self) -> Canceller {
         match &self.state {

@@ -151,6 +151,11 @@ impl Meter {
         recording.request(Duration::ZERO, run, outcome);
     }
 
+    /// A request has been answered from the cache, without a run.
+    pub(crate) fn recalled(&self, took: Duration) {
+        self.inline_slot().0.lock().answered.record(took);
+    }
+
     /// A request has been let in.
     pub(crate) fn accepted(&self) {
         self.accepted.fetch_add(1, Ordering::Relaxed);
@@ -208,6 +213,7 @@ impl Meter {
             preempted: count(&self.preempted),
             superseded: count(&self.superseded),
             leases: count(&self.leases),
+            cache: None,
         }
     }
 

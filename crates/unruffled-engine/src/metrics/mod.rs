@@ -14,5 +14,5 @@ mod tests;
 
 pub use distribution::{Distribution, SizeDistribution};
 pub(crate) use meter::{Meter, RunFigures};
-pub use report::{Metrics, ModelMetrics};
+pub use report::{CacheMetrics, Metrics, ModelMetrics};
 pub(crate) use text::{Brief, words};

@@ -63,6 +63,26 @@ pub struct ModelMetrics {
     pub superseded: u64,
     /// Leases that were granted; the requests for them are among those answered.
     pub leases: u64,
+    /// What was remembered, if anything is.
+    pub cache: Option<CacheMetrics>,
+}
+
+/// What the cache of a model has done, and what it holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct CacheMetrics {
+    /// Requests that were answered at once; they are among those answered.
+    pub hits: u64,
+    /// Requests that joined an equal one that waited or ran.
+    pub joined: u64,
+    /// Requests that were looked up in vain.
+    pub misses: u64,
+    /// Answers that had to go to make room.
+    pub evicted: u64,
+    /// Answers that are remembered.
+    pub answers: usize,
+    /// The bytes that they take.
+    pub bytes: usize,
 }
 
 impl fmt::Display for Metrics {
@@ -116,6 +136,21 @@ impl fmt::Display for ModelMetrics {
         }
         if !self.refused.is_empty() {
             writeln!(f, "  refused: {}", reasons(&self.refused))?;
+        }
+        if let Some(cache) = &self.cache {
+            let counts = [
+                ("hits", cache.hits),
+                ("joined", cache.joined),
+                ("misses", cache.misses),
+                ("evicted", cache.evicted),
+            ];
+            cells(f, counts)?;
+            writeln!(
+                f,
+                "  cache: {} answers, {} bytes",
+                Grouped(cache.answers as u64),
+                Grouped(cache.bytes as u64)
+            )?;
         }
         if self.runs == 0 {
             return Ok(());

@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use parking_lot::MutexGuard;
 use tracing::Span;
 use unruffled_model::{Footprint, OutputSink, Priority, RequestContext, RequestId};
 
+use super::cache::Sought;
 use super::withdrawal::Aftermath;
 use super::{Phase, Pool, State, Waiting, Wish};
 use crate::error::{Error, ErrorKind};
@@ -63,6 +65,8 @@ pub(super) struct Candidate<I, O> {
     pub(super) context: RequestContext,
     pub(super) demand: Demand<I, O>,
     pub(super) span: Span,
+    /// By what its answer might be found.
+    pub(super) sought: Option<Sought>,
 }
 
 impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
@@ -75,7 +79,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         };
         let mut aftermath = Aftermath::default();
         let mut state = self.state.lock();
-        let outcome = self.enter(&mut state, now, candidate, &mut aftermath);
+        let outcome = self.let_in(&mut state, now, candidate, &mut aftermath);
         drop(state);
         self.follow_up(now, aftermath);
         outcome.map_err(|(refusal, _)| refusal)
@@ -93,7 +97,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let entered: Vec<_> = candidates
             .into_iter()
             .map(|candidate| match candidate {
-                Ok(candidate) => self.enter(&mut state, now, candidate, &mut aftermath),
+                Ok(candidate) => self.let_in(&mut state, now, candidate, &mut aftermath),
                 Err(refusal) => Err((refusal, (None, None))),
             })
             .collect();
@@ -130,7 +134,22 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let key = Key::new(context.priority(), context.deadline(), now, arrival);
         // Before the lock is taken: it is a subscriber's code that runs.
         let span = self.request_span(&context);
-        Ok(Candidate { key, footprint, context, demand, span })
+        let sought = self.seek(&demand, &footprint);
+        Ok(Candidate { key, footprint, context, demand, span, sought })
+    }
+
+    /// Answers a request with what is remembered, has it wait with an equal one, or puts it into the queue.
+    fn let_in(
+        &self,
+        state: &mut MutexGuard<'_, State<I, O>>,
+        now: Instant,
+        candidate: Candidate<I, O>,
+        aftermath: &mut Aftermath<I, O>,
+    ) -> Entered<I, O> {
+        match self.recall(state, now, candidate, aftermath) {
+            Ok(ticket) => Ok(ticket),
+            Err(candidate) => self.enter(state, now, candidate, aftermath),
+        }
     }
 
     /// Puts a request into the queue, if it may. What must not be dropped under the lock goes out with the refusal.
@@ -141,7 +160,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         candidate: Candidate<I, O>,
         aftermath: &mut Aftermath<I, O>,
     ) -> Entered<I, O> {
-        let Candidate { key, footprint, context, demand, span } = candidate;
+        let Candidate { key, footprint, context, demand, span, sought } = candidate;
         if let Phase::Draining(error) | Phase::Closed(error) = &state.phase {
             let gone = Some(Box::new(demand));
             return Err((Refusal { gone, ..Refusal::of(error.clone()) }, (None, None)));
@@ -184,24 +203,37 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         self.meter.accepted();
         let had_older = older.is_some();
-        if let Some(older) = older {
-            self.meter.superseded();
-            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
-            self.end_early(state, now, &older, &error, aftermath);
-        }
+        self.supersede(state, now, older, aftermath);
         // Who takes outputs one by one may be slow, and is nobody's neighbour.
         let cohort = if outlet.is_some() { state.new_cohort() } else { 0 };
         let (sink, stop) = outlet.map(|Outlet { sink, stop }| (sink, stop)).unzip();
         let supersede = options.supersede;
         let ticket = Ticket::new(Submission { key, footprint, context, supersede, arrival, span, stop });
-        if let Some(key) = &ticket.submission.supersede {
-            state.newest.insert(key.clone(), Arc::clone(&ticket));
-        }
-        self.line_up(state, now, &ticket, Wish::Run { input, sink }, cohort, aftermath);
+        state.remember(&ticket, aftermath);
+        let carrier = match sought {
+            Some(sought) => self.set_out(state, sought, &ticket),
+            None => Arc::clone(&ticket),
+        };
+        self.line_up(state, now, carrier, Wish::Run { input, sink }, cohort, aftermath);
         if had_older {
             self.publish(state, now);
         }
         Ok(ticket)
+    }
+
+    /// Ends the request whose place another takes.
+    pub(super) fn supersede(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        older: Option<Arc<Ticket<O>>>,
+        aftermath: &mut Aftermath<I, O>,
+    ) {
+        if let Some(older) = older {
+            self.meter.superseded();
+            let error = self.error(ErrorKind::Cancelled, "superseded by a newer request of its key");
+            self.end_early(state, now, &older, &error, aftermath);
+        }
     }
 
     /// Puts a request that was let in into the queue, and calls whoever is to take it.
@@ -209,14 +241,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         &self,
         state: &mut State<I, O>,
         now: Instant,
-        ticket: &Arc<Ticket<O>>,
+        ticket: Arc<Ticket<O>>,
         wish: Wish<I, O>,
         cohort: u64,
         aftermath: &mut Aftermath<I, O>,
     ) {
-        state.remember(ticket, aftermath);
-        let key = ticket.key();
-        state.queue.push(now, Waiting { ticket: Arc::clone(ticket), wish }.entry(cohort));
+        let key = *ticket.key();
+        state.queue.push(now, Waiting { ticket, wish }.entry(cohort));
         state.roster.waits(now, true);
         // Nothing less urgent than before waits, unless somebody has left.
         self.urgency.add(key.class(), key.due());
@@ -247,8 +278,11 @@ pub(super) fn context(options: &RequestOptions, arrival: u64) -> RequestContext 
 }
 
 impl<I, O> State<I, O> {
-    /// Has the deadline of a request fire.
+    /// Remembers whom to tell when its deadline passes, or a newer one of its key comes.
     pub(super) fn remember(&mut self, ticket: &Arc<Ticket<O>>, aftermath: &mut Aftermath<I, O>) {
+        if let Some(key) = &ticket.submission.supersede {
+            self.newest.insert(key.clone(), Arc::clone(ticket));
+        }
         let Some(deadline) = ticket.deadline() else { return };
         let next = self.deadlines.first_key_value().map(|((due, _), _)| *due);
         self.deadlines.insert((deadline, ticket.key().arrival()), Arc::clone(ticket));

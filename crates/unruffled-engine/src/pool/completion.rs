@@ -5,10 +5,12 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use unruffled_model::{
-    Batch, Batching, ModelError, ModelErrorKind, OutputSink, Provenance, RequestId, Rerun, Row, RowParts,
+    Batch, Batching, Kept, ModelError, ModelErrorKind, OutputSink, Provenance, RequestId, Rerun, Row,
+    RowParts,
 };
 
 use super::dispatch::{Failure, Work};
+use super::recall::shared_provenance;
 use super::withdrawal::{Aftermath, ending};
 use super::{Phase, Pool, State, Waiting, Wish};
 use crate::error::{Error, ErrorKind};
@@ -37,7 +39,25 @@ struct Done<I, O> {
     answer: Option<Result<Option<O>, ModelError>>,
     provenance: Option<Box<Provenance>>,
     /// What it brought, if the model has left it.
-    unused: (Option<I>, Option<Box<dyn OutputSink<O>>>),
+    unused: Unused<I, O>,
+    /// Its output, to be given to several.
+    kept: Option<Kept<O>>,
+    /// For whom it stands, if it is nobody's own.
+    members: Option<Vec<Arc<Ticket<O>>>>,
+}
+
+impl<I, O> Done<I, O> {
+    fn new(ticket: Arc<Ticket<O>>, answer: Option<Result<Option<O>, ModelError>>) -> Self {
+        Self { ticket, answer, provenance: None, unused: (None, None), kept: None, members: None }
+    }
+}
+
+/// What one caller is told.
+struct Told<O> {
+    ticket: Arc<Ticket<O>>,
+    outcome: Result<Option<O>, Error>,
+    provenance: Option<Box<Provenance>>,
+    attempts: u32,
 }
 
 /// The rows of a run, once it is over.
@@ -57,6 +77,9 @@ enum Verdict {
     /// Another is to blame: they are run again.
     Innocent,
 }
+
+/// What a request brought and its run has left.
+type Unused<I, O> = (Option<I>, Option<Box<dyn OutputSink<O>>>);
 
 /// One run, as those that were part of it are told.
 struct Ran {
@@ -94,7 +117,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if failure.is_none() && !was_stopped {
             self.learn(&tickets[0], &ran);
         }
-        let Sorted { done, left, verdict } = self.sort(batch, &tickets, failure, gave_way);
+        let Sorted { mut done, left, verdict } = self.sort(batch, &tickets, failure, gave_way);
         let end = match (failure, left.is_empty()) {
             (_, false) if gave_way => RunEnd::Preempted,
             _ if was_stopped && !gave_way && done.iter().any(|done| done.answer.is_none()) => RunEnd::Stopped,
@@ -121,7 +144,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             |ticket: &Ticket<O>| ticket.deadline().is_some() || ticket.submission.supersede.is_some();
         // As long as a run of its class goes on, a class is not passed over; a short run makes no difference.
         let was_long = ran.took() * LONG >= self.environment.options.ageing;
-        if was_long || leased || !left.is_empty() || done.iter().any(|done| is_remembered(&done.ticket)) {
+        // Before the lock is taken: it is the callers' code that copies.
+        for done in &mut done {
+            done.kept = self.keep(done.answer.as_ref());
+        }
+        if was_long
+            || leased
+            || !left.is_empty()
+            || self.memo.is_some()
+            || done.iter().any(|done| is_remembered(&done.ticket))
+        {
             let mut state = self.state.lock();
             if was_long {
                 state.queue.served(tickets[0].context().priority(), now);
@@ -129,6 +161,16 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             done.iter().for_each(|done| state.forget(&done.ticket));
             if leased {
                 state.holds.rest(slot, now);
+            }
+            for done in &mut done {
+                done.members = self.land(
+                    &mut state,
+                    now,
+                    &done.ticket,
+                    done.kept.as_ref(),
+                    done.provenance.as_deref(),
+                    &mut aftermath,
+                );
             }
             let back = self.put_back(&mut state, now, left, verdict, cohort, &mut aftermath);
             drop(state);
@@ -185,7 +227,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             while rows.next_if(|row| row.index() < at).is_some() {}
             let Some(row) = rows.next_if(|row| row.index() == at) else {
                 culprit_is_known = true;
-                done.push(Done { ticket, answer: None, provenance: None, unused: (None, None) });
+                done.push(Done::new(ticket, None));
                 continue;
             };
             let RowParts { input, answer, sink, spent, provenance, .. } = row.into_parts();
@@ -199,7 +241,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                     let is_culprit =
                         |answer: &Result<_, ModelError>| answer.as_ref().err().is_some_and(crashed);
                     culprit_is_known |= answer.as_ref().is_none_or(is_culprit);
-                    done.push(Done { ticket, answer, provenance, unused: (input, sink) });
+                    done.push(Done { provenance, unused: (input, sink), ..Done::new(ticket, answer) });
                 }
             }
         }
@@ -213,10 +255,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // Who failed alone is to blame.
         if matches!(verdict, Verdict::Split(_)) && left.len() == 1 {
             let alone = left.drain(..).map(|Leftover { ticket, input, sink }| Done {
-                ticket,
-                answer: None,
-                provenance: None,
                 unused: (Some(input), sink),
+                ..Done::new(ticket, None)
             });
             done.extend(alone);
         }
@@ -235,8 +275,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     ) -> impl FnOnce() + use<I, O> {
         let (mut unused, mut unwanted) = (Vec::with_capacity(done.len()), Vec::new());
         let (mut figures, mut endings, mut gone) = (Vec::with_capacity(done.len()), Vec::new(), Vec::new());
-        for Done { ticket, answer, provenance, unused: own } in done {
-            unused.push(own);
+        let (told, surplus) = self.tell(done, failure, ran.inline, &mut unused, &mut gone);
+        for Told { ticket, outcome, provenance, attempts } in told {
             let queue = ran.began.saturating_duration_since(ticket.arrived());
             let timings = Timings {
                 queue,
@@ -244,9 +284,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 batch_requests: ran.requests,
                 batch_rows: ran.rows,
                 instance: ran.slot,
-                attempts: ticket.attempts(),
+                attempts,
             };
-            let outcome = self.outcome(answer, failure, ran.inline).map(|output| Response {
+            let outcome = outcome.map(|output| Response {
                 output,
                 id: ticket.context().id().clone(),
                 timings,
@@ -282,7 +322,38 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         move || {
             discard(unused);
             discard(unwanted);
+            discard(surplus);
         }
+    }
+
+    /// Who is told what: those for whom a request stands, in its place. Also gives the outputs that nobody wants any more.
+    fn tell(
+        &self,
+        done: Vec<Done<I, O>>,
+        failure: Option<&Failure>,
+        inline: bool,
+        unused: &mut Vec<Unused<I, O>>,
+        gone: &mut Vec<RequestId>,
+    ) -> (Vec<Told<O>>, Vec<Option<O>>) {
+        let (mut all, mut surplus) = (Vec::with_capacity(done.len()), Vec::new());
+        for Done { ticket, answer, provenance, unused: own, kept, members } in done {
+            unused.push(own);
+            let attempts = ticket.attempts();
+            let outcome = self.outcome(answer, failure, inline);
+            let Some(members) = members else {
+                all.push(Told { ticket, outcome, provenance, attempts });
+                continue;
+            };
+            if self.retire(&ticket).is_err() && self.recorder.is_on() {
+                gone.push(ticket.context().id().clone());
+            }
+            let outcomes = self.share(outcome, kept.as_ref(), members.len(), &mut surplus);
+            for (member, outcome) in members.into_iter().zip(outcomes) {
+                let provenance = shared_provenance(provenance.as_deref(), &member, &ticket);
+                all.push(Told { ticket: member, outcome, provenance, attempts });
+            }
+        }
+        (all, surplus)
     }
 
     /// Whether a row that has its input still may be run with it again.

@@ -245,8 +245,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let Some(first) = tickets.first() else {
             // Given back before anybody's code runs.
             drop(permit);
-            self.give_up_hopeless(now, &hopeless);
-            discard(hopeless);
+            self.give_up_hopeless(now, hopeless);
             discard(unwanted);
             return None;
         };
@@ -268,8 +267,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         if let Some(permit) = permit.as_ref().filter(|_| may_yield || predicted.is_some_and(is_long)) {
             permit.began(now, predicted, may_yield.then_some(&run));
         }
-        self.give_up_hopeless(now, &hopeless);
-        discard(hopeless);
+        self.give_up_hopeless(now, hopeless);
         discard(unwanted);
         let span = self.batch_span(slot, rows, &tickets);
         let batch = batch.into_iter().collect();
@@ -320,8 +318,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     /// Ends what cannot make its deadline any more: running it would only keep others from making theirs.
-    fn give_up_hopeless(&self, now: Instant, hopeless: &[Entry<Waiting<I, O>>]) {
+    fn give_up_hopeless(&self, now: Instant, hopeless: Vec<Entry<Waiting<I, O>>>) {
+        if hopeless.is_empty() {
+            return;
+        }
+        let hopeless = self.put_back_shared(now, hopeless);
         self.give_up_late(now, hopeless.iter().map(|entry| &entry.item.ticket));
+        discard(hopeless);
     }
 
     /// As said, of those that have been taken out of where they waited.

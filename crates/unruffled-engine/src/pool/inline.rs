@@ -56,6 +56,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(super) fn runs_inline(&self) -> bool {
         self.is_cheap.load(Ordering::Relaxed)
             && self.options.inline == Inline::WhenCheap
+            // What has been answered once is not run again, however cheap.
+            && self.memo.is_none()
             && self.model.stateless().is_some()
     }
 
@@ -67,7 +69,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         candidate: Candidate<I, O>,
     ) -> Arc<Ticket<O>> {
         let slot = loan.slot;
-        let Candidate { key, footprint, context, demand, span } = candidate;
+        let Candidate { key, footprint, context, demand, span, .. } = candidate;
         let arrival = Arrival::at(now);
         let ticket =
             Ticket::new(Submission { key, footprint, context, supersede: None, arrival, span, stop: None });

@@ -64,7 +64,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         self.meter.accepted();
         // Nobody else is of its cohort: it shares with none.
         let cohort = state.new_cohort();
-        self.line_up(&mut state, now, &ticket, Wish::Lease(Arc::clone(&hold)), cohort, &mut aftermath);
+        state.remember(&ticket, &mut aftermath);
+        self.line_up(&mut state, now, Arc::clone(&ticket), Wish::Lease(Arc::clone(&hold)), cohort, &mut aftermath);
         drop(state);
         self.follow_up(now, aftermath);
         Ok((ticket, hold))
@@ -133,7 +134,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         hold: &Arc<Hold>,
         demand: Demand<I, O>,
     ) -> Result<Arc<Ticket<O>>, Refusal<I, O>> {
-        let Candidate { key, footprint, context, demand, span } = self.consider(now, demand)?;
+        let Candidate { key, footprint, context, demand, span, .. } = self.consider(now, demand)?;
         let Demand { input, outlet, .. } = demand;
         let (run, at_least) = {
             let costs = self.costs.lock();

@@ -242,7 +242,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     {
         let now = self.now();
         let (mut wakers, mut runs, mut endings) = (Wakers::default(), Vec::new(), Vec::new());
-        for ticket in tickets {
+        let (tickets, carriers) = self.those_behind(tickets);
+        for carrier in &carriers {
+            if let Left::Run(run) = carrier.close() {
+                runs.push(run);
+            }
+        }
+        for ticket in &tickets {
             let (left, waker) = ticket.give_up(|| error.clone());
             wakers.add(waker);
             let place = match left {

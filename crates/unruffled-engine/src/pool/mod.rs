@@ -3,6 +3,7 @@
 
 mod options;
 
+mod cache;
 mod forecast;
 mod label;
 mod roster;
@@ -16,6 +17,8 @@ mod withdrawal;
 mod growth;
 
 mod admission;
+
+mod recall;
 
 mod dispatch;
 
@@ -36,14 +39,14 @@ use std::time::Instant;
 
 use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
-use unruffled_model::{CancelToken, Interrupt, Name, OutputSink, Priority, Rerun, SharedModel};
+use unruffled_model::{CancelToken, Interrupt, Memo, Name, OutputSink, Priority, Rerun, SharedModel};
 
 pub(crate) use admission::{Demand, Outlet, Refusal};
 pub(crate) use dispatch::{Failure, Work};
 pub(crate) use holds::Hold;
 pub(crate) use label::{Label, Past};
 pub(crate) use lifecycle::Follower;
-pub use options::{Inline, PoolOptions, Preemption};
+pub use options::{CacheOptions, Inline, PoolOptions, Preemption};
 
 use crate::cost::CostModel;
 use crate::environment::Environment;
@@ -56,6 +59,7 @@ use crate::reply::{Run, Ticket};
 use crate::thread::ThreadPriority;
 use crate::timer::AlarmHandle;
 use crate::urgency::Urgency;
+use cache::Cache;
 use forecast::{ArrivalRate, Forecast};
 use holds::Holds;
 use roster::Roster;
@@ -66,6 +70,8 @@ pub(crate) struct Pool<I, O> {
     name: Name,
     model: SharedModel<I, O>,
     options: PoolOptions,
+    /// How answers are remembered, if they are.
+    memo: Option<Arc<dyn Memo<I, O>>>,
     environment: Environment,
     arrivals: AtomicU64,
     state: Mutex<State<I, O>>,
@@ -102,6 +108,8 @@ struct State<I, O> {
     deadlines: BTreeMap<(Instant, u64), Arc<Ticket<O>>>,
     /// The newest request of each key, as long as it is not answered.
     newest: HashMap<Name, Arc<Ticket<O>>>,
+    /// What is remembered, and who waits for the same; there if there is a memo.
+    cache: Option<Cache<O>>,
     seats: Seats,
     /// Which instances there are to be.
     roster: Roster,
@@ -241,11 +249,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         let most = options.instances_max;
         let urgency = || Arc::new(Urgency::new(environment.arbiter.epoch()));
         let leased: Vec<_> = (0..most).map(|_| urgency()).collect();
+        let memo = options.cache.and_then(|_| recall::memo_of(&*model));
         let state = State {
             phase: Phase::Open,
             queue: Queue::new(options.queue, environment.options.ageing),
             deadlines: BTreeMap::new(),
             newest: HashMap::new(),
+            cache: options.cache.filter(|_| memo.is_some()).map(Cache::new),
             seats: Seats::new(most),
             roster: Roster::new(options.instances, most),
             holds: Holds::new(leased.clone()),
@@ -264,6 +274,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             name,
             model,
             options,
+            memo,
             environment: environment.clone(),
             arrivals: AtomicU64::new(0),
             state: Mutex::new(state),
@@ -352,7 +363,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     }
 
     pub(crate) fn metrics(&self) -> ModelMetrics {
-        self.meter.snapshot(&self.name, self.label.told())
+        let cache = self.state.lock().cache.as_ref().map(Cache::metrics);
+        ModelMetrics { cache, ..self.meter.snapshot(&self.name, self.label.told()) }
     }
 
     pub(crate) fn explain(&self, id: &unruffled_model::RequestId) -> Option<Explanation> {
@@ -371,7 +383,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     #[cfg(test)]
     pub(crate) fn remembered(&self) -> usize {
         let state = self.state.lock();
-        state.deadlines.len() + state.newest.len()
+        state.deadlines.len() + state.newest.len() + state.cache.as_ref().map_or(0, Cache::waiting)
     }
 
     fn forecast<'a>(&self, costs: &'a CostModel, now: Instant) -> Forecast<'a> {

@@ -27,6 +27,44 @@ pub enum Inline {
     WhenCheap,
 }
 
+/// How much is remembered of what a model has answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct CacheOptions {
+    pub(crate) bytes: usize,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) input_bytes_max: usize,
+}
+
+impl Default for CacheOptions {
+    /// 64 MiB, as long as there is room, of inputs up to 64 KiB.
+    fn default() -> Self {
+        Self { bytes: 64 << 20, ttl: None, input_bytes_max: 64 << 10 }
+    }
+}
+
+impl CacheOptions {
+    /// How many bytes all that is remembered may take: inputs, outputs, and what it takes to find them. The answer that was
+    /// not used for longest goes first.
+    pub fn with_bytes(mut self, bytes: usize) -> Self {
+        self.bytes = bytes;
+        self
+    }
+
+    /// How long an answer is good for; without this, as long as there is room for it.
+    pub fn with_ttl(mut self, ttl: Duration) -> Self {
+        self.ttl = Some(ttl);
+        self
+    }
+
+    /// How many bytes an input may have to be looked up. That is done on the caller's thread, which reads all of it and, of
+    /// tensors, copies it; larger inputs are run each time.
+    pub fn with_input_bytes_max(mut self, bytes: usize) -> Self {
+        self.input_bytes_max = bytes;
+        self
+    }
+}
+
 /// How a model is run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
@@ -43,6 +81,7 @@ pub struct PoolOptions {
     pub(crate) preemption: Preemption,
     pub(crate) inline: Inline,
     pub(crate) thread_priority: Option<ThreadPriority>,
+    pub(crate) cache: Option<CacheOptions>,
 }
 
 impl Default for PoolOptions {
@@ -62,6 +101,7 @@ impl Default for PoolOptions {
             preemption: Preemption::Bulk,
             inline: Inline::Never,
             thread_priority: None,
+            cache: None,
         }
     }
 }
@@ -144,6 +184,16 @@ impl PoolOptions {
     /// How instance threads stand beside the application's own; unless set, as the engine's options say.
     pub fn with_thread_priority(mut self, priority: ThreadPriority) -> Self {
         self.thread_priority = Some(priority);
+        self
+    }
+
+    /// Remembers answers, and gives them again to equal inputs; equal requests that wait or run become one. Off unless said.
+    ///
+    /// For models that give equal answers to equal inputs, and whose inputs can be told apart: those from tensors to
+    /// tensors, and others that say how ([`LoadedModel::memo`](unruffled_model::LoadedModel::memo)). Such a model does not
+    /// run inline.
+    pub fn with_cache(mut self, cache: CacheOptions) -> Self {
+        self.cache = Some(cache);
         self
     }
 

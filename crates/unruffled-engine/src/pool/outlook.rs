@@ -134,6 +134,38 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         (arrival, prospect)
     }
 
+    /// When the answer to a request is to be expected that would come in now: in at most so long, 19 times out of 20. `None`
+    /// as long as nothing is known of the model, or if it would not take the input.
+    pub(crate) fn expected(
+        &self,
+        now: Instant,
+        input: &I,
+        context: Option<&RequestContext>,
+    ) -> Option<Duration> {
+        let footprint = self.model.admit(input).ok()?;
+        let class = context.map_or_else(Priority::default, RequestContext::priority);
+        let caller = context.and_then(RequestContext::caller);
+        // After all that came before it.
+        let key = Key::new(class, context.and_then(RequestContext::deadline), now, u64::MAX);
+        let state = self.state.lock();
+        let ahead = if state.queue.is_empty() { 0 } else { state.queue.ahead_of(&key, caller).rows };
+        // All are leased: nobody knows for how long.
+        let instances = Some(self.hands(&state, None)).filter(|hands| *hands > 0)?;
+        let mut ends: Vec<Duration> = Vec::new();
+        for running in &self.running {
+            if let Some(running) = running.lock().as_ref() {
+                let end =
+                    running.expected_end.map_or(Duration::ZERO, |end| end.saturating_duration_since(now));
+                ends.push(end);
+            }
+        }
+        let busy = if ends.len() < instances { None } else { ends.into_iter().min() };
+        let costs = self.costs.lock();
+        let run = costs.estimate(footprint.bucket, footprint.rows)?.p95;
+        let queue = self.forecast(&costs, now).drain_time(ahead, instances).unwrap_or_default();
+        Some(busy.unwrap_or_default() + queue + run)
+    }
+
     /// Refuses what cannot make its deadline, or would keep others from making theirs, by what runs have cost.
     pub(super) fn is_feasible(
         &self,

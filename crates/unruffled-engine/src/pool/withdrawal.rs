@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::cache::{Forgotten, Role};
 use super::{Pool, State, Waiting};
 use crate::error::{Error, ErrorKind};
 use crate::recorder::{Ending, Place};
@@ -27,6 +28,8 @@ pub(super) struct Aftermath<I, O> {
     pub(super) wakers: Wakers,
     /// What was taken out of the queue: dropping it runs the callers' code.
     removed: Vec<Waiting<I, O>>,
+    /// What is not remembered any more: the same goes for it.
+    pub(super) forgotten: Vec<Forgotten<O>>,
     pub(super) endings: Vec<Ending>,
 }
 
@@ -42,6 +45,7 @@ impl<I, O> Default for Aftermath<I, O> {
             victim: None,
             wakers: Wakers::default(),
             removed: Vec::new(),
+            forgotten: Vec::new(),
             endings: Vec::new(),
         }
     }
@@ -87,6 +91,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         self.recorder.end(aftermath.endings);
         discard(aftermath.removed);
+        discard(aftermath.forgotten);
     }
 
     /// Ends a request, queued or running, with an error.
@@ -114,9 +119,47 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         error: &Error,
         aftermath: &mut Aftermath<I, O>,
     ) {
-        let place = match left {
-            Left::Nowhere => return,
-            Left::Queue => {
+        if matches!(left, Left::Nowhere) {
+            return;
+        }
+        let place = match state.part(ticket, aftermath) {
+            Role::Single => self.take_out(state, now, ticket, left, aftermath),
+            // One that stands for several is nobody's own: its end is theirs.
+            Role::Carrier(members) => {
+                self.take_out(state, now, ticket, left, aftermath);
+                for member in &members {
+                    self.end_early(state, now, member, error, aftermath);
+                }
+                return;
+            }
+            Role::Member { carrier, is_last } => {
+                let place = match carrier.current_run() {
+                    Some(run) => Place::Running { began: run.began() },
+                    None => Place::Queue,
+                };
+                if is_last {
+                    self.take_out(state, now, &carrier, carrier.close(), aftermath);
+                }
+                place
+            }
+        };
+        self.meter.ended(error.kind());
+        if self.recorder.is_on() {
+            aftermath.endings.push(ending(ticket, now, place, Err(error.clone())));
+        }
+    }
+
+    /// Takes a request out of the queue, or lets it leave its run; says where it was.
+    pub(super) fn take_out(
+        &self,
+        state: &mut State<I, O>,
+        now: Instant,
+        ticket: &Ticket<O>,
+        left: Left,
+        aftermath: &mut Aftermath<I, O>,
+    ) -> Place {
+        match left {
+            Left::Queue | Left::Nowhere => {
                 let context = ticket.context();
                 let queued = state.queue.remove(ticket.key(), context.caller());
                 aftermath.removed.extend(queued.or_else(|| state.holds.remove(ticket, now)));
@@ -129,10 +172,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
                 aftermath.left.push(run);
                 Place::Running { began }
             }
-        };
-        self.meter.ended(error.kind());
-        if self.recorder.is_on() {
-            aftermath.endings.push(ending(ticket, now, place, Err(error.clone())));
         }
     }
 

@@ -175,6 +175,7 @@ impl Explanation {
         }
         let error = match &self.outcome {
             Ok(()) if self.runs.len() > 1 => return format!("answered; {times} in {} runs", self.runs.len()),
+            Ok(()) if matches!(self.place, EndPlace::Arrival) => return "answered from the cache".to_owned(),
             Ok(()) => return format!("answered; {times}"),
             Err(error) => error,
         };

@@ -91,7 +91,7 @@ pub(crate) fn listed<'a>(ids: impl IntoIterator<Item = &'a RequestId>) -> Arc<[R
 /// Where a request was when it ended.
 #[derive(Clone, Debug)]
 pub(crate) enum Place {
-    /// It was refused, at the very time at which it came.
+    /// It was refused, or answered from the cache, at the very time at which it came.
     Arrival,
     /// In the queue.
     Queue,

@@ -22,6 +22,9 @@ mod world;
 mod check;
 
 mod turnover;
+mod by_hand;
+mod cached;
+mod chains;
 
 use world::World;
 

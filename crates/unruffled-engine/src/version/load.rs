@@ -48,6 +48,7 @@ pub(super) fn start<I: Send + 'static, O: Send + 'static>(
         Some((label, past)) => pool.of_version(label, past),
         None => pool,
     };
+    pool.check_cache()?;
     let pool = Arc::new(pool);
     let weak: Weak<Pool<I, O>> = Arc::downgrade(&pool);
     pool.set_alarm(environment.timer.register(weak.clone()));

@@ -4,6 +4,7 @@
 mod arbiter;
 mod asynchronous;
 mod batches;
+mod cache;
 mod cancellation;
 mod contained;
 mod context;
@@ -11,6 +12,7 @@ mod crashes;
 mod deadlines;
 mod elastic;
 mod fair;
+mod fallback;
 mod groups;
 mod inline;
 mod jobs;

@@ -74,7 +74,7 @@ mod tests {
         let tensor = |part: &[f32]| Tensor::new(&[part.len(), 1], part.to_vec()).unwrap();
         let length = Tensor::new(&[1], vec![length]).unwrap();
         let whole = Tensors::new().with("probabilities", tensor(sound)).with("length", length.clone());
-        let expected = answer(&options.load("speech-segments"), whole).unwrap();
+        let expected = answer(&options.load("speech-segments").unwrap(), whole).unwrap();
         let follow = options.follow("speech-gate");
         let (mut found, mut state) = (Vec::new(), None);
         let pieces = sound.len().div_ceil(piece);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use unruffled_engine::{PoolOptions, QueueLimits};
+use unruffled_engine::{BreakerOptions, CacheOptions, PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
 
@@ -28,6 +28,10 @@ pub struct ModelConfig {
     pub run: RunConfig,
     /// What sessions keep from call to call; `None` if the settings say nothing of it.
     pub sequence: Option<SequenceConfig>,
+    /// How much of its answers is remembered, if anything is.
+    pub cache: Option<CacheOptions>,
+    /// Which other models it is a chain of, if it is one.
+    pub fallback: Option<FallbackConfig>,
     /// What ONNX Runtime is to know.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
@@ -45,6 +49,12 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// How the engine is to run the model, its defaults filled in.
+    pub fn pool_options(&self) -> PoolOptions {
+        let options = self.run.pool_options();
+        self.cache.map_or(options, |cache| options.with_cache(cache))
+    }
+
     /// What is said about an input.
     pub fn input(&self, name: &str) -> Option<&InputConfig> {
         self.inputs.iter().find(|input| input.name == name)
@@ -117,6 +127,32 @@ pub struct SequenceConfig {
     pub spec: SequenceSpec,
     /// The line of each input that is kept, for messages.
     pub(crate) lines: Vec<(String, usize)>,
+}
+
+/// Other models of which one answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FallbackConfig {
+    /// Their names, the best first.
+    pub chain: Vec<String>,
+    /// In which order they are asked.
+    pub order: FallbackOrder,
+    /// How long each may take, of the time that a request has.
+    pub budget: Option<Duration>,
+    /// How long after one the next begins beside it.
+    pub hedge_after: Option<Duration>,
+    /// When one that fails is left alone.
+    pub breaker: BreakerOptions,
+}
+
+/// In which order the models of a chain are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallbackOrder {
+    /// One after the other has failed, or is late.
+    InTurn,
+    /// The same, and those are passed over that cannot be expected to be in time.
+    BySlack,
+    /// All at once; the first success counts.
+    Race,
 }
 
 /// What ONNX Runtime is to know about a model.

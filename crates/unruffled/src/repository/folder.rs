@@ -144,6 +144,11 @@ impl ModelFolder {
         self.config.pipeline.as_deref()
     }
 
+    /// Whether it has no model of its own but asks others: a pipeline, or a chain.
+    pub fn asks_others(&self) -> bool {
+        self.config.pipeline.is_some() || self.config.fallback.is_some()
+    }
+
     /// Whether it is an ONNX file; [`OnnxSummary`](crate::OnnxSummary) says what is in one.
     pub fn is_onnx(&self) -> bool {
         self.format() == "onnx"
@@ -161,7 +166,7 @@ impl ModelFolder {
         let config = ModelConfig::read(folder);
         let Some(file) = files.peek() else {
             return match config {
-                Ok(config) if config.step.is_some() => {
+                Ok(config) if config.step.is_some() || config.fallback.is_some() => {
                     let source = ModelSource::File(folder.join(config::FILE_NAME));
                     let root = Some(folder.to_owned());
                     Ok(Self { name, version: None, versions: Vec::new(), source, config, root })
@@ -171,10 +176,11 @@ impl ModelFolder {
             };
         };
         let config = config?;
-        if config.step.is_some() {
+        let other = [("step", config.step.is_some(), "a step"), ("fallback", config.fallback.is_some(), "a chain")];
+        if let Some((key, _, what)) = other.into_iter().find(|(_, is_so, _)| *is_so) {
             let file = file.file_name().unwrap_or_default().display();
-            let message = format!("is a step, but there is `{file}` too; take one of them away");
-            let error = Error::new(ErrorKind::InvalidConfig, message).at_key("step");
+            let message = format!("is {what}, but there is `{file}` too; take one of them away");
+            let error = Error::new(ErrorKind::InvalidConfig, message).at_key(key);
             return Err(error.in_file(&folder.join(config::FILE_NAME)));
         }
         let is_wanted = |file: &PathBuf| config.backend.as_deref() != Some(PYTHON) || !is_onnx(file);

@@ -2,6 +2,8 @@
 
 mod folder;
 
+mod chains;
+
 use std::path::Path;
 
 use crate::config::PipelineConfig;
@@ -58,6 +60,7 @@ impl Repository {
         for path in entries(folder)? {
             all.add(&path);
         }
+        all.drop_broken_chains();
         if all.models.is_empty() {
             let mut what = String::from("there is no model in it that can be used");
             for warning in &all.warnings {
@@ -75,6 +78,7 @@ impl Repository {
         for model in models {
             all.insert(model);
         }
+        all.drop_broken_chains();
         all
     }
 
@@ -83,7 +87,7 @@ impl Repository {
         &self.models
     }
 
-    /// The models, each after those that it asks if it is a pipeline; those that ask each other come as they are.
+    /// The models, each after those that it asks if it is a pipeline or a chain; those that ask each other come as they are.
     pub fn in_load_order(&self) -> Vec<&ModelFolder> {
         let mut order = Vec::with_capacity(self.models.len());
         let mut seen = vec![false; self.models.len()];
@@ -97,8 +101,10 @@ impl Repository {
         if std::mem::replace(&mut seen[at], true) {
             return;
         }
-        let asked = self.models[at].pipeline_config().map(PipelineConfig::models);
-        for name in asked.unwrap_or_default() {
+        let model = &self.models[at];
+        let chain = model.config.fallback.iter().flat_map(|fallback| fallback.chain.iter().map(String::as_str));
+        let asked = model.pipeline_config().map(PipelineConfig::models).unwrap_or_default();
+        for name in asked.into_iter().chain(chain) {
             if let Ok(other) = self.models.binary_search_by(|model| (*model.name).cmp(name)) {
                 self.visit(other, seen, order);
             }
@@ -160,6 +166,14 @@ impl Repository {
                 self.insert(model);
             }
             Err(error) => self.warn(error),
+        }
+    }
+
+    /// Chains that name models which are not here, or themselves by way of others, are left out.
+    fn drop_broken_chains(&mut self) {
+        while let Some((at, error)) = chains::broken(&self.models) {
+            self.models.remove(at);
+            self.warn(error);
         }
     }
 
