@@ -333,7 +333,7 @@ mod tests {
             "what was given for the next call does not fit it: `state`: expected shape [2, batch, 1], got []",
         );
         check_refused(
-            carrier.check(&Tensors::new().with("state", own.clone())),
+            carrier.check(&Tensors::new().with("state", own)),
             "`x`: the snapshot does not hold its last 2 elements; expected x: f32 [batch, 5]",
         );
         let tail = Tensor::filled(&[1, 2], 0_f32).unwrap();

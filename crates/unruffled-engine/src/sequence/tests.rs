@@ -259,7 +259,7 @@ fn a_session_without_a_name_ends_with_its_holders() {
     let world = World::new();
     let logs = world.logs();
     let session = logs.begin().unwrap();
-    let mut call = session.clone().infer(1).submit();
+    let mut call = session.infer(1).submit();
     drop(session);
     world.run_all();
     assert_eq!(logs.status().sessions, 1, "its call's future holds it");
@@ -362,7 +362,8 @@ fn a_snapshot_goes_on_in_another_engine() {
     let snapshot = session.snapshot().unwrap();
     let moved = there.logs().restore(&snapshot).unwrap();
     let (mut on, mut off) = (moved.infer(2).submit(), session.infer(9).submit());
-    (there.run_all(), here.run_all());
+    there.run_all();
+    here.run_all();
     check(&mut on, Ok(&[1, 2]));
     check(&mut off, Ok(&[1, 9]));
     assert_eq!((kept(&moved).1, snapshot.steps()), (2, 1), "a snapshot stays what it was");

@@ -58,9 +58,9 @@ fn an_instance_that_dies_takes_no_session_with_it() {
 fn a_storm_of_callers_leaves_every_session_right() {
     let engine = Engine::new();
     let sequences = counts(&engine, 3);
-    let threads = (0..4_u64).map(|seed| {
-        let sequences = sequences.clone();
-        std::thread::spawn(move || {
+    let sequences = &sequences;
+    std::thread::scope(|scope| {
+        let storm = |seed: u64, sequences: &Sequences<StatefulCarrier<Count>>| {
             let mut random = fastrand::Rng::with_seed(seed);
             runtime().block_on(async {
                 let session = sequences.begin().unwrap();
@@ -88,9 +88,9 @@ fn a_storm_of_callers_leaves_every_session_right() {
                     assert_eq!(after.state().unwrap(), last.output);
                 }
             });
-        })
+        };
+        (0..4_u64).for_each(|seed| drop(scope.spawn(move || storm(seed, sequences))));
     });
-    threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
     let status = sequences.status();
     assert_eq!((status.sessions, status.waiting, status.running, status.bytes), (0, 0, 0, 0));
 }
