@@ -79,7 +79,6 @@ pub struct ModelMemory {
 pub(super) struct Bytes(pub(super) usize);
 
 impl fmt::Display for Bytes {
-    #[allow(clippy::cast_precision_loss, reason = "it is rounded to a tenth anyhow")]
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{:.1} MiB", self.0 as f64 / f64::from(1 << 20))
     }

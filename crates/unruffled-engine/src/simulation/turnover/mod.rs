@@ -49,7 +49,6 @@ thread_local! {
 }
 
 /// What the process is said to take.
-#[allow(clippy::unnecessary_wraps, reason = "a probe may not know")]
 fn resident() -> Option<usize> {
     Some(RESIDENT.get())
 }
