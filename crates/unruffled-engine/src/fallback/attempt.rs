@@ -182,6 +182,12 @@ impl<I, O> Inner<I, O> {
         let (link, tally) = &links.links[at];
         let pass_over = |course: &mut Course, error| {
             tally.count(Fate::PassedOver);
+            // A wrong input is wrong though nobody is asked: it is not for the others, nor for the default.
+            if at == 0
+                && let Some(Err(invalid)) = link.ask.admit(&self.input)
+            {
+                course.refuse(Error::from_model(invalid));
+            }
             course.passed_over(at, error);
         };
         let left = self.deadline.map(|deadline| deadline.saturating_duration_since(now));

@@ -111,6 +111,11 @@ impl Course {
         self.last = Some(error);
     }
 
+    /// The input is wrong, as the first would have said if it had been asked.
+    pub(super) fn refuse(&mut self, error: Error) {
+        self.verdict = Some(error);
+    }
+
     /// This one has failed. `Some`: the whole has, and whoever else was asked is to be stopped.
     pub(super) fn failed_at(&mut self, at: usize, error: Error) -> Option<Error> {
         self.stages[at] = Stage::Out(error.message().into());

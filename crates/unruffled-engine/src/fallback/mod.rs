@@ -15,7 +15,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use unruffled_model::{LoadedModel, Name, RequestId};
+use unruffled_model::{Name, RequestId, SharedModel};
 
 use crate::asynchronous::{AsyncModel, Call, Single};
 use crate::error::Error;
@@ -33,7 +33,7 @@ pub use tally::{ChainStatus, LinkStatus};
 pub struct Fallback<I, O>(Links<I, O>);
 
 /// The last resort, that needs no model.
-type Default<I, O> = Box<dyn Fn(&I) -> O + Send + Sync>;
+type LastResort<I, O> = Box<dyn Fn(&I) -> O + Send + Sync>;
 
 /// What the requests of a chain share.
 pub(crate) struct Links<I, O> {
@@ -41,7 +41,7 @@ pub(crate) struct Links<I, O> {
     timer: Timer,
     links: Vec<(Link<I, O>, Tally)>,
     order: Order,
-    default: Option<Default<I, O>>,
+    default: Option<LastResort<I, O>>,
     requests: AtomicU64,
     defaults: AtomicU64,
 }
@@ -128,8 +128,9 @@ impl<I: Send + 'static, O: Send + 'static> Chain<I, O> {
         ChainRequest::new(self, input)
     }
 
-    /// The chain as a model, each call of which is a request of its own.
-    pub(crate) fn as_model(&self) -> impl LoadedModel<Input = I, Output = O> + use<I, O> {
+    /// The chain as a model, each call of which is a request of its own: for [`Engine::load_with`](crate::Engine::load_with).
+    /// Elsewhere, [`Engine::wrap_chain`](crate::Engine::wrap_chain) does it all.
+    pub fn model(&self) -> SharedModel<I, O> {
         let chain = self.clone();
         let calls = AsyncModel::new(async move |input: I, call: &mut Call<'_, O>| {
             let response = chain.infer(input).context(call.context().clone()).await?;
@@ -138,7 +139,7 @@ impl<I: Send + 'static, O: Send + 'static> Chain<I, O> {
             }
             Ok::<_, Error>(Single(response.output))
         });
-        ChainModel::new(&self.0, calls)
+        Arc::new(ChainModel::new(&self.0, calls))
     }
 }
 

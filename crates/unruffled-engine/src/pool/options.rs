@@ -57,8 +57,8 @@ impl CacheOptions {
         self
     }
 
-    /// How many bytes an input may have to be looked up. That is done on the caller's thread, and takes some 10 microseconds
-    /// for 64 KiB; larger inputs are run each time.
+    /// How many bytes an input may have to be looked up. That is done on the caller's thread, which reads all of it and, of
+    /// tensors, copies it; larger inputs are run each time.
     pub fn with_input_bytes_max(mut self, bytes: usize) -> Self {
         self.input_bytes_max = bytes;
         self

@@ -37,6 +37,8 @@ pub(super) fn memo_of<I: Send + 'static, O: Send + 'static>(
     })
 }
 
+type Tickets<O> = Vec<Arc<Ticket<O>>>;
+
 impl<I, O> State<I, O> {
     /// A request leaves those with the same input.
     pub(super) fn part(&mut self, ticket: &Ticket<O>, aftermath: &mut Aftermath<I, O>) -> Role<O> {
@@ -262,7 +264,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         kept: Option<&Kept<O>>,
         provenance: Option<&Provenance>,
         aftermath: &mut Aftermath<I, O>,
-    ) -> Option<Vec<Arc<Ticket<O>>>> {
+    ) -> Option<Tickets<O>> {
         let cache = state.cache.as_mut()?;
         // What could be had instead of an answer is none to remember.
         let is_degraded = provenance.is_some_and(|provenance| provenance.degraded.is_some());
@@ -356,7 +358,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(super) fn those_behind<'a>(
         &self,
         tickets: impl Iterator<Item = &'a Arc<Ticket<O>>>,
-    ) -> (Vec<Arc<Ticket<O>>>, Vec<Arc<Ticket<O>>>)
+    ) -> (Tickets<O>, Tickets<O>)
     where
         O: 'a,
     {

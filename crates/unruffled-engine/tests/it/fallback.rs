@@ -377,3 +377,23 @@ async fn every_request_of_a_storm_ends_once() {
     let drained = engine.shutdown(Duration::from_secs(60)).await;
     assert!(!drained.cancelled, "{drained:?}");
 }
+
+#[tokio::test]
+async fn a_wrong_input_is_wrong_though_the_breaker_is_open() {
+    let (engine, breaker) =
+        (Engine::new(), Breaker::new("large", BreakerOptions::default().with_calls_min(1)));
+    let (large, script) = {
+        let model = unruffled_testing::scripted::doubling();
+        let script = model.script();
+        (engine.wrap_model(model).build().unwrap(), script)
+    };
+    let chain = engine.fallback(Link::new(&large).breaker(&breaker)).default(Clone::clone).build();
+    let x = |sizes: &[usize]| {
+        let tensor = unruffled_model::Tensor::filled(sizes, 1.0_f32).unwrap();
+        unruffled_model::Tensors::new().with("x", tensor)
+    };
+    script.fail_next(ModelError::failed("ill"));
+    assert!(chain.infer(x(&[1, 2])).await.unwrap().is_degraded());
+    assert_eq!(breaker.status().state, BreakerState::Open);
+    check_error(chain.infer(x(&[1, 3])).await, ErrorKind::InvalidInput, "expected shape [batch, 2]");
+}
