@@ -135,7 +135,7 @@ fn start_loads(
     backends: &Backends,
 ) -> Result<JoinSet<Loaded>, Failure> {
     let mut loads = JoinSet::new();
-    for folder in repository.models() {
+    for folder in repository.load_order() {
         let begin = Instant::now();
         let loading = backends.load(engine, folder).map_err(Failure::loading)?;
         let folder = folder.clone();

@@ -210,7 +210,8 @@ impl Engine {
     /// their provenance. Each of its instances, 16 unless said otherwise, follows one request; see
     /// [`wrap_async`](Self::wrap_async).
     pub fn wrap_chain<I: Send + 'static, O: Send + 'static>(&self, chain: &Chain<I, O>) -> Wrap<I, O> {
-        self.wrap_model(chain.as_model()).name(chain.name().clone()).instances(CALLS)
+        let (name, options) = (chain.name().clone(), PoolOptions::default().with_instances(CALLS));
+        Wrap { engine: self.clone(), name, model: chain.model(), options }
     }
 
     /// As [`wrap`](Self::wrap), for a model of any kind.
@@ -262,6 +263,23 @@ impl Engine {
     ///
     /// `NotFound`; `NotReady` while it is being loaded; `InvalidInput` if it takes or gives other types.
     pub fn get<I: Send + 'static, O: Send + 'static>(&self, name: &str) -> Result<Handle<I, O>, Error> {
+        self.0.registry.get(name)
+    }
+
+    /// For loaders of models that ask others: as [`get`](Self::get), but waits for one that is being loaded. `waiting` is the
+    /// model that the loader loads. Blocks.
+    ///
+    /// # Errors
+    ///
+    /// As [`get`](Self::get) for one that is not being loaded; `InvalidInput` if that one, in turn, waits for `waiting`;
+    /// `Cancelled` if nobody wants that any more.
+    pub fn get_when_loaded<I: Send + 'static, O: Send + 'static>(
+        &self,
+        name: &str,
+        waiting: &Name,
+        ctx: &LoadContext<'_>,
+    ) -> Result<Handle<I, O>, Error> {
+        self.0.registry.wait_for(name, waiting, ctx)?;
         self.0.registry.get(name)
     }
 

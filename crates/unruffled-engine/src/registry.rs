@@ -4,9 +4,9 @@ use std::any::Any;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Weak};
 
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex};
 use tokio::sync::watch;
-use unruffled_model::{CancelToken, ModelInfo, Name, RequestId};
+use unruffled_model::{CancelToken, LoadContext, ModelInfo, Name, RequestId};
 
 use crate::error::{Error, ErrorKind};
 use crate::handle::Handle;
@@ -89,6 +89,10 @@ struct Models {
     named: BTreeMap<Name, Entry>,
     started: Vec<Weak<dyn Member>>,
     closed: Option<Error>,
+    /// Told when a load has come to its end.
+    changed: Arc<Condvar>,
+    /// Models that are being loaded, and whom each waits for.
+    waiting: BTreeMap<Name, Name>,
 }
 
 impl Registry {
@@ -130,6 +134,39 @@ impl Registry {
                 Err(Error::new(ErrorKind::InvalidInput, message).of_model(&name.into()))
             }
         }
+    }
+
+    /// Blocks as long as a model is being loaded, on behalf of another that is.
+    pub(crate) fn wait_for(
+        self: &Arc<Self>,
+        name: &str,
+        waiting: &Name,
+        ctx: &LoadContext<'_>,
+    ) -> Result<(), Error> {
+        let hook = Arc::clone(self);
+        // Made before the lock is taken: the hook takes it itself.
+        let _woken = ctx.on_cancel(move || {
+            let models = hook.0.lock();
+            models.changed.notify_all();
+        });
+        let mut models = self.0.lock();
+        let changed = Arc::clone(&models.changed);
+        let outcome = loop {
+            if ctx.is_cancelled() {
+                break Err(Error::new(ErrorKind::Cancelled, "the load was cancelled"));
+            }
+            if !matches!(models.named.get(name), Some(Entry::Loading(_))) {
+                break Ok(());
+            }
+            if models.comes_back_to(name, waiting) {
+                let message = format!("waits for `{waiting}`, which waits for it");
+                break Err(Error::new(ErrorKind::InvalidInput, message).of_model(&name.into()));
+            }
+            models.waiting.insert(waiting.clone(), name.into());
+            changed.wait(&mut models);
+        };
+        models.waiting.remove(waiting);
+        outcome
     }
 
     /// Takes a model out, so that nobody finds it any more.
@@ -181,6 +218,21 @@ impl Registry {
     }
 }
 
+impl Models {
+    /// Whether the one that `name` waits for, or whom that one waits for, and so on, is `other`.
+    fn comes_back_to(&self, name: &str, other: &Name) -> bool {
+        let mut next = Some(name);
+        // Nobody else waits in a circle: who would close one is told so.
+        while let Some(name) = next {
+            if *name == **other {
+                return true;
+            }
+            next = self.waiting.get(name).map(|name| &**name);
+        }
+        false
+    }
+}
+
 /// The model of this name, or why it cannot be asked.
 fn loaded<'a>(models: &'a Models, name: &str) -> Result<(&'a Arc<dyn Member>, &'a AnyHandle), Error> {
     let error = |kind, message: &str| Error::new(kind, message).of_model(&name.into());
@@ -202,7 +254,9 @@ impl Reservation {
     pub(crate) fn publish<I: Send + 'static, O: Send + 'static>(self, handle: &Handle<I, O>) {
         let member: Arc<dyn Member> = handle.pool().clone();
         let entry = Entry::Loaded(member, Box::new(handle.clone()));
-        self.registry.0.lock().named.insert(self.name.clone(), entry);
+        let mut models = self.registry.0.lock();
+        models.named.insert(self.name.clone(), entry);
+        models.changed.notify_all();
     }
 }
 
@@ -212,6 +266,7 @@ impl Drop for Reservation {
         let mut models = self.registry.0.lock();
         if matches!(models.named.get(&self.name), Some(Entry::Loading(_))) {
             models.named.remove(&self.name);
+            models.changed.notify_all();
         }
     }
 }

@@ -56,6 +56,8 @@ pub mod sample;
 
 mod runtimes;
 
+mod chain;
+
 mod load;
 
 mod input;

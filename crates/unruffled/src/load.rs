@@ -13,7 +13,8 @@ use unruffled_model::{
 use unruffled_onnx::{OrtOptions, RtenBackend, TreesBackend};
 use unruffled_worker::{PythonBackend, PythonOptions};
 
-use crate::config::ModelConfig;
+use crate::chain;
+use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
@@ -71,6 +72,11 @@ impl Backends {
     /// `InvalidConfig` if the settings name one that is not there, `Unsupported` with every backend's reasons if none can
     /// run the model, and why the file cannot be read.
     pub fn choose(&self, folder: &ModelFolder) -> Result<Choice, Error> {
+        if let Some(fallback) = &folder.config.fallback {
+            let message =
+                format!("is a chain of {}; serve the folder that holds them all", fallback.chain.join(", "));
+            return Err(Error::new(ErrorKind::Unsupported, message));
+        }
         let wanted = folder.config.backend.as_deref();
         let format = folder.format();
         let readers = || self.list.iter().filter(|backend| backend.formats().contains(&&*format));
@@ -123,9 +129,12 @@ impl Backends {
     /// At once if the name is taken or the engine is shutting down. When awaited: what is wrong with the file, the
     /// settings or the model.
     pub fn load(&self, engine: &Engine, folder: &ModelFolder) -> Result<TensorLoading, Error> {
+        if let Some(fallback) = folder.config.fallback.clone() {
+            return load_chain(engine, folder, fallback);
+        }
         let (backends, found) = (self.clone(), folder.clone());
         let loader = move |ctx: &LoadContext<'_>| Ok(backends.load_model(&found, ctx)?);
-        let options = folder.config.run.pool_options();
+        let options = folder.config.pool_options();
         Ok(engine.load_with(folder.name.clone(), options, loader)?)
     }
 
@@ -161,6 +170,19 @@ impl fmt::Debug for Backends {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_list().entries(self.names()).finish()
     }
+}
+
+/// How many requests a chain follows side by side unless its settings say.
+const CHAIN_INSTANCES: usize = 16;
+
+fn load_chain(engine: &Engine, folder: &ModelFolder, config: FallbackConfig) -> Result<TensorLoading, Error> {
+    let mut options = folder.config.pool_options();
+    if folder.config.run.instances.is_none() {
+        options = options.with_instances(CHAIN_INSTANCES);
+    }
+    let (asked, found) = (engine.clone(), folder.clone());
+    let loader = move |ctx: &LoadContext<'_>| Ok(chain::build(&asked, &found, &config, ctx)?);
+    Ok(engine.load_with(folder.name.clone(), options, loader)?)
 }
 
 /// A backend, and why it was taken.

@@ -6,13 +6,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use toml::Spanned;
+use unruffled_engine::{BreakerOptions, CacheOptions};
 use unruffled_model::{DType, Dim};
 
 use super::place::{key_at, line_at};
-use super::raw::{Raw, RawDim, RawFrom, RawInput, RawOutput, RawPython};
+use super::raw::{Raw, RawBreaker, RawCache, RawDim, RawFallback, RawFrom, RawInput, RawOutput, RawPython};
 use super::typed::{
-    AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
+    AudioInput, Color, Declared, Decode, DefaultValue, FallbackConfig, FallbackOrder, FileInput, ImageInput,
+    InputConfig, InputSource, Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig,
+    RunConfig,
 };
 use crate::error::{Error, ErrorKind};
 
@@ -45,6 +47,8 @@ impl Checker<'_> {
                 queue_items: raw.run.queue_items,
                 queue_bytes: raw.run.queue_bytes,
             },
+            cache: raw.cache.map(|raw| cache(&raw)),
+            fallback: raw.fallback.map(|raw| self.fallback(raw.into_inner())).transpose()?,
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
             inputs,
@@ -62,6 +66,62 @@ impl Checker<'_> {
             Some(key) => error.at_key(key),
             None => error,
         }
+    }
+
+    fn fallback(&self, raw: RawFallback) -> Result<FallbackConfig, Error> {
+        let (span, chain) = (raw.chain.span(), raw.chain.into_inner());
+        if chain.is_empty() {
+            return Err(self.refuse(Some(span), "names no model; name those to be asked, the best first"));
+        }
+        if let Some(twice) = chain.iter().enumerate().find(|(at, name)| chain[..*at].contains(name)) {
+            let message = format!("names `{}` twice; a model that has failed is not asked again", twice.1);
+            return Err(self.refuse(Some(span), message));
+        }
+        let order = match raw.order {
+            None => FallbackOrder::InTurn,
+            Some(order) => match order.get_ref().as_str() {
+                "in-turn" => FallbackOrder::InTurn,
+                "by-slack" => FallbackOrder::BySlack,
+                "race" => FallbackOrder::Race,
+                other => {
+                    let message =
+                        format!("unknown order \"{other}\"; expected \"in-turn\", \"by-slack\" or \"race\"");
+                    return Err(self.refuse(Some(order.span()), message));
+                }
+            },
+        };
+        Ok(FallbackConfig {
+            chain,
+            order,
+            budget: raw.budget_ms.map(|ms| Duration::from_millis(ms.into())),
+            hedge_after: raw.hedge_after_ms.map(|ms| Duration::from_millis(ms.into())),
+            breaker: self.breaker(&raw.breaker)?,
+        })
+    }
+
+    fn breaker(&self, raw: &RawBreaker) -> Result<BreakerOptions, Error> {
+        let mut options = BreakerOptions::default();
+        if let Some(rate) = &raw.failure_rate {
+            let value = *rate.get_ref();
+            if !(value > 0.0 && value <= 1.0) {
+                let message = format!("is {value}; expected a part of 1, above 0");
+                return Err(self.refuse(Some(rate.span()), message));
+            }
+            options = options.with_failure_rate(value);
+        }
+        if let Some(calls) = raw.calls_min {
+            options = options.with_calls_min(calls.into());
+        }
+        if raw.open_ms.is_some() || raw.open_ms_max.is_some() {
+            let first = raw.open_ms.map_or(Duration::from_secs(1), |ms| Duration::from_millis(ms.into()));
+            let max = raw.open_ms_max.map_or(30 * first, |ms| Duration::from_millis(ms.into()));
+            options = options.with_open(first, max);
+        }
+        if raw.probes.is_some() || raw.successes.is_some() {
+            options =
+                options.with_probes(raw.probes.map_or(1, usize::from), raw.successes.map_or(2, usize::from));
+        }
+        Ok(options)
     }
 
     fn python(&self, raw: RawPython) -> Result<PythonConfig, Error> {
@@ -308,6 +368,20 @@ fn split_labels(text: &str) -> Labels {
     // What follows the last line break is no line.
     labels.pop_if(|last| last.is_empty());
     Arc::from(labels)
+}
+
+fn cache(raw: &RawCache) -> CacheOptions {
+    let mut options = CacheOptions::default();
+    if let Some(bytes) = raw.bytes {
+        options = options.with_bytes(bytes.into());
+    }
+    if let Some(seconds) = raw.ttl_s {
+        options = options.with_ttl(Duration::from_secs(seconds.into()));
+    }
+    if let Some(bytes) = raw.input_bytes_max {
+        options = options.with_input_bytes_max(bytes.into());
+    }
+    options
 }
 
 /// The keys that are given: the kind that each belongs to, its name and its place.

@@ -13,6 +13,18 @@
 //! queue_items = 1024             # how much may wait, in requests
 //! queue_bytes = 268435456        # and in bytes
 //!
+//! [cache]                        # answers are remembered; without this, none is
+//! bytes = 67108864               # of all of them together
+//! ttl_s = 3600                   # without it, as long as there is room
+//! input_bytes_max = 65536        # larger inputs are run each time
+//!
+//! [fallback]                     # no model of its own, but a chain of others
+//! chain = ["large", "small"]     # the best first; all take and give the same
+//! order = "in-turn"              # or "by-slack", or "race"
+//! budget_ms = 80                 # for each of them
+//! hedge_after_ms = 30            # the next begins beside one that has not answered
+//! breaker = { failure_rate = 0.5, calls_min = 5, open_ms = 1000, open_ms_max = 30000, probes = 1, successes = 2 }
+//!
 //! [onnxruntime]
 //! providers = ["cuda", "cpu"]    # execution providers, the preferred one first
 //!
@@ -80,8 +92,9 @@ use check::Checker;
 use raw::Raw;
 
 pub use typed::{
-    AudioInput, Color, Declared, Decode, DefaultValue, FileInput, ImageInput, InputConfig, InputSource,
-    Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig, RunConfig,
+    AudioInput, Color, Declared, Decode, DefaultValue, FallbackConfig, FallbackOrder, FileInput, ImageInput,
+    InputConfig, InputSource, Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PythonConfig,
+    RunConfig,
 };
 
 /// What the file is called.

@@ -15,6 +15,8 @@ pub(super) struct Raw {
     pub(super) backend: Option<String>,
     #[serde(default)]
     pub(super) run: RawRun,
+    pub(super) cache: Option<RawCache>,
+    pub(super) fallback: Option<Spanned<RawFallback>>,
     #[serde(default)]
     pub(super) onnxruntime: RawOnnxRuntime,
     #[serde(default)]
@@ -34,6 +36,36 @@ pub(super) struct RawRun {
     pub(super) max_batch: Option<NonZeroUsize>,
     pub(super) queue_items: Option<NonZeroUsize>,
     pub(super) queue_bytes: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawCache {
+    pub(super) bytes: Option<NonZeroUsize>,
+    pub(super) ttl_s: Option<NonZeroU64>,
+    pub(super) input_bytes_max: Option<NonZeroUsize>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawFallback {
+    pub(super) chain: Spanned<Vec<String>>,
+    pub(super) order: Option<Spanned<String>>,
+    pub(super) budget_ms: Option<NonZeroU64>,
+    pub(super) hedge_after_ms: Option<NonZeroU64>,
+    #[serde(default)]
+    pub(super) breaker: RawBreaker,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawBreaker {
+    pub(super) failure_rate: Option<Spanned<f64>>,
+    pub(super) calls_min: Option<NonZeroUsize>,
+    pub(super) open_ms: Option<NonZeroU64>,
+    pub(super) open_ms_max: Option<NonZeroU64>,
+    pub(super) probes: Option<NonZeroUsize>,
+    pub(super) successes: Option<NonZeroUsize>,
 }
 
 #[derive(Debug, Default, Deserialize)]

@@ -3,9 +3,10 @@
 use std::path::Path;
 use std::time::Duration;
 
+use unruffled_engine::{BreakerOptions, CacheOptions, PoolOptions};
 use unruffled_model::{DType, Dim, Signature, TensorSpec};
 
-use super::{Color, Decode, InputSource, Layout, ModelConfig};
+use super::{Color, Decode, FallbackOrder, InputSource, Layout, ModelConfig};
 use crate::error::Error;
 
 fn parse(text: &str) -> Result<ModelConfig, Error> {
@@ -93,7 +94,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `onnxruntime`, `python`, `inputs`, `outputs`",
+         `backend`, `run`, `cache`, `fallback`, `onnxruntime`, `python`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",
@@ -176,5 +177,41 @@ fn settings_must_fit_the_model() {
         &signature,
         "[inputs.x.from]\nkind = 'image'",
         "m/model.toml: `inputs.x.from.layout`: makes 4 dimensions of a picture; the model takes x: f32 [?, 4]",
+    );
+}
+
+#[test]
+fn caches_and_chains() {
+    let config = parse(
+        "[cache]\nbytes = 7\nttl_s = 60\n[fallback]\nchain = ['a', 'b']\norder = 'by-slack'\nbudget_ms = 80\n\
+         breaker = { failure_rate = 0.25, open_ms = 100 }\n",
+    )
+    .unwrap();
+    let cache = CacheOptions::default().with_bytes(7).with_ttl(Duration::from_secs(60));
+    assert_eq!(config.cache, Some(cache));
+    assert_eq!(config.pool_options(), PoolOptions::default().with_cache(cache));
+    let fallback = config.fallback.unwrap();
+    assert_eq!((fallback.chain.len(), fallback.order), (2, FallbackOrder::BySlack));
+    assert_eq!((fallback.budget, fallback.hedge_after), (Some(Duration::from_millis(80)), None));
+    let breaker = BreakerOptions::default().with_failure_rate(0.25);
+    let breaker = breaker.with_open(Duration::from_millis(100), Duration::from_secs(3));
+    assert_eq!(fallback.breaker, breaker);
+    assert_eq!(parse("").unwrap().cache, None);
+
+    check_refused(
+        "[fallback]\nchain = []",
+        "m/model.toml:2: `fallback.chain`: names no model; name those to be asked, the best first",
+    );
+    check_refused(
+        "[fallback]\nchain = ['a', 'a']",
+        "m/model.toml:2: `fallback.chain`: names `a` twice; a model that has failed is not asked again",
+    );
+    check_refused(
+        "[fallback]\nchain = ['a']\norder = 'any'",
+        "m/model.toml:3: `fallback.order`: unknown order \"any\"; expected \"in-turn\", \"by-slack\" or \"race\"",
+    );
+    check_refused(
+        "[fallback]\nchain = ['a']\n[fallback.breaker]\nfailure_rate = 2.0",
+        "m/model.toml:4: `fallback.breaker.failure_rate`: is 2; expected a part of 1, above 0",
     );
 }

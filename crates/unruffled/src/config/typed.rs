@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use unruffled_engine::{PoolOptions, QueueLimits};
+use unruffled_engine::{BreakerOptions, CacheOptions, PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim};
 
 /// Everything that a `model.toml` may set. The default sets nothing.
@@ -21,6 +21,10 @@ pub struct ModelConfig {
     pub backend: Option<String>,
     /// How it is run.
     pub run: RunConfig,
+    /// How much of its answers is remembered, if anything is.
+    pub cache: Option<CacheOptions>,
+    /// Which other models it is a chain of, if it is one.
+    pub fallback: Option<FallbackConfig>,
     /// What ONNX Runtime is to know.
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
@@ -34,6 +38,12 @@ pub struct ModelConfig {
 }
 
 impl ModelConfig {
+    /// How the engine is to run the model, its defaults filled in.
+    pub fn pool_options(&self) -> PoolOptions {
+        let options = self.run.pool_options();
+        self.cache.map_or(options, |cache| options.with_cache(cache))
+    }
+
     /// What is said about an input.
     pub fn input(&self, name: &str) -> Option<&InputConfig> {
         self.inputs.iter().find(|input| input.name == name)
@@ -73,6 +83,32 @@ impl RunConfig {
                 bytes: self.queue_bytes.map_or(limits.bytes, usize::from),
             })
     }
+}
+
+/// Other models of which one answers.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FallbackConfig {
+    /// Their names, the best first.
+    pub chain: Vec<String>,
+    /// In which order they are asked.
+    pub order: FallbackOrder,
+    /// How long each may take, of the time that a request has.
+    pub budget: Option<Duration>,
+    /// How long after one the next begins beside it.
+    pub hedge_after: Option<Duration>,
+    /// When one that fails is left alone.
+    pub breaker: BreakerOptions,
+}
+
+/// In which order the models of a chain are asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FallbackOrder {
+    /// One after the other has failed, or is late.
+    InTurn,
+    /// The same, and those are passed over that cannot be expected to be in time.
+    BySlack,
+    /// All at once; the first success counts.
+    Race,
 }
 
 /// What ONNX Runtime is to know about a model.

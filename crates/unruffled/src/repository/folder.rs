@@ -114,10 +114,24 @@ impl ModelFolder {
         let version = version.or(versions.last().copied());
         let place = version.map_or_else(|| folder.to_owned(), |version| folder.join(version.to_string()));
         let mut files = model_files(&place).peekable();
-        if files.peek().is_none() {
-            return Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder));
-        }
         let config = ModelConfig::read(folder)?;
+        match (&config.fallback, files.peek()) {
+            (None, None) => return Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder)),
+            (None, Some(_)) => {}
+            // A chain has no bytes but its settings.
+            (Some(_), None) => {
+                let source = ModelSource::File(folder.join(config::FILE_NAME));
+                return Ok(Self { name, version, versions, source, config });
+            }
+            (Some(_), Some(file)) => {
+                let message = format!(
+                    "is a chain of other models, and `{}` is there as well; take one of them away",
+                    file.display()
+                );
+                let error = Error::new(ErrorKind::InvalidConfig, message).at_key("fallback");
+                return Err(error.in_file(&folder.join(config::FILE_NAME)));
+            }
+        }
         let is_wanted = |file: &PathBuf| config.backend.as_deref() != Some(PYTHON) || !is_onnx(file);
         let first = files.peek().cloned();
         let file = files.find(is_wanted).or(first).expect("there is one");

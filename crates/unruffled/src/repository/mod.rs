@@ -2,6 +2,8 @@
 
 mod folder;
 
+mod chains;
+
 use std::path::Path;
 
 use crate::error::{Error, ErrorKind};
@@ -55,6 +57,7 @@ impl Repository {
         for path in entries(folder)? {
             all.add(&path);
         }
+        all.drop_broken_chains();
         if all.models.is_empty() {
             let mut what = String::from("there is no model in it that can be used");
             for warning in &all.warnings {
@@ -72,7 +75,13 @@ impl Repository {
         for model in models {
             all.insert(model);
         }
+        all.drop_broken_chains();
         all
+    }
+
+    /// The models in an order in which they can be loaded: chains after those that they ask.
+    pub fn load_order(&self) -> Vec<&ModelFolder> {
+        chains::in_order(&self.models)
     }
 
     /// The models, by name.
@@ -134,6 +143,14 @@ impl Repository {
                 self.insert(model);
             }
             Err(error) => self.warn(error),
+        }
+    }
+
+    /// Chains that name models which are not here, or themselves by way of others, are left out.
+    fn drop_broken_chains(&mut self) {
+        while let Some((at, error)) = chains::broken(&self.models) {
+            self.models.remove(at);
+            self.warn(error);
         }
     }
 
