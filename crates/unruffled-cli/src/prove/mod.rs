@@ -12,6 +12,7 @@ mod watched;
 
 mod cancel;
 mod expiry;
+mod fallback;
 mod heartbeat;
 mod leak;
 mod neighbours;
@@ -19,6 +20,7 @@ mod orphans;
 mod partial;
 mod poison;
 mod preempt;
+mod race;
 mod segv;
 mod slots;
 mod stream;
@@ -59,6 +61,8 @@ const PROOFS: &[Proof] = &[
     expiry::PROOF,
     supersede::PROOF,
     preempt::PROOF,
+    fallback::PROOF,
+    race::PROOF,
     heartbeat::PROOF,
     segv::PROOF,
     orphans::PROOF,
