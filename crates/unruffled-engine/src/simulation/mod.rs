@@ -15,6 +15,10 @@ mod world;
 
 mod check;
 
+mod by_hand;
+mod cached;
+mod chains;
+
 use world::World;
 
 /// Histories when nobody says how many.
