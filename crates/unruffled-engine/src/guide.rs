@@ -36,6 +36,14 @@ pub struct Outputs;
 #[doc = include_str!("../../../docs/guide/asynchronous.md")]
 pub struct Asynchronous;
 
+/// Another model when one fails.
+#[doc = include_str!("../../../docs/guide/fallback.md")]
+pub struct Fallback;
+
+/// Answers from memory.
+#[doc = include_str!("../../../docs/guide/cache.md")]
+pub struct Cache;
+
 /// What travels with a request.
 #[doc = include_str!("../../../docs/guide/context.md")]
 pub struct Context;
