@@ -68,7 +68,7 @@ impl Passage {
         for (name, at) in &graph.inputs {
             let Some(input) = inputs.remove(name) else { continue };
             if let Err(refused) = all.values.put(*at, input) {
-                all.failure.get_or_insert(all.refusal(refused, &format!("input `{name}`")));
+                all.failure.get_or_insert(all.refusal(&refused, &format!("input `{name}`")));
             }
         }
         all
