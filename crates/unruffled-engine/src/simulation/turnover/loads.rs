@@ -142,24 +142,24 @@ impl World {
             Stage::Weighed { pool, bytes } => match self.look(at, bytes)? {
                 Look::Wait => self.loads[at].stage = Stage::Weighed { pool, bytes },
                 Look::Never(error) => self.fail_load(at, &error),
-                Look::Fits => self.put_to_use(at, pool, bytes)?,
+                Look::Fits => self.put_to_use(at, &pool, bytes)?,
             },
             Stage::Over => {}
         }
         Ok(())
     }
 
-    fn put_to_use(&mut self, at: usize, pool: Arc<Pool<Input, Output>>, bytes: usize) -> Result<(), String> {
+    fn put_to_use(&mut self, at: usize, pool: &Arc<Pool<Input, Output>>, bytes: usize) -> Result<(), String> {
         let load = &mut self.loads[at];
         let (model, version) = (load.model, Arc::clone(&load.version));
-        version.charge_now(load.place.as_ref().expect("it is its turn"), &pool, bytes);
+        version.charge_now(load.place.as_ref().expect("it is its turn"), pool, bytes);
         load.place = None;
         pool.thread_began();
         pool.instances_begun(1);
         pool.instance_up();
         let rollout = load.rollout.take();
-        let settled = version.settle(&pool);
-        self.instances.push(Instance { pool: Arc::clone(&pool), model, state: State::Up });
+        let settled = version.settle(pool);
+        self.instances.push(Instance { pool: Arc::clone(pool), model, state: State::Up });
         self.judge.census.loads += 1;
         if !settled {
             pool.drain(Error::new(ErrorKind::Cancelled, "the load was cancelled"));

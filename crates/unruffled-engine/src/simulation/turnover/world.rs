@@ -26,6 +26,9 @@ pub(super) type Output = (u64, u64);
 /// What there is to share out.
 const BUDGET: usize = 100;
 
+/// A version that somebody uses, and what is in memory of it.
+pub(super) type InUse = (Arc<Version<Input, Output>>, Weak<Pool<Input, Output>>);
+
 /// A pool's only instance.
 pub(super) struct Instance {
     pub(super) pool: Arc<Pool<Input, Output>>,
@@ -36,7 +39,7 @@ pub(super) struct Instance {
 pub(super) enum State {
     Up,
     Sitting,
-    Running(Work<Input, Output>, Instant),
+    Running(Box<Work<Input, Output>>, Instant),
 }
 
 pub(super) struct World {
@@ -259,7 +262,7 @@ impl World {
     }
 
     /// The models that somebody uses, with what is in memory of them.
-    pub(super) fn in_use(&self) -> Vec<(Arc<Version<Input, Output>>, Weak<Pool<Input, Output>>)> {
+    pub(super) fn in_use(&self) -> Vec<InUse> {
         let mut used = Vec::new();
         for (model, handle) in self.models.iter().enumerate() {
             let is_held = self.holds.iter().any(|(held, _)| *held == model);
@@ -285,7 +288,9 @@ impl World {
                 State::Sitting
             }
             State::Up => match pool.take(0, now, None) {
-                Some(work) => State::Running(work, now + Duration::from_micros(self.rng.u64(..2_000))),
+                Some(work) => {
+                    State::Running(Box::new(work), now + Duration::from_micros(self.rng.u64(..2_000)))
+                }
                 None => State::Up,
             },
             State::Running(work, until) if until > now => State::Running(work, until),
@@ -295,7 +300,7 @@ impl World {
                     model.run(batch, &ctx).expect("it never fails");
                 });
                 ran.expect("there is an instance");
-                let _cost = pool.complete(0, work, None, now);
+                let _cost = pool.complete(0, *work, None, now);
                 State::Up
             }
         };
