@@ -203,7 +203,10 @@ impl Passage {
             }
         };
         let sources = plan.items.iter().map(|each| match each.is_items {
-            true => Source::Items,
+            true => {
+                self.values.begun(each.value);
+                Source::Items
+            }
             false => {
                 let Taken { tensor, charge } = self.fed(&Fed::Value(each.value));
                 Source::Rows { tensor, charge }

@@ -27,6 +27,8 @@ struct Slot {
     count: Option<usize>,
     /// How often each item is taken, the joining of all included.
     uses: usize,
+    /// Loops that take the items and have not begun.
+    not_begun: usize,
 }
 
 struct Cell {
@@ -54,7 +56,8 @@ impl Values {
         let slot = |value: &Value| {
             let emitted = if emitting { value.emitted } else { 0 };
             let wholes = value.wholes + if emitting { 0 } else { value.emitted };
-            Slot { wholes, uses: value.readers + emitted + usize::from(wholes > 0), ..Slot::default() }
+            let uses = value.readers + emitted + usize::from(wholes > 0);
+            Slot { wholes, uses, not_begun: value.readers, ..Slot::default() }
         };
         Self { slots: graph.values.iter().map(slot).collect(), held: 0, most: graph.bytes }
     }
@@ -118,10 +121,16 @@ impl Values {
         Some(Taken { charge: tensor.byte_len(), tensor })
     }
 
-    /// How many items are kept, or on their way, that somebody waits for; nothing where all are kept to be joined.
+    /// One of the loops that take the items has begun.
+    pub(super) fn begun(&mut self, at: ValueAt) {
+        self.slots[at].not_begun -= 1;
+    }
+
+    /// How many items are kept, or on their way, for loops that go over them. Nothing where all are kept to be joined, or where
+    /// a loop has not begun: what it waits for may need all of them first.
     pub(super) fn ahead(&self, at: ValueAt, next: usize) -> Option<usize> {
         let slot = &self.slots[at];
-        (slot.wholes == 0).then(|| next - slot.gone)
+        (slot.wholes == 0 && slot.not_begun == 0).then(|| next - slot.gone)
     }
 
     /// All items are there: whoever takes them as a whole gets them joined; `none` is what no items are.
