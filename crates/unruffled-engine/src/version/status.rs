@@ -57,8 +57,11 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
     }
 
     fn metrics(&self) -> ModelMetrics {
-        let label = self.label();
-        self.past.meter.snapshot(self.model(), label.told())
+        // While it is in memory, its pool knows more.
+        match &*self.resident.load() {
+            Some(pool) => pool.metrics(),
+            None => self.past.meter.snapshot(self.model(), self.label().told()),
+        }
     }
 }
 
