@@ -77,6 +77,9 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
                 let watchers = lot.take_watchers();
                 drop(lot);
                 watchers.into_iter().for_each(wake);
+                // All that waited may have been answered before it could be found: whoever waits for its memory was told then,
+                // and found nobody to put out.
+                self.common.environment.memory.stir();
                 return true;
             }
             drop(lot);
