@@ -29,7 +29,7 @@
 //! | `decode-image` | `image` bytes \[1\] | `picture` u8 \[h, w, 3\] | `image` |
 //! | `resize` | `picture` u8 \[h, w, 3\] | `pixels` f32 \[1, c, h, w\], `size` i64 \[2\]: height and width of the picture | `image` |
 //! | `text-boxes` | `map` f32 \[1, 1, h, w\], `size` i64 \[2\] (optional) | `boxes` f32 \[k, 4, 2\], `scores` f32 \[k\] | |
-//! | `crop` | `picture` u8 \[h, w, 3\], `boxes` f32 \[k, 4, 2\] | `crops` f32 \[g, 3, h, w\], `index` i64 \[g\] | |
+//! | `crop` | `picture` u8 \[h, w, 3\], `boxes` f32 \[k, 4, 2\] | `crops` f32 \[g, c, h, w\], `index` i64 \[g\] | |
 //! | `ctc-text` | `scores` f32 \[k, steps, classes\] | `text` bytes \[k\], `score` f32 \[k\] | |
 //! | `top-k` | `scores` f32 \[n, c\] | `label` bytes \[n, k\], `index` i64 \[n, k\], `score` f32 \[n, k\] | |
 //! | `decode-audio` | `audio` bytes \[1\] | `samples` f32 \[n\] | `audio` |

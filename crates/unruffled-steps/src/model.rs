@@ -178,6 +178,31 @@ mod tests {
         assert_eq!(outcomes, [true, false, true]);
     }
 
+    /// Is given up while it runs.
+    struct GivenUp(CancelToken);
+
+    impl Compute for GivenUp {
+        fn run(&self, _: &Tensors, ctx: &RunContext<'_>) -> Result<Tensors, ModelError> {
+            self.0.cancel();
+            super::watch(ctx)?;
+            Ok(Tensors::new())
+        }
+    }
+
+    #[test]
+    fn a_row_that_was_broken_off_has_no_answer() {
+        let cancel = CancelToken::new();
+        let model = model("given up", Interrupt::Cooperative, Signature::default(), GivenUp(cancel.clone()));
+        let mut batch = Batch::new([Tensors::new()]);
+        model
+            .with_instance(&mut |instance| {
+                let outcome = instance.run(&mut batch, &RunContext::new(&cancel, None, &[]));
+                assert_eq!(outcome.unwrap_err().kind(), ModelErrorKind::Cancelled);
+            })
+            .unwrap();
+        assert!(!batch.rows()[0].is_finished());
+    }
+
     #[test]
     fn a_cancelled_run_answers_nobody() {
         let model = model("picky", Interrupt::Cooperative, Signature::default(), Picky);

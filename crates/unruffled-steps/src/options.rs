@@ -122,6 +122,14 @@ impl<'a> Reader<'a> {
     }
 }
 
+/// Options need not have been read: whoever writes them down in Rust can leave a 0 where it would divide.
+pub(crate) fn at_least_one(options: &[(&str, usize)]) -> Result<(), StepError> {
+    match options.iter().find(|(_, value)| *value == 0) {
+        None => Ok(()),
+        Some((key, _)) => Err(StepError::setting(key, "is 0; expected at least 1")),
+    }
+}
+
 fn expected(key: &str, what: &str, given: &Setting) -> StepError {
     StepError::setting(key, format!("is {}; expected {what}", given.noun()))
 }

@@ -131,7 +131,7 @@ impl Step {
     ///
     /// # Errors
     ///
-    /// `InvalidFile` that names the key and the file.
+    /// `InvalidFile` that names the key and the file; `InvalidSetting` if the options contradict each other.
     pub fn load(&self, files: &dyn Files) -> Result<TensorModel, StepError> {
         let kind = self.kind();
         Ok(match self {
@@ -141,16 +141,16 @@ impl Step {
             #[cfg(feature = "image")]
             Step::DecodeImage(step) => step.load(kind),
             #[cfg(feature = "image")]
-            Step::Resize(step) => step.load(kind),
+            Step::Resize(step) => step.load(kind)?,
             Step::TextBoxes(step) => step.load(kind),
-            Step::Crop(step) => step.load(kind),
+            Step::Crop(step) => step.load(kind)?,
             Step::CtcText(step) => step.load(kind, files)?,
             Step::TopK(step) => step.load(kind, files)?,
             #[cfg(feature = "audio")]
-            Step::DecodeAudio(step) => step.load(kind),
-            Step::Frames(step) => step.load(kind),
-            Step::SpeechSegments(step) => step.load(kind),
-            Step::SpeechGate(step) => step.follow(kind),
+            Step::DecodeAudio(step) => step.load(kind)?,
+            Step::Frames(step) => step.load(kind)?,
+            Step::SpeechSegments(step) => step.load(kind)?,
+            Step::SpeechGate(step) => step.follow(kind)?,
         })
     }
 }

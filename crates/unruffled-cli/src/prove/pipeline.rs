@@ -109,7 +109,7 @@ fn models(engine: &Engine) -> Result<Models, Broken> {
         .step(PipelineStep::new("more", &more).input("x", "input.x"))
         .step(PipelineStep::new("sum", &sum).input("a", "twice.y").input("b", "more.y"))
         .output("y", "sum.y");
-    let whole = engine.wrap_pipeline(pipeline)?.instances(AT_ONCE).name("whole").build()?;
+    let whole = engine.wrap_pipeline(&pipeline)?.instances(AT_ONCE).name("whole").build()?;
     Ok(Models { twice, more, sum, whole })
 }
 

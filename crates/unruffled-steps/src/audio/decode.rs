@@ -38,16 +38,16 @@ impl DecodeAudio {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StepError> {
         let usual = Self::default();
         let rate = reader.count("rate", 1)?.map_or(usual.rate, |rate| rate as u32);
-        RateChange::check(rate).map_err(|message| StepError::setting("rate", message))?;
         Ok(Self { rate, samples_max: reader.count("samples_max", 1)?.unwrap_or(usual.samples_max) })
     }
 
-    pub(crate) fn load(&self, kind: &'static str) -> TensorModel {
+    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        RateChange::check(self.rate).map_err(|message| StepError::setting("rate", message))?;
         let signature = Signature {
             inputs: vec![spec("audio", DType::Bytes, [Dim::Fixed(1)])],
             outputs: vec![spec("samples", DType::F32, [same("n")])],
         };
-        model(kind, Interrupt::Cooperative, signature, Decoder(self.clone()))
+        Ok(model(kind, Interrupt::Cooperative, signature, Decoder(self.clone())))
     }
 }
 
@@ -65,7 +65,7 @@ impl Compute for Decoder {
 
 impl Decoder {
     fn decode(&self, bytes: &Bytes, ctx: &RunContext<'_>) -> Result<Vec<f32>, ModelError> {
-        let (mut format, mut decoder, track) = open(bytes.clone())?;
+        let Opened { mut format, mut decoder, track } = open(bytes.clone())?;
         let mut change: Option<RateChange> = None;
         let (mut samples, mut interleaved) = (Vec::new(), Vec::<f32>::new());
         let mut broken = None;
@@ -74,6 +74,10 @@ impl Decoder {
             let packet = match format.next_packet() {
                 Ok(Some(packet)) => packet,
                 Ok(None) => break,
+                Err(SymphoniaError::ResetRequired) => {
+                    let message = "is several sounds in one file; save each as its own";
+                    return Err(ModelError::invalid_input(message).at("audio"));
+                }
                 Err(error) => {
                     // Cut off in the middle: what came before still counts.
                     broken = Some(error);
@@ -132,8 +136,17 @@ impl Decoder {
     }
 }
 
-/// What reads the packets of a file, what decodes them, and the track that is meant.
-fn open(bytes: Bytes) -> Result<(Box<dyn FormatReader>, Box<dyn AudioDecoder>, u32), ModelError> {
+/// A file that is about to be read.
+struct Opened {
+    /// Reads its packets.
+    format: Box<dyn FormatReader>,
+    /// Decodes them.
+    decoder: Box<dyn AudioDecoder>,
+    /// The track that is meant.
+    track: u32,
+}
+
+fn open(bytes: Bytes) -> Result<Opened, ModelError> {
     let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
     let format = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
@@ -146,7 +159,7 @@ fn open(bytes: Bytes) -> Result<(Box<dyn FormatReader>, Box<dyn AudioDecoder>, u
     let decoder = symphonia::default::get_codecs()
         .make_audio_decoder(parameters, &AudioDecoderOptions::default())
         .map_err(refused)?;
-    Ok((format, decoder, track))
+    Ok(Opened { format, decoder, track })
 }
 
 fn refused(error: SymphoniaError) -> ModelError {

@@ -6,7 +6,7 @@ use unruffled_model::{
 
 use crate::error::StepError;
 use crate::model::{Compute, input, model, same, spec};
-use crate::options::Reader;
+use crate::options::{Reader, at_least_one};
 
 /// `frames`: a sound in pieces of equal length, the last one filled up with silence.
 ///
@@ -30,20 +30,20 @@ impl Default for Frames {
 impl Frames {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StepError> {
         let usual = Self::default();
-        let options = Self {
+        Ok(Self {
             length: reader.count("length", 1)?.unwrap_or(usual.length),
             context: reader.count("context", 0)?.unwrap_or(usual.context),
             samples_max: reader.count("samples_max", 1)?.unwrap_or(usual.samples_max),
-        };
-        // More would repeat every sample many times over, and take as many times the memory.
-        if options.context > options.length {
-            let message = format!("is {}; expected at most `length`, {}", options.context, options.length);
-            return Err(StepError::setting("context", message));
-        }
-        Ok(options)
+        })
     }
 
-    pub(crate) fn load(&self, kind: &'static str) -> TensorModel {
+    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        at_least_one(&[("length", self.length)])?;
+        // More would repeat every sample many times over, and take as many times the memory.
+        if self.context > self.length {
+            let message = format!("is {}; expected at most `length`, {}", self.context, self.length);
+            return Err(StepError::setting("context", message));
+        }
         let width = Dim::Fixed(self.context + self.length);
         let signature = Signature {
             inputs: vec![spec("samples", DType::F32, [same("n")])],
@@ -52,7 +52,7 @@ impl Frames {
                 spec("length", DType::I64, [Dim::Fixed(1)]),
             ],
         };
-        model(kind, Interrupt::Never, signature, Cut(self.clone()))
+        Ok(model(kind, Interrupt::Never, signature, Cut(self.clone())))
     }
 }
 
@@ -86,15 +86,13 @@ mod tests {
 
     use super::Frames;
     use crate::model::answer;
-    use crate::options::Reader;
-    use crate::settings::Settings;
 
     #[track_caller]
     fn check(context: usize, count: usize, expected: &[[f32; 3]]) {
         let options = Frames { length: 3 - context, context, ..Frames::default() };
         let samples: Vec<f32> = (1..=count).map(|at| at as f32).collect();
         let inputs = Tensors::new().with("samples", Tensor::new(&[count], samples).unwrap());
-        let out = answer(&options.load("frames"), inputs).unwrap();
+        let out = answer(&options.load("frames").unwrap(), inputs).unwrap();
         assert_eq!(out.get("frames").unwrap().elements::<f32>().unwrap(), expected.concat());
         assert_eq!(out.get("frames").unwrap().shape(), [expected.len(), 3]);
         assert_eq!(out.get("length").unwrap().elements::<i64>().unwrap(), [count as i64]);
@@ -116,10 +114,12 @@ mod tests {
     fn too_much_is_refused() {
         let options = Frames { samples_max: 2, ..Frames::default() };
         let inputs = Tensors::new().with("samples", Tensor::filled(&[3], 0_f32).unwrap());
-        let refused = answer(&options.load("frames"), inputs).unwrap_err();
+        let refused = answer(&options.load("frames").unwrap(), inputs).unwrap_err();
         assert_eq!(refused.to_string(), "`samples`: has 3 samples; the most is 2: cut it");
-        let settings = Settings::new().with("length", 2.0).with("context", 3.0);
-        let refused = Frames::read(&mut Reader::new(&settings)).unwrap_err();
-        assert_eq!(refused.to_string(), "`context`: is 3; expected at most `length`, 2");
+        let refused = |length, context| {
+            Frames { length, context, ..Frames::default() }.load("frames").err().unwrap().to_string()
+        };
+        assert_eq!(refused(2, 3), "`context`: is 3; expected at most `length`, 2");
+        assert_eq!(refused(0, 0), "`length`: is 0; expected at least 1");
     }
 }

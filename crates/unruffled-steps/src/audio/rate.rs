@@ -1,7 +1,7 @@
 //! [`RateChange`]: a sound at another rate, as it comes.
 
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
-use rubato::{Fft, FixedSync, Resampler as _};
+use rubato::{Fft, FixedSync, Resampler};
 use unruffled_model::ModelError;
 
 /// Rates that can be brought to each other. The filter takes memory in proportion to them.
@@ -43,7 +43,7 @@ impl RateChange {
                 Some(made.map_err(|error| format!("cannot be resampled from {from} to {to}: {error}"))?)
             }
         };
-        let delay = resampler.as_ref().map_or(0, |resampler| resampler.output_delay());
+        let delay = resampler.as_ref().map_or(0, Resampler::output_delay);
         Ok(Self { from, to, resampler, waiting: Vec::new(), taken: 0, delay })
     }
 

@@ -7,7 +7,7 @@ use unruffled_model::{
 use super::gate::{SpeechGate, Thresholds};
 use crate::error::StepError;
 use crate::model::{Compute, input, model, same, spec, watch};
-use crate::options::Reader;
+use crate::options::{Reader, at_least_one};
 
 /// Frames between two looks at whether somebody still waits.
 const FRAMES_BETWEEN_WATCHES: usize = 4096;
@@ -57,10 +57,6 @@ impl SpeechSegments {
         let threshold = reader.number("threshold", f64::from(usual.threshold), share)? as f32;
         // Whether it is set shows by a value that nobody can set.
         let silence = reader.number("silence_threshold", -1.0, share)? as f32;
-        if silence > threshold {
-            let message = format!("is {silence}; expected at most `threshold`, {threshold}");
-            return Err(StepError::setting("silence_threshold", message));
-        }
         Ok(Self {
             rate: reader.count("rate", 1)?.map_or(usual.rate, |rate| rate as u32),
             frame: reader.count("frame", 1)?.unwrap_or(usual.frame),
@@ -86,7 +82,20 @@ impl SpeechSegments {
         })
     }
 
-    pub(crate) fn load(&self, kind: &'static str) -> TensorModel {
+    /// Whether the options make sense, wherever they come from.
+    pub(super) fn check(&self) -> Result<(), StepError> {
+        at_least_one(&[("rate", self.rate as usize), ("frame", self.frame)])?;
+        match self.silence_threshold.filter(|silence| *silence > self.threshold) {
+            None => Ok(()),
+            Some(silence) => {
+                let message = format!("is {silence}; expected at most `threshold`, {}", self.threshold);
+                Err(StepError::setting("silence_threshold", message))
+            }
+        }
+    }
+
+    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        self.check()?;
         // 0 samples: as many as the frames have.
         let length = Tensor::new(&[1], vec![0_i64]).expect("one element is one element");
         let signature = Signature {
@@ -96,7 +105,8 @@ impl SpeechSegments {
             ],
             outputs: vec![spec("segments", DType::F64, [same("k"), Dim::Fixed(2)])],
         };
-        model(kind, Interrupt::Cooperative, signature, Listener { gate: self.gate(), rate: self.rate })
+        let listener = Listener { gate: self.gate(), rate: self.rate };
+        Ok(model(kind, Interrupt::Cooperative, signature, listener))
     }
 }
 

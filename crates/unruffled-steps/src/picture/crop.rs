@@ -9,7 +9,7 @@ use super::view::{Channels, View, picture_spec};
 use super::warp::Warp;
 use crate::error::StepError;
 use crate::model::{Compute, input, model, same, spec, watch};
-use crate::options::Reader;
+use crate::options::{Reader, at_least_one};
 
 /// A box so many times as high as wide holds a line of text that runs downwards, and is laid on its side.
 const UPRIGHT: f64 = 1.5;
@@ -29,11 +29,11 @@ pub enum CropOutput {
     Groups,
 }
 
-/// `crop`: what boxes hold, each upright and of one height, in the numbers that a recogniser of text takes; of the lines that
-/// run downwards, laid on their side. Beside what is narrower than the widest stand zeros.
+/// `crop`: what boxes hold, each upright and of one height, in the numbers that a recogniser of text takes. Lines that run
+/// downwards are laid on their side. What is narrower than the widest is filled up with zeros.
 ///
 /// Takes `picture` u8 \[h, w, 3\] and `boxes` f32 \[k, 4, 2\], as `text-boxes` gives them; gives `crops` f32
-/// \[g, 3, height, w\] and `index` i64 \[g\], the boxes that they are of.
+/// \[g, channels, height, w\] and `index` i64 \[g\], the boxes that they are of.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Crop {
     /// The height of all crops; 48 unless set.
@@ -42,7 +42,7 @@ pub struct Crop {
     pub multiple: usize,
     /// The most width; what is longer is squeezed; 3,200 unless set.
     pub width_max: usize,
-    /// Red, green and blue, or the other way round; `bgr` unless set.
+    /// Which channels, in which order; `bgr` unless set.
     pub color: Channels,
     /// What is subtracted from each number, of 0 to 1; 0.5 unless set.
     pub mean: f32,
@@ -78,7 +78,7 @@ impl Default for Crop {
 impl Crop {
     pub(crate) fn read(reader: &mut Reader<'_>) -> Result<Self, StepError> {
         let usual = Self::default();
-        let colors = [("rgb", Channels::Rgb), ("bgr", Channels::Bgr)];
+        let colors = [("gray", Channels::Gray), ("rgb", Channels::Rgb), ("bgr", Channels::Bgr)];
         let outputs = [("together", CropOutput::Together), ("groups", CropOutput::Groups)];
         let std = reader.number("std", f64::from(usual.std), (1e-6, 1e6))?;
         Ok(Self {
@@ -95,19 +95,21 @@ impl Crop {
         })
     }
 
-    pub(crate) fn load(&self, kind: &'static str) -> TensorModel {
-        let three = || Dim::Fixed(3);
+    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        let Self { height, multiple, group_max, .. } = *self;
+        at_least_one(&[("height", height), ("multiple", multiple), ("group_max", group_max)])?;
+        let channels = Dim::Fixed(self.color.count());
         let signature = Signature {
             inputs: vec![
                 picture_spec(),
                 spec("boxes", DType::F32, [same("k"), Dim::Fixed(4), Dim::Fixed(2)]),
             ],
             outputs: vec![
-                spec("crops", DType::F32, [same("g"), three(), Dim::Fixed(self.height), same("width")]),
+                spec("crops", DType::F32, [same("g"), channels, Dim::Fixed(height), same("width")]),
                 spec("index", DType::I64, [same("g")]),
             ],
         };
-        model(kind, Interrupt::Cooperative, signature, Cutter(self.clone()))
+        Ok(model(kind, Interrupt::Cooperative, signature, Cutter(self.clone())))
     }
 }
 
@@ -192,14 +194,14 @@ impl Cutter {
             );
             return Err(ModelError::invalid_input(message).at("boxes"));
         }
-        let plane = height * width;
-        let mut crops = vec![0.0_f32; cuts.len() * 3 * plane];
-        for (cut, crop) in cuts.iter().zip(crops.chunks_exact_mut(3 * plane)) {
+        let channels = self.0.color.count();
+        let mut crops = vec![0.0_f32; channels * pixels];
+        for (cut, crop) in cuts.iter().zip(crops.chunks_exact_mut(channels * height * width)) {
             self.draw(picture, cut, crop, width, ctx)?;
         }
         let index: Vec<i64> = cuts.iter().map(|cut| cut.index as i64).collect();
         Ok(Tensors::new()
-            .with("crops", Tensor::new(&[cuts.len(), 3, height, width], crops)?)
+            .with("crops", Tensor::new(&[cuts.len(), channels, height, width], crops)?)
             .with("index", Tensor::new(&[cuts.len()], index)?))
     }
 
@@ -228,9 +230,8 @@ impl Cutter {
                     let color = picture.at(place.x as f32, place.y as f32);
                     sum.iter_mut().zip(color).for_each(|(sum, part)| *sum += part);
                 }
-                for channel in 0..3 {
-                    let from = if self.0.color == Channels::Bgr { 2 - channel } else { channel };
-                    let value = sum[from] / (across * down) as f32 / 255.0;
+                for channel in 0..self.0.color.count() {
+                    let value = self.0.color.value(sum, channel) / (across * down) as f32 / 255.0;
                     crop[channel * plane + row * width + column] = (value - self.0.mean) / self.0.std;
                 }
             }
@@ -284,7 +285,7 @@ mod tests {
 
     #[track_caller]
     fn check(options: &Crop, boxes: &[[f32; 8]], shape: &[usize], first_row_of_red: &[f32]) {
-        let out = answer(&options.load("crop"), request(boxes)).unwrap();
+        let out = answer(&options.load("crop").unwrap(), request(boxes)).unwrap();
         let crops = out.get("crops").unwrap();
         assert_eq!(crops.shape(), shape);
         let given = &crops.elements::<f32>().unwrap()[..first_row_of_red.len()];
@@ -299,6 +300,9 @@ mod tests {
         check(&small(), &[upright(8., 8., 8., 8.)], &[1, 3, 4, 4], &[34., 42., 50., 58.]);
         let bgr = Crop { color: Channels::Bgr, ..small() };
         check(&bgr, &[upright(8., 8., 4., 4.)], &[1, 3, 4, 4], &[255.; 4]);
+        let gray = Crop { color: Channels::Gray, ..small() };
+        // 0.299 of red, 0.587 of green and 0.114 of blue.
+        check(&gray, &[upright(8., 8., 4., 4.)], &[1, 1, 4, 4], &[57.422, 58.618]);
     }
 
     #[test]
@@ -329,7 +333,7 @@ mod tests {
     #[test]
     fn too_much_is_refused_and_named() {
         let refused = |options: Crop, boxes: &[[f32; 8]]| {
-            let error = answer(&options.load("crop"), request(boxes)).unwrap_err();
+            let error = answer(&options.load("crop").unwrap(), request(boxes)).unwrap_err();
             assert_eq!(error.kind(), ModelErrorKind::InvalidInput);
             error.to_string()
         };
@@ -342,6 +346,8 @@ mod tests {
             refused(Crop { pixels_max: 31, ..small() }, &[one, one]),
             "`boxes`: 2 crops of 4 x 4 pixels are more than 31; ask for fewer boxes at a time"
         );
+        let zero = Crop { group_max: 0, ..small() }.load("crop").err().unwrap();
+        assert_eq!(zero.to_string(), "`group_max`: is 0; expected at least 1");
         let nowhere = [f32::NAN, 0., 1., 0., 1., 1., 0., 1.];
         assert!(refused(small(), &[nowhere]).starts_with("`boxes`: box 0 has a corner that is no place"));
     }
@@ -358,7 +364,7 @@ mod tests {
     #[test]
     fn groups_are_of_similar_width_and_come_one_by_one() {
         let boxes = [20., 4., 22., 40., 5., 21.].map(|width| upright(8., 8., width, 4.));
-        let model = Crop { output: CropOutput::Groups, group_max: 2, ..small() }.load("crop");
+        let model = Crop { output: CropOutput::Groups, group_max: 2, ..small() }.load("crop").unwrap();
         let found = Arc::new(Mutex::new(Vec::new()));
         let row = Row::with_sink(request(&boxes), Box::new(Collect(Arc::clone(&found))));
         let mut batch: Batch<_, _> = [row].into_iter().collect();
@@ -383,7 +389,7 @@ mod tests {
 
     #[test]
     fn groups_are_for_callers_that_take_several_outputs() {
-        let model = Crop { output: CropOutput::Groups, ..small() }.load("crop");
+        let model = Crop { output: CropOutput::Groups, ..small() }.load("crop").unwrap();
         let refused = answer(&model, request(&[upright(0., 0., 4., 4.)])).unwrap_err();
         assert_eq!(refused.to_string(), "gives several outputs: ask for them with `outputs`");
     }

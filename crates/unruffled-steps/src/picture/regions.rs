@@ -33,6 +33,7 @@ pub(super) fn regions(
     threshold: f32,
     ctx: &RunContext<'_>,
 ) -> Result<Vec<Vec<Run>>, ModelError> {
+    let is_in = |value: &f32| *value > threshold;
     let mut runs: Vec<Run> = Vec::new();
     let mut sets = Sets(Vec::new());
     // The runs of the row above.
@@ -45,9 +46,9 @@ pub(super) fn regions(
         let mut upper = above.start;
         let values = &map.values[row * map.width..][..map.width];
         let mut column = 0;
-        while let Some(begin) = values[column..].iter().position(|value| *value > threshold) {
+        while let Some(begin) = values[column..].iter().position(is_in) {
             let begin = column + begin;
-            let end = values[begin..].iter().position(|value| !(*value > threshold));
+            let end = values[begin..].iter().position(|value| !is_in(value));
             column = end.map_or(map.width, |end| begin + end);
             let run = Run { row: row as u32, begin: begin as u32, end: column as u32 };
             let own = sets.add();

@@ -9,10 +9,7 @@ use unruffled_model::{
 use super::view::{Channels, View, picture_spec};
 use crate::error::StepError;
 use crate::model::{Compute, input, model, same, spec};
-use crate::options::Reader;
-
-/// How bright the eye takes red, green and blue to be.
-const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+use crate::options::{Reader, at_least_one};
 
 /// `resize`: a picture in the size and the numbers that a model takes. The settings mean what they do for inputs of kind
 /// `image`: resized, as numbers from 0 to 1, inverted or not, times `scale`, less `mean`, divided by `std`.
@@ -79,7 +76,8 @@ impl Resize {
         })
     }
 
-    pub(crate) fn load(&self, kind: &'static str) -> TensorModel {
+    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        at_least_one(&[("multiple", self.multiple)])?;
         let signature = Signature {
             inputs: vec![picture_spec()],
             outputs: vec![
@@ -92,7 +90,7 @@ impl Resize {
             ],
         };
         // The limit on pixels says how long a run takes.
-        model(kind, Interrupt::Never, signature, Resized(self.clone()))
+        Ok(model(kind, Interrupt::Never, signature, Resized(self.clone())))
     }
 
     /// Width and height that a picture of this size is brought to.
@@ -157,11 +155,8 @@ impl Compute for Resized {
 impl Resized {
     /// What a pixel is in one of the model's channels.
     fn number(&self, pixel: &[u8], channel: usize) -> f32 {
-        let value = match self.0.color {
-            Channels::Gray => pixel.iter().zip(LUMA).map(|(part, weight)| f32::from(*part) * weight).sum(),
-            Channels::Rgb => f32::from(pixel[channel]),
-            Channels::Bgr => f32::from(pixel[2 - channel]),
-        } / 255.0;
+        let color = [0, 1, 2].map(|at| f32::from(pixel[at]));
+        let value = self.0.color.value(color, channel) / 255.0;
         let value = if self.0.invert { 1.0 - value } else { value };
         let mean = self.0.mean.get(channel).copied().unwrap_or(0.0);
         let std = self.0.std.get(channel).copied().unwrap_or(1.0);
@@ -211,7 +206,7 @@ mod tests {
     }
 
     fn load(settings: &Settings) -> unruffled_model::TensorModel {
-        Resize::read(&mut Reader::new(settings)).unwrap().load("resize")
+        Resize::read(&mut Reader::new(settings)).unwrap().load("resize").unwrap()
     }
 
     #[track_caller]

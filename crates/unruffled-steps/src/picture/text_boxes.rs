@@ -113,7 +113,7 @@ impl Finder {
     fn scale(&self, inputs: &Tensors, map: Map<'_>) -> Result<(f64, f64), ModelError> {
         let scale = |given: i64, own: usize| match given {
             0 => Ok(1.0),
-            // The largest picture that a tensor of a file can hold is far smaller.
+            // No side of a picture has more pixels than 32 bits count.
             1..=0xffff_ffff => Ok(given as f64 / own.max(1) as f64),
             _ => {
                 let message = format!("has a side of {given} pixels; expected height and width");

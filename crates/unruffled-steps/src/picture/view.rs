@@ -15,12 +15,24 @@ pub enum Channels {
     Bgr,
 }
 
+/// How bright the eye takes red, green and blue to be.
+const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
+
 impl Channels {
     /// How many there are.
     pub fn count(self) -> usize {
         match self {
             Channels::Gray => 1,
             Channels::Rgb | Channels::Bgr => 3,
+        }
+    }
+
+    /// What red, green and blue are in one of them.
+    pub(super) fn value(self, color: [f32; 3], channel: usize) -> f32 {
+        match self {
+            Channels::Gray => color.iter().zip(LUMA).map(|(part, weight)| part * weight).sum(),
+            Channels::Rgb => color[channel],
+            Channels::Bgr => color[2 - channel],
         }
     }
 }

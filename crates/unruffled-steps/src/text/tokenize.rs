@@ -1,6 +1,6 @@
 //! [`Tokenize`]: texts become the numbers that a language model takes.
 
-use tokenizers::{Encoding, Tokenizer, TruncationParams};
+use tokenizers::{Encoding, PostProcessor as _, Tokenizer, TruncationParams};
 use unruffled_model::{
     Bytes, DType, Interrupt, ModelError, RunContext, Signature, Tensor, TensorModel, Tensors,
 };
@@ -8,7 +8,7 @@ use unruffled_model::{
 use crate::error::StepError;
 use crate::files::{self, Files};
 use crate::model::{Compute, input, model, same, spec, watch};
-use crate::options::Reader;
+use crate::options::{Reader, at_least_one};
 
 /// `tokenize`: texts to tokens, by a `tokenizer.json`; texts of one request are filled up to the longest of them.
 ///
@@ -44,6 +44,7 @@ impl Tokenize {
     }
 
     pub(crate) fn load(&self, kind: &'static str, files: &dyn Files) -> Result<TensorModel, StepError> {
+        at_least_one(&[("multiple", self.multiple)])?;
         let bytes = files::read(files, "tokenizer", &self.tokenizer)?;
         let refused = |error: tokenizers::Error| {
             let message = format!("\"{}\" is not a tokenizer that can be used: {error}", self.tokenizer);
@@ -51,6 +52,14 @@ impl Tokenize {
         };
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(refused)?;
         let fill = tokenizer.get_padding().map_or(0, |padding| padding.pad_id);
+        let added = tokenizer.get_post_processor().map_or(0, |processor| processor.added_tokens(false));
+        if self.tokens_max <= added {
+            let message = format!(
+                "is {}, of which every text takes {added} for itself; expected more",
+                self.tokens_max
+            );
+            return Err(StepError::setting("tokens_max", message));
+        }
         let truncation = TruncationParams { max_length: self.tokens_max, ..TruncationParams::default() };
         tokenizer.with_truncation(Some(truncation)).map_err(|error| {
             StepError::setting("tokens_max", format!("is {}: {error}", self.tokens_max)).caused_by(error)

@@ -1,4 +1,5 @@
 //! Steps against what others make of the same inputs: see `assets/steps`.
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod features;
 #[cfg(feature = "audio")]

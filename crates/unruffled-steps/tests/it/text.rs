@@ -1,6 +1,6 @@
 //! Tokens against the Python package, and their mean against NumPy.
 
-use unruffled_model::{Tensor, Tensors};
+use unruffled_model::Tensors;
 use unruffled_steps::{NoFiles, Pool, Step};
 use unruffled_testing::npy;
 
@@ -23,11 +23,10 @@ fn means_are_those_of_numpy() {
 
 #[cfg(feature = "text")]
 mod tokens {
-    use unruffled_model::{Bytes, ModelErrorKind, TensorModel};
-    use unruffled_steps::Tokenize;
+    use unruffled_model::{Bytes, ModelErrorKind, Tensor, TensorModel, Tensors};
+    use unruffled_steps::{Step, Tokenize};
 
-    use super::*;
-    use crate::{files, recorded};
+    use crate::{answer, files, recorded};
 
     fn load(options: Tokenize) -> TensorModel {
         Step::Tokenize(options)
@@ -86,6 +85,19 @@ mod tokens {
         };
         assert_eq!(refused(&[b"good", b"longer"]), "`text`: text 1 has 6 bytes; the most is 4: cut it");
         assert!(refused(&[b"\xff"]).starts_with("`text`: text 0 is not UTF-8"));
+    }
+
+    #[test]
+    fn a_text_must_have_room_beside_its_beginning_and_end() {
+        let load = |tokens_max| {
+            Step::Tokenize(Tokenize { tokens_max, ..Tokenize::default() }).load(&files("models/minilm"))
+        };
+        for few in [0, 1, 2] {
+            let message = load(few).err().unwrap().to_string();
+            let expected = "of which every text takes 2 for itself; expected more";
+            assert_eq!(message, format!("`tokens_max`: is {few}, {expected}"));
+        }
+        assert!(load(3).is_ok());
     }
 
     #[test]

@@ -14,14 +14,14 @@ fn step(engine: &Engine, name: &str, inputs: &str, outputs: &str) -> PipelineSte
 #[track_caller]
 fn check(pipeline: Pipeline, kind: Kind, text: &str) {
     let engine = Engine::new();
-    let refused = engine.wrap_pipeline(pipeline).err().expect("it must be refused");
+    let refused = engine.wrap_pipeline(&pipeline).err().expect("it must be refused");
     assert_eq!((refused.kind(), refused.to_string().as_str()), (kind, text));
 }
 
 #[track_caller]
 fn check_signature(pipeline: Pipeline, inputs: &str, outputs: &str) {
     let engine = Engine::new();
-    let handle = engine.wrap_pipeline(pipeline).unwrap_or_else(|error| panic!("{error}")).build().unwrap();
+    let handle = engine.wrap_pipeline(&pipeline).unwrap_or_else(|error| panic!("{error}")).build().unwrap();
     let signature = handle.info().signature.clone();
     assert_eq!((shown(&signature.inputs).as_str(), shown(&signature.outputs).as_str()), (inputs, outputs));
     assert_eq!((&*handle.info().platform, handle.info().threads), ("pipeline", 0));

@@ -10,7 +10,7 @@ use super::{Counter, build, floats, line, map, scripted, x};
 use crate::support::{check_error, engine_of, patiently, wait_until};
 
 fn whole(engine: &Engine, pipeline: Pipeline) -> Handle<Tensors, Tensors> {
-    engine.wrap_pipeline(pipeline).unwrap_or_else(|error| panic!("{error}")).name("whole").build().unwrap()
+    engine.wrap_pipeline(&pipeline).unwrap_or_else(|error| panic!("{error}")).name("whole").build().unwrap()
 }
 
 fn each(engine: &Engine, step: PipelineStep) -> Handle<Tensors, Tensors> {
