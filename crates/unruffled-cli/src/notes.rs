@@ -55,6 +55,7 @@ pub(crate) fn kept(sequence: &SequenceSpec) -> String {
         false => format!("{} comes back as {}", fed.output, fed.input),
     });
     let overlap = sequence.overlap().iter();
-    let before = overlap.map(|overlap| format!("the last {} of {} before the next", overlap.elements, overlap.input));
+    let before =
+        overlap.map(|overlap| format!("the last {} of {} before the next", overlap.elements, overlap.input));
     fed.chain(before).collect::<Vec<_>>().join(", ")
 }

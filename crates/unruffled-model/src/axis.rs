@@ -84,7 +84,10 @@ impl Tensor {
             return self.rows(range);
         }
         let shape = self.shape();
-        assert!(range.start <= range.end && range.end <= shape[axis], "part {range:?} of {shape:?} at {axis}");
+        assert!(
+            range.start <= range.end && range.end <= shape[axis],
+            "part {range:?} of {shape:?} at {axis}"
+        );
         let mut own = shape.to_vec();
         own[axis] = range.len();
 
@@ -97,8 +100,10 @@ impl Tensor {
         ) -> Tensor {
             let stride: usize = shape[axis + 1..].iter().product();
             let (width, length) = (shape[axis] * stride, own[axis] * stride);
-            let begins = (0..shape[..axis].iter().product()).map(|outer: usize| outer * width + start * stride);
-            let cut: Vec<T> = begins.flat_map(|begin| elements[begin..begin + length].iter().cloned()).collect();
+            let begins =
+                (0..shape[..axis].iter().product()).map(|outer: usize| outer * width + start * stride);
+            let cut: Vec<T> =
+                begins.flat_map(|begin| elements[begin..begin + length].iter().cloned()).collect();
             Tensor::new(own, cut).expect("a part has no more elements than the whole")
         }
         for_each_dtype!(self.data(), buffer => cut(buffer, shape, &own, axis, range.start))

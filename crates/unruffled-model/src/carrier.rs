@@ -44,8 +44,11 @@ pub trait Carrier: Send + Sync + 'static {
     /// # Errors
     ///
     /// What the model did not give, or gave in another form: the state stays as it was.
-    fn detach(&self, output: Self::Output, draft: Self::Draft)
-    -> Result<(Self::Reply, Self::State), ModelError>;
+    fn detach(
+        &self,
+        output: Self::Output,
+        draft: Self::Draft,
+    ) -> Result<(Self::Reply, Self::State), ModelError>;
 
     /// Checks a state that comes from elsewhere.
     ///
@@ -180,8 +183,7 @@ impl Carrier for TensorCarrier {
                 let message = format!("input is missing; expected {}", overlap.0);
                 return Err(ModelError::invalid_input(message).at(name));
             };
-            let (whole, kept) =
-                Self::overlapped(overlap, new, state).map_err(|error| error.at(name))?;
+            let (whole, kept) = Self::overlapped(overlap, new, state).map_err(|error| error.at(name))?;
             inputs.insert(name.clone(), whole);
             draft.insert(name.clone(), kept);
         }
@@ -212,7 +214,8 @@ impl Carrier for TensorCarrier {
         let mut fed = state.clone();
         for (spec, kept) in &self.overlap {
             let tail = fed.remove(&spec.name);
-            let fits = tail.is_some_and(|tail| tail.dtype() == spec.dtype && tail.shape().last() == Some(kept));
+            let fits =
+                tail.is_some_and(|tail| tail.dtype() == spec.dtype && tail.shape().last() == Some(kept));
             if !fits {
                 let message = format!("the snapshot does not hold its last {kept} elements; expected {spec}");
                 return Err(ModelError::invalid_input(message).at(&spec.name));
@@ -330,7 +333,7 @@ mod tests {
             "what was given for the next call does not fit it: `state`: expected shape [2, batch, 1], got []",
         );
         check_refused(
-            carrier.check(&Tensors::new().with("state", own.clone())),
+            carrier.check(&Tensors::new().with("state", own)),
             "`x`: the snapshot does not hold its last 2 elements; expected x: f32 [batch, 5]",
         );
         let tail = Tensor::filled(&[1, 2], 0_f32).unwrap();

@@ -108,7 +108,8 @@ impl<'a, R: TensorRun> JointModel<'a, R> {
         let mut start = 0;
         for (row, count) in rows.iter_mut().zip(counts) {
             let end = start + count;
-            let own = outputs.iter().map(|(name, output)| (name.clone(), output.part(axis(name), start..end)));
+            let own =
+                outputs.iter().map(|(name, output)| (name.clone(), output.part(axis(name), start..end)));
             row.finish(Ok(own.collect()));
             start = end;
         }

@@ -18,7 +18,10 @@ impl TensorSpec {
         if dims.is_empty() {
             return Some(RowPlace::Shared);
         }
-        let mut named = dims.iter().enumerate().filter(|(_, dim)| matches!(dim, Dim::Symbolic(name) if **name == *symbol));
+        let mut named = dims
+            .iter()
+            .enumerate()
+            .filter(|(_, dim)| matches!(dim, Dim::Symbolic(name) if **name == *symbol));
         match (named.next(), named.next()) {
             (Some((axis, _)), None) => Some(RowPlace::Axis(axis)),
             _ => None,

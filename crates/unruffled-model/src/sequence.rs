@@ -136,7 +136,8 @@ pub(crate) fn initial_shape(
 fn find<'a>(specs: &'a [TensorSpec], name: &str, what: &str) -> Result<&'a TensorSpec, ModelError> {
     specs.iter().find(|spec| *spec.name == *name).ok_or_else(|| {
         let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
-        ModelError::invalid_input(format!("there is no such {what}; the model has {}", known.join(", "))).at(name)
+        ModelError::invalid_input(format!("there is no such {what}; the model has {}", known.join(", ")))
+            .at(name)
     })
 }
 
@@ -171,7 +172,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(spec: SequenceSpec, expected: Result<(), &str>) {
+    fn check(spec: &SequenceSpec, expected: Result<(), &str>) {
         let outcome = spec.check(&signature()).map_err(|error| error.to_string());
         assert_eq!(outcome.as_ref().map_err(String::as_str).copied(), expected);
     }
@@ -179,38 +180,35 @@ mod tests {
     #[test]
     fn what_is_said_must_be_there_and_fit() {
         let new = SequenceSpec::new;
-        check(new().with_state("next", "state").with_overlap("x", 64).with_overlap("four", 3), Ok(()));
+        check(&new().with_state("next", "state").with_overlap("x", 64).with_overlap("four", 3), Ok(()));
         check(
-            new().with_state("stat", "state"),
+            &new().with_state("stat", "state"),
             Err("`stat`: there is no such output; the model has `y`, `next`"),
         );
         check(
-            new().with_state("next", "stat"),
+            &new().with_state("next", "stat"),
             Err("`stat`: there is no such input; the model has `x`, `state`, `wide`, `rate`, `four`"),
         );
         check(
-            new().with_state("y", "state"),
+            &new().with_state("y", "state"),
             Err("`y`: cannot become the input state: f32 [2, batch, 4]: the output is y: f32 [batch, 1]"),
         );
         check(
-            new().with_state("next", "rate"),
+            &new().with_state("next", "rate"),
             Err("`next`: cannot become the input rate: i64 []: the output is next: f32 [2, batch, 4]"),
         );
         check(
-            new().with_state("y", "wide"),
+            &new().with_state("y", "wide"),
             Err("`wide`: what is wide: f32 [batch, ?] before the first call? give it a default with a shape"),
         );
         check(
-            new().with_state("next", "state").with_overlap("state", 1),
+            &new().with_state("next", "state").with_overlap("state", 1),
             Err("`state`: is said twice; an input has one past"),
         );
-        check(new().with_overlap("x", 0), Err("`x`: overlaps by 0 elements; leave it out"));
+        check(&new().with_overlap("x", 0), Err("`x`: overlaps by 0 elements; leave it out"));
+        check(&new().with_overlap("rate", 1), Err("`rate`: has no dimension along which it could overlap"));
         check(
-            new().with_overlap("rate", 1),
-            Err("`rate`: has no dimension along which it could overlap"),
-        );
-        check(
-            new().with_overlap("four", 4),
+            &new().with_overlap("four", 4),
             Err("`four`: cannot keep 4 of its 4 elements, and still have new ones"),
         );
     }

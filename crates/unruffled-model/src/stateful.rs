@@ -150,11 +150,7 @@ impl<M: Stateful> Carrier for StatefulCarrier<M> {
         Ok((StatefulInput { item, state: Arc::clone(state) }, ()))
     }
 
-    fn detach(
-        &self,
-        output: StatefulOutput<M>,
-        (): (),
-    ) -> Result<(M::Reply, Option<M::State>), ModelError> {
+    fn detach(&self, output: StatefulOutput<M>, (): ()) -> Result<(M::Reply, Option<M::State>), ModelError> {
         Ok((output.reply, Some(output.state)))
     }
 

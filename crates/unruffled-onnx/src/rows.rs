@@ -27,12 +27,15 @@ pub(crate) fn batching(
     if signature.is_batchable() {
         return Batching::Joint;
     }
-    let is_named = signature.row_symbol().is_some();
-    if !(is_named || is_candidate(signature)) || verdict(signature, run) != Some(true) {
-        return Batching::Single;
+    if signature.row_symbol().is_some() {
+        // What keeps a state mostly listens: it wants long pieces, and a runtime may complain aloud of short ones.
+        return match verdict(signature, ANY_SIZES.into_iter().rev(), run) {
+            Some(true) => Batching::Joint,
+            _ => Batching::Single,
+        };
     }
-    if is_named {
-        return Batching::Joint;
+    if !is_candidate(signature) || verdict(signature, ANY_SIZES, run) != Some(true) {
+        return Batching::Single;
     }
     for spec in signature.inputs.iter_mut().chain(&mut signature.outputs) {
         if let Some([first, ..]) = spec.dims.as_deref_mut() {
@@ -107,9 +110,10 @@ fn is_candidate(signature: &Signature) -> bool {
 /// The outcome of the first trial that has one.
 fn verdict(
     signature: &Signature,
+    sizes: impl IntoIterator<Item = usize>,
     mut run: impl FnMut(&Tensors) -> Result<Tensors, ModelError>,
 ) -> Option<bool> {
-    ANY_SIZES.iter().find_map(|&size| trial(signature, size, &mut run))
+    sizes.into_iter().find_map(|size| trial(signature, size, &mut run))
 }
 
 /// Whether three rows get the same answers together as apart; `None` if that could not be found out.
@@ -340,8 +344,7 @@ mod tests {
                     return Err(ModelError::failed("too short"));
                 }
                 let (x, state) = (x.elements::<f32>()?, state.elements::<f32>()?);
-                let y: Vec<f32> =
-                    (0..rows).map(|row| x[row * 576] + state[row] + leak * state[0]).collect();
+                let y: Vec<f32> = (0..rows).map(|row| x[row * 576] + state[row] + leak * state[0]).collect();
                 let next = state.iter().map(|state| 0.5 * state).collect::<Vec<_>>();
                 Ok(Tensors::new()
                     .with("y", Tensor::new(&[rows], y)?)

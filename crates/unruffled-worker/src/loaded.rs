@@ -26,7 +26,8 @@ impl PythonModel {
         let batching = if nursery.description().is_joint { Batching::Joint } else { Batching::Sequential };
         let outputs = Signature { inputs: signature.outputs.clone(), outputs: Vec::new() };
         let state = &nursery.description().state;
-        let sequence = state.iter().fold(SequenceSpec::new(), |spec, name| spec.with_state(name.clone(), name.clone()));
+        let sequence =
+            state.iter().fold(SequenceSpec::new(), |spec, name| spec.with_state(name.clone(), name.clone()));
         let mut info = ModelInfo::new("python", "python")
             .with_signature(signature)
             .with_batching(batching)

@@ -7,8 +7,8 @@ use std::time::Instant;
 use tokio::task::JoinSet;
 use unruffled::engine::{ErrorKind, PoolOptions, SequenceOptions, Sequences, Session};
 use unruffled::model::{
-    Batch, Batching, CancelToken, Footprint, JointModel, LoadContext, LoadedModel, Model, ModelError, ModelInfo,
-    RunContext, SequenceSpec, Serve, TensorCarrier, TensorModel, TensorRun, admit_tensors,
+    Batch, Batching, CancelToken, Footprint, JointModel, LoadContext, LoadedModel, Model, ModelError,
+    ModelInfo, RunContext, SequenceSpec, Serve, TensorCarrier, TensorModel, TensorRun, admit_tensors,
 };
 use unruffled::{DType, Dim, Engine, Signature, Tensor, TensorSpec, Tensors};
 
@@ -116,7 +116,7 @@ async fn measure(
     findings.count("sessions", "sessions at once", SESSIONS);
     findings.count("calls", "calls, each after the one before", total);
     findings.count("runs", "runs", metrics.runs);
-    findings.factor("shared", "calls that shared a run, on average", shared);
+    findings.factor("shared", "as many calls as runs", shared);
     findings.count("instances_killed", "instances killed meanwhile", deaths.count());
     findings.count("repeated", "calls that failed for it, and were made again", again);
     findings.share("same", "answers that are the same to the bit", same as f64 / total as f64);
@@ -125,7 +125,8 @@ async fn measure(
     findings.time("alone_ms", "one after the other", took_alone);
     findings.time("together_ms", "together", took_together);
     findings.require(pairs().count() == total, || format!("{} answers for {total} calls", pairs().count()));
-    findings.require(most_apart <= APART_MAX, || format!("an answer is {most_apart:e} apart from that alone"));
+    findings
+        .require(most_apart <= APART_MAX, || format!("an answer is {most_apart:e} apart from that alone"));
     findings.require(shared >= 2.0, || format!("only {shared:.1} calls shared a run"));
     findings.require(deaths.count() > 0, || "no instance was killed".into());
     findings.require(left == 0, || format!("{left} sessions or calls were left"));
@@ -205,7 +206,8 @@ impl Deaths {
 
     /// Whether it is now that an instance dies.
     fn due(&self) -> bool {
-        let due = self.0.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        let due =
+            self.0.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
         if due {
             self.0.1.fetch_add(1, Ordering::SeqCst);
         }

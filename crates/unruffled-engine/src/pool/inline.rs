@@ -28,7 +28,11 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         }
         let demand = &candidate.demand;
         // What has a key may have to cancel another, and what gives several outputs may be kept waiting.
-        if demand.options.elsewhere || demand.options.supersede.is_some() || demand.outlet.is_some() || candidate.footprint.rows != 1 {
+        if demand.options.elsewhere
+            || demand.options.supersede.is_some()
+            || demand.outlet.is_some()
+            || candidate.footprint.rows != 1
+        {
             return Err(candidate);
         }
         let Some(model) = self.model.stateless() else {

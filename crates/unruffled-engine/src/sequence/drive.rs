@@ -52,7 +52,14 @@ pub(super) struct Running<C: Carrier> {
     waited: Duration,
 }
 
-/// What a call that is over has left.
+/// A call that is over.
+struct Over<C: Carrier> {
+    answer: Arc<Answer<C::Reply>>,
+    /// What it has left; `None` if nobody waits for it.
+    left: Option<Left<C>>,
+}
+
+/// A reply and the next state, or why there is none.
 type Left<C> = Result<(Response<<C as Carrier>::Reply>, <C as Carrier>::State), Error>;
 
 impl<C: Carrier> Sessions<C> {
@@ -76,10 +83,7 @@ impl<C: Carrier> Sessions<C> {
     }
 
     /// Does something with the table. What becomes due and what becomes rubbish is seen to once its lock is let go.
-    pub(super) fn with<T>(
-        &self,
-        act: impl FnOnce(&mut Table<Job<C>, Running<C>, C::State>) -> T,
-    ) -> T {
+    pub(super) fn with<T>(&self, act: impl FnOnce(&mut Table<Job<C>, Running<C>, C::State>) -> T) -> T {
         let mut watched = self.table.lock();
         let result = act(&mut watched.table);
         let (swept, due) = (watched.table.sweep(), watched.table.next_due());
@@ -106,32 +110,25 @@ impl<C: Carrier> Sessions<C> {
                 // Those behind the first are others'.
                 Next::Begin(job, state) => self.send(job, &state, std::mem::replace(&mut by, By::Another)),
             };
-            match running {
-                Ok(running) => {
-                    let Some((answer, left)) = self.look(key, running) else { return };
-                    self.settle(key, &answer, left);
-                }
-                Err((answer, error)) => self.settle(key, &answer, error.map(Err)),
-            }
+            let over = match running {
+                Ok(running) => self.look(key, running),
+                Err(over) => Some(over),
+            };
+            let Some(over) = over else { return };
+            self.settle(key, over);
         }
     }
 
-    /// Sends a call whose turn it is. An error is what it ends with; none if nobody waits for it.
-    #[allow(clippy::type_complexity, reason = "said once, in a sentence")]
-    fn send(
-        &self,
-        job: Job<C>,
-        state: &Arc<C::State>,
-        by: By,
-    ) -> Result<Running<C>, (Arc<Answer<C::Reply>>, Option<Error>)> {
+    /// Sends a call whose turn it is, unless it is over before that.
+    fn send(&self, job: Job<C>, state: &Arc<C::State>, by: By) -> Result<Running<C>, Over<C>> {
         let Job { item, mut options, answer, came } = job;
         if !answer.is_open() {
             discard([item]);
-            return Err((answer, None));
+            return Err(Over { answer, left: None });
         }
         let (input, draft) = match contained(|| self.carrier.attach(item, state)) {
             Ok(attached) => attached,
-            Err(error) => return Err((answer, Some(self.told(error)))),
+            Err(error) => return Err(Over { answer, left: Some(Err(self.told(error))) }),
         };
         options.elsewhere = by == By::Another;
         let (pool, now) = (self.handle.pool(), self.now());
@@ -139,13 +136,8 @@ impl<C: Carrier> Sessions<C> {
         Ok(Running { infer, draft, answer, waited: now.saturating_duration_since(came) })
     }
 
-    /// Sees how a call is doing. Nothing is left to do if it goes on; otherwise tells what it has left, if anything.
-    #[allow(clippy::type_complexity, reason = "said once, in a sentence")]
-    fn look(
-        self: &Arc<Self>,
-        key: Key,
-        mut running: Running<C>,
-    ) -> Option<(Arc<Answer<C::Reply>>, Option<Left<C>>)> {
+    /// Sees how a call is doing; `None` if it goes on.
+    fn look(self: &Arc<Self>, key: Key, mut running: Running<C>) -> Option<Over<C>> {
         let waker = Waker::from(Arc::new(Nudge { sessions: Arc::downgrade(self), key }));
         let outcome = loop {
             if !running.answer.is_open() {
@@ -153,7 +145,7 @@ impl<C: Carrier> Sessions<C> {
                 // This is what cancels it.
                 drop(infer);
                 discard([draft]);
-                return Some((answer, None));
+                return Some(Over { answer, left: None });
             }
             match Pin::new(&mut running.infer).poll(&mut Context::from_waker(&waker)) {
                 Poll::Ready(outcome) => break outcome,
@@ -161,16 +153,24 @@ impl<C: Carrier> Sessions<C> {
             }
         };
         let Running { draft, answer, waited, .. } = running;
-        let left = outcome.and_then(|Response { output, id, mut timings, provenance }| {
-            timings.queue += waited;
-            let (reply, state) = contained(|| self.carrier.detach(output, draft)).map_err(|error| self.told(error))?;
-            Ok((Response { output: reply, id, timings, provenance }, state))
-        });
-        Some((answer, Some(left)))
+        let left = match outcome {
+            Err(error) => {
+                discard([draft]);
+                Err(error)
+            }
+            Ok(Response { output, id, mut timings, provenance }) => {
+                timings.queue += waited;
+                let carried = contained(|| self.carrier.detach(output, draft));
+                let told = |(output, state)| (Response { output, id, timings, provenance }, state);
+                carried.map(told).map_err(|error| self.told(error))
+            }
+        };
+        Some(Over { answer, left: Some(left) })
     }
 
     /// A call is over: keeps the state that it has left, if its caller is told of it, and not otherwise.
-    fn settle(&self, key: Key, answer: &Answer<C::Reply>, left: Option<Left<C>>) {
+    fn settle(&self, key: Key, over: Over<C>) {
+        let Over { answer, left } = over;
         let now = self.now();
         let (reply, state) = match left {
             None => return self.with(|table| table.settle(now, key, None)),

@@ -521,7 +521,8 @@ mod tests {
         assert_eq!(call(&mut table, now, a, "3"), Err(ErrorKind::Overloaded), "two wait");
         began(&mut table, a).unwrap();
         call(&mut table, now, a, "3").unwrap();
-        let heavy = |table: &mut Plain, bytes| table.call(now, b, "heavy", bytes, None).map_err(|(e, _)| e.kind());
+        let heavy =
+            |table: &mut Plain, bytes| table.call(now, b, "heavy", bytes, None).map_err(|(e, _)| e.kind());
         assert_eq!(heavy(&mut table, 9), Err(ErrorKind::Overloaded), "2 bytes wait");
         assert!(table.may_keep(a, 9).is_err() && table.may_keep(a, 8).is_ok());
         table.settle(now, a, Some((Arc::new(1), 8)));

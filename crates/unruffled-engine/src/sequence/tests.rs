@@ -259,7 +259,7 @@ fn a_session_without_a_name_ends_with_its_holders() {
     let world = World::new();
     let logs = world.logs();
     let session = logs.begin().unwrap();
-    let mut call = session.clone().infer(1).submit();
+    let mut call = session.infer(1).submit();
     drop(session);
     world.run_all();
     assert_eq!(logs.status().sessions, 1, "its call's future holds it");
@@ -362,7 +362,8 @@ fn a_snapshot_goes_on_in_another_engine() {
     let snapshot = session.snapshot().unwrap();
     let moved = there.logs().restore(&snapshot).unwrap();
     let (mut on, mut off) = (moved.infer(2).submit(), session.infer(9).submit());
-    (there.run_all(), here.run_all());
+    there.run_all();
+    here.run_all();
     check(&mut on, Ok(&[1, 2]));
     check(&mut off, Ok(&[1, 9]));
     assert_eq!((kept(&moved).1, snapshot.steps()), (2, 1), "a snapshot stays what it was");
@@ -410,13 +411,15 @@ fn a_carrier_that_panics_costs_its_call() {
     let session = sequences.begin().unwrap();
     let mut calls: Vec<_> = [1, 7, 8, 2].map(|item| session.infer(item).submit()).into_iter().collect();
     world.run_all();
-    let outcomes = calls.iter_mut().map(|call| {
-        match Pin::new(call).poll(&mut Context::from_waker(Waker::noop())) {
-            Poll::Ready(outcome) => outcome.map(|response| response.output).map_err(|error| error.to_string()),
+    let outcomes =
+        calls.iter_mut().map(|call| match Pin::new(call).poll(&mut Context::from_waker(Waker::noop())) {
+            Poll::Ready(outcome) => {
+                outcome.map(|response| response.output).map_err(|error| error.to_string())
+            }
             Poll::Pending => panic!("the call should be over"),
-        }
-    });
-    let broken = |text: &str| Err(format!("model `log`: the state could not be carried on: panicked: {text}"));
+        });
+    let broken =
+        |text: &str| Err(format!("model `log`: the state could not be carried on: panicked: {text}"));
     assert_eq!(
         outcomes.collect::<Vec<_>>(),
         [Ok(vec![1]), broken("no way in"), broken("no way out"), Ok(vec![2])]

@@ -169,7 +169,11 @@ fn play_rows(
 }
 
 fn answer(input: &Input) -> Result<u64, ModelError> {
-    if input.facts.poor { Err(ModelError::failed("a poor row")) } else { Ok(blended_answer(input.id, input.state)) }
+    if input.facts.poor {
+        Err(ModelError::failed("a poor row"))
+    } else {
+        Ok(blended_answer(input.id, input.state))
+    }
 }
 
 fn failure(panics: bool) -> Failure {

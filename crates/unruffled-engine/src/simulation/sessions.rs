@@ -248,8 +248,7 @@ impl Visit {
             diary.note(Event::Dropped(id));
             return;
         };
-        let mut call =
-            session.infer(input).id(name.clone()).baggage("id", name).priority(facts.class);
+        let mut call = session.infer(input).id(name.clone()).baggage("id", name).priority(facts.class);
         if let Some(deadline) = facts.deadline {
             call = call.deadline(self.begin + Duration::from_micros(deadline));
         }

@@ -58,15 +58,16 @@ fn an_instance_that_dies_takes_no_session_with_it() {
 fn a_storm_of_callers_leaves_every_session_right() {
     let engine = Engine::new();
     let sequences = counts(&engine, 3);
-    let threads = (0..4_u64).map(|seed| {
-        let sequences = sequences.clone();
-        std::thread::spawn(move || {
+    let sequences = &sequences;
+    std::thread::scope(|scope| {
+        let storm = |seed: u64, sequences: &Sequences<StatefulCarrier<Count>>| {
             let mut random = fastrand::Rng::with_seed(seed);
             runtime().block_on(async {
                 let session = sequences.begin().unwrap();
                 for _ in 0..200 {
                     let before = session.snapshot().unwrap();
-                    let calls: Vec<_> = (0..random.usize(1..6)).map(|_| session.infer(Some(1)).submit()).collect();
+                    let calls: Vec<_> =
+                        (0..random.usize(1..6)).map(|_| session.infer(Some(1)).submit()).collect();
                     let mut answers = Vec::new();
                     for call in calls {
                         match random.u32(..4) {
@@ -87,9 +88,9 @@ fn a_storm_of_callers_leaves_every_session_right() {
                     assert_eq!(after.state().unwrap(), last.output);
                 }
             });
-        })
+        };
+        (0..4_u64).for_each(|seed| drop(scope.spawn(move || storm(seed, sequences))));
     });
-    threads.collect::<Vec<_>>().into_iter().for_each(|thread| thread.join().unwrap());
     let status = sequences.status();
     assert_eq!((status.sessions, status.waiting, status.running, status.bytes), (0, 0, 0, 0));
 }
@@ -109,11 +110,13 @@ fn adder() -> ScriptedModel<Tensors, Tensors> {
     };
     let model = tensors(signature, |inputs, _| {
         let x = inputs.get("x").unwrap();
-        let sum: f32 = x.elements::<f32>()?.iter().sum::<f32>() + inputs.get("state").unwrap().elements::<f32>()?[0];
+        let sum: f32 =
+            x.elements::<f32>()?.iter().sum::<f32>() + inputs.get("state").unwrap().elements::<f32>()?[0];
         Ok(Tensors::new().with("y", x.clone()).with("next", Tensor::filled(&[1, 1], sum)?))
     });
     model.with_info(|info| {
-        *info = info.clone().with_sequence(SequenceSpec::new().with_state("next", "state").with_overlap("x", 1));
+        *info =
+            info.clone().with_sequence(SequenceSpec::new().with_state("next", "state").with_overlap("x", 1));
     })
 }
 
@@ -152,7 +155,8 @@ fn what_keeps_no_state_has_no_sessions() {
     let error = handle.sequences(SequenceOptions::default()).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     assert!(error.to_string().starts_with("model `double`: keeps no state between calls"), "{error}");
-    let sequences = engine.wrap_model(adder()).build().unwrap().sequences(SequenceOptions::default()).unwrap();
+    let sequences =
+        engine.wrap_model(adder()).build().unwrap().sequences(SequenceOptions::default()).unwrap();
     let wrong = Tensors::new().with("x", Tensor::scalar(1_f32));
     let error = runtime().block_on(sequences.begin().unwrap().infer(wrong).into_future()).unwrap_err();
     assert_eq!((error.kind(), error.tensor()), (ErrorKind::InvalidInput, Some("x")));

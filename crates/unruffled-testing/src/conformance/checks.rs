@@ -208,7 +208,8 @@ impl<'a> Checks<'a> {
         for (case, alone) in &self.answered {
             let signature = &self.model.info().signature;
             let each = 0..rows(signature, &case.inputs);
-            let requests: Vec<_> = each.clone().map(|i| of_inputs(signature, &case.inputs, i..i + 1)).collect();
+            let requests: Vec<_> =
+                each.clone().map(|i| of_inputs(signature, &case.inputs, i..i + 1)).collect();
             let expected: Vec<_> = each.map(|i| of_outputs(signature, alone, i..i + 1)).collect();
             match run(self.model, &requests.iter().collect::<Vec<_>>()) {
                 Err(error) => found.push(at(case, error)),

@@ -74,7 +74,8 @@ impl Checker<'_> {
         for (output, input) in state {
             let (span, input) = (input.span(), input.into_inner());
             if spec.feedback().iter().any(|known| *known.input == *input) {
-                let message = format!("feeds `{input}`, which another output is for already; an input has one past");
+                let message =
+                    format!("feeds `{input}`, which another output is for already; an input has one past");
                 return Err(self.refuse(Some(span), message));
             }
             lines.push((output.clone(), line_at(self.text, span.start)));
@@ -84,7 +85,9 @@ impl Checker<'_> {
         for (input, elements) in overlap {
             let (span, elements) = (elements.span(), elements.into_inner());
             if spec.feedback().iter().any(|known| *known.input == *input) {
-                let message = format!("keeps a part of `{input}`, which an output is for already; an input has one past");
+                let message = format!(
+                    "keeps a part of `{input}`, which an output is for already; an input has one past"
+                );
                 return Err(self.refuse(Some(span), message));
             }
             lines.push((input.clone(), line_at(self.text, span.start)));

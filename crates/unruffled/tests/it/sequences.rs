@@ -21,7 +21,10 @@ fn runtime() -> Runtime {
 /// silero-vad as it was gathered, run by this backend, with so many instances.
 fn silero_vad(engine: &Engine, backend: &str, instances: usize) -> TensorHandle {
     let folder = root().join("models/silero-vad");
-    assert!(folder.join("1/model.onnx").is_file(), "models/silero-vad is not there: run `cargo xtask models` first");
+    assert!(
+        folder.join("1/model.onnx").is_file(),
+        "models/silero-vad is not there: run `cargo xtask models` first"
+    );
     let mut found = ModelFolder::open(folder).unwrap();
     // The settings of the sources, which may be newer than those that were gathered.
     found.config = unruffled::ModelConfig::read(&root().join("xtask/models/silero-vad")).unwrap();

@@ -60,7 +60,10 @@ pub(super) fn states(trace: &Trace) -> Result<(), String> {
                     let Some(call) = calls.get(id) else { continue };
                     let first = sessions[&call.session].open.first();
                     if first.is_some_and(|first| first < id) {
-                        return Err(format!("call {id} of session {} runs before {first:?} is over", call.session));
+                        return Err(format!(
+                            "call {id} of session {} runs before {first:?} is over",
+                            call.session
+                        ));
                     }
                 }
             }
@@ -76,7 +79,9 @@ pub(super) fn states(trace: &Trace) -> Result<(), String> {
                         return Ok(());
                     }
                     Event::Answered(_, Err(ErrorKind::NotFound)) => {
-                        return Err(format!("session {session} was gone at {called} us; it expires at {expires:?}"));
+                        return Err(format!(
+                            "session {session} was gone at {called} us; it expires at {expires:?}"
+                        ));
                     }
                     Event::Answered(_, Ok(_)) if is_late => {
                         return Err(format!("session {session} should have expired at {expires:?}"));
