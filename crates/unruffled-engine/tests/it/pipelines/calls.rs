@@ -109,7 +109,8 @@ async fn giving_up_reaches_every_step() {
     let (engine, gate) = (engine_of(4), Gate::closed());
     let [whole, left, right, _] = diamond(&engine, map(|x| x).gated(&gate), map(|x| x).gated(&gate));
     let answer = whole.infer(x([1.0])).submit();
-    (gate.entered(), gate.entered());
+    gate.entered();
+    gate.entered();
     patiently(answer.stop()).await;
     wait_until(|| left.status().running + right.status().running == 0);
     assert_eq!(gate.waiting(), 0);
@@ -247,7 +248,7 @@ async fn a_pipeline_is_a_step_of_another() {
     let engine = engine_of(2);
     build(&engine, "unused", sum());
     let inner = Pipeline::new()
-        .step(PipelineStep::new("up", &build(&engine, "up", map(|x| x + 1.0))).input("x", "input.x"))
+        .step(PipelineStep::new("up", build(&engine, "up", map(|x| x + 1.0))).input("x", "input.x"))
         .output("y", "up.y");
     engine.wrap_pipeline(&inner).unwrap().name("inner").register().unwrap();
     let outer = Pipeline::new()
