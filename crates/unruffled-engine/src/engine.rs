@@ -204,8 +204,8 @@ impl Engine {
     ///
     /// What does not fit together: a model, step, input or output that is not there, something that is given twice or not at
     /// all, a circle, types and shapes.
-    pub fn wrap_pipeline(&self, pipeline: Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
-        Ok(self.wrap_model(self.check_pipeline(&pipeline)?).instances(CALLS))
+    pub fn wrap_pipeline(&self, pipeline: &Pipeline) -> Result<Wrap<Tensors, Tensors>, PipelineError> {
+        Ok(self.wrap_model(self.check_pipeline(pipeline)?).instances(CALLS))
     }
 
     /// As [`wrap_pipeline`](Self::wrap_pipeline), without starting it: for what is loaded under a name

@@ -92,9 +92,9 @@ mod outputs;
 mod sequence;
 mod stream;
 
-mod pipeline;
 mod breaker;
 mod fallback;
+mod pipeline;
 
 mod registry;
 

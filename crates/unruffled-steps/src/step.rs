@@ -150,7 +150,7 @@ impl Step {
             Step::DecodeAudio(step) => step.load(kind)?,
             Step::Frames(step) => step.load(kind)?,
             Step::SpeechSegments(step) => step.load(kind)?,
-            Step::SpeechGate(step) => step.follow(kind),
+            Step::SpeechGate(step) => step.follow(kind)?,
         })
     }
 }

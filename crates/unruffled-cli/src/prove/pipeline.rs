@@ -38,14 +38,17 @@ const ROW: Duration = Duration::from_micros(10);
 /// A pipeline may take so many times what the same requests take by hand.
 const FACTOR_MAX: f64 = 3.0;
 
+/// What a step makes of the numbers of its inputs, if it has two.
+type Function = fn(&[f32], &[f32]) -> Result<Vec<f32>, ModelError>;
+
 /// A step whose rows go through it together: numbers in, and as many out.
 struct Numbers {
     info: ModelInfo,
-    function: fn(&[f32], &[f32]) -> Result<Vec<f32>, ModelError>,
+    function: Function,
 }
 
 impl Numbers {
-    fn new(inputs: &[&str], function: fn(&[f32], &[f32]) -> Result<Vec<f32>, ModelError>) -> Self {
+    fn new(inputs: &[&str], function: Function) -> Self {
         let spec = |name: &str| TensorSpec::new(name, DType::F32, [Dim::Symbolic("n".into())]);
         let signature =
             Signature { inputs: inputs.iter().map(|name| spec(name)).collect(), outputs: vec![spec("y")] };
@@ -109,7 +112,7 @@ fn models(engine: &Engine) -> Result<Models, Broken> {
         .step(PipelineStep::new("more", &more).input("x", "input.x"))
         .step(PipelineStep::new("sum", &sum).input("a", "twice.y").input("b", "more.y"))
         .output("y", "sum.y");
-    let whole = engine.wrap_pipeline(pipeline)?.instances(AT_ONCE).name("whole").build()?;
+    let whole = engine.wrap_pipeline(&pipeline)?.instances(AT_ONCE).name("whole").build()?;
     Ok(Models { twice, more, sum, whole })
 }
 

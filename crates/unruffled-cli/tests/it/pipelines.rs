@@ -62,7 +62,8 @@ fn speech_is_found_in_a_recording() {
     let told = pieces(&run(&["infer", "speech", "--models", &models, "--input", &recording, "--json"]).ok());
     let mut found: Vec<[f64; 2]> = Vec::new();
     for segments in outputs(&told, "segments") {
-        let times: Vec<f64> = segments["data"].as_array().unwrap().iter().map(|time| time.as_f64().unwrap()).collect();
+        let times: Vec<f64> =
+            segments["data"].as_array().unwrap().iter().map(|time| time.as_f64().unwrap()).collect();
         for span in times.chunks_exact(2) {
             // A sentence may pause for breath.
             match found.last_mut() {

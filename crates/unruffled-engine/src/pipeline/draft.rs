@@ -30,7 +30,7 @@ pub(super) const IN_FLIGHT: usize = 32;
 ///     .step(PipelineStep::new("read", &read).input("x", "crop.crops").each(["x"]))
 ///     .output("boxes", "detect.boxes")
 ///     .output("text", "read.text");
-/// let ocr = engine.wrap_pipeline(pipeline)?.name("ocr").register()?;
+/// let ocr = engine.wrap_pipeline(&pipeline)?.name("ocr").register()?;
 /// let page = Tensors::new().with("picture", Tensor::filled(&[600, 800, 3], 0_u8)?);
 /// let answer = ocr.infer(page).await?;
 /// for step in &answer.provenance.as_ref().unwrap().steps {

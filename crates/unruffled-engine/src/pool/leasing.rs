@@ -65,7 +65,14 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // Nobody else is of its cohort: it shares with none.
         let cohort = state.new_cohort();
         state.remember(&ticket, &mut aftermath);
-        self.line_up(&mut state, now, Arc::clone(&ticket), Wish::Lease(Arc::clone(&hold)), cohort, &mut aftermath);
+        self.line_up(
+            &mut state,
+            now,
+            Arc::clone(&ticket),
+            Wish::Lease(Arc::clone(&hold)),
+            cohort,
+            &mut aftermath,
+        );
         drop(state);
         self.follow_up(now, aftermath);
         Ok((ticket, hold))

@@ -21,10 +21,10 @@ mod world;
 
 mod check;
 
-mod turnover;
 mod by_hand;
 mod cached;
 mod chains;
+mod turnover;
 
 use world::World;
 

@@ -150,7 +150,8 @@ impl<I: Send + 'static, O: Send + 'static> Version<I, O> {
         self.resident.load_full().ok_or_else(|| match &self.lot.lock().phase {
             Phase::Ended(error) => error.clone(),
             _ => {
-                let message = "is not in memory; have it loaded first, by a request or by awaiting `Handle::ready`";
+                let message =
+                    "is not in memory; have it loaded first, by a request or by awaiting `Handle::ready`";
                 Error::new(ErrorKind::NotReady, message)
             }
         })

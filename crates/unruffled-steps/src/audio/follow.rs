@@ -6,11 +6,13 @@ use unruffled_model::{
 
 use super::gate::{STATE, SpeechGate};
 use super::segments::SpeechSegments;
+use crate::error::StepError;
 use crate::model::{Compute, input, model, same, spec};
 
 impl SpeechSegments {
     /// The same as a model that is asked frame by frame, its memory going in and out.
-    pub(crate) fn follow(&self, kind: &'static str) -> TensorModel {
+    pub(crate) fn follow(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        self.check()?;
         let zeros = |shape: &[usize]| Tensor::filled(shape, 0_i64).expect("a few elements");
         let state = || spec("state", DType::I64, [Dim::Fixed(STATE)]);
         let signature = Signature {
@@ -25,7 +27,7 @@ impl SpeechSegments {
             ],
             outputs: vec![spec("segments", DType::F64, [same("k"), Dim::Fixed(2)]), state()],
         };
-        model(kind, Interrupt::Never, signature, Follower { gate: self.gate(), rate: self.rate })
+        Ok(model(kind, Interrupt::Never, signature, Follower { gate: self.gate(), rate: self.rate }))
     }
 }
 
@@ -75,7 +77,7 @@ mod tests {
         let length = Tensor::new(&[1], vec![length]).unwrap();
         let whole = Tensors::new().with("probabilities", tensor(sound)).with("length", length.clone());
         let expected = answer(&options.load("speech-segments").unwrap(), whole).unwrap();
-        let follow = options.follow("speech-gate");
+        let follow = options.follow("speech-gate").unwrap();
         let (mut found, mut state) = (Vec::new(), None);
         let pieces = sound.len().div_ceil(piece);
         for (at, part) in sound.chunks(piece).enumerate() {
@@ -106,7 +108,7 @@ mod tests {
     fn a_memory_that_is_none_is_refused() {
         let state = Tensor::new(&[5], vec![-1_i64; 5]).unwrap();
         let inputs = Tensors::new().with("probabilities", Tensor::scalar(0_f32)).with("state", state);
-        let refused = answer(&SpeechSegments::default().follow("speech-gate"), inputs).unwrap_err();
+        let refused = answer(&SpeechSegments::default().follow("speech-gate").unwrap(), inputs).unwrap_err();
         assert_eq!(
             refused.to_string(),
             "`state`: is [-1, -1, -1, -1, -1], which this model has never given; give back what it gave"

@@ -100,7 +100,7 @@ impl SpeechGate {
         let (begun, quiet) = (begun?, quiet?);
         let in_order = held.is_none_or(|held| begun.is_none_or(|begun| held.end <= begun))
             && quiet.is_none_or(|quiet| begun.is_some_and(|begun| begun <= quiet));
-        in_order.then(|| Self { thresholds: self.thresholds, heard, begun, quiet, held })
+        in_order.then_some(Self { thresholds: self.thresholds, heard, begun, quiet, held })
     }
 
     /// Hears the next frame's probability; gives a stretch of speech if one is complete.

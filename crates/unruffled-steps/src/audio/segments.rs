@@ -82,12 +82,20 @@ impl SpeechSegments {
         })
     }
 
-    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+    /// Whether the options make sense, wherever they come from.
+    pub(super) fn check(&self) -> Result<(), StepError> {
         at_least_one(&[("rate", self.rate as usize), ("frame", self.frame)])?;
-        if let Some(silence) = self.silence_threshold.filter(|silence| *silence > self.threshold) {
-            let message = format!("is {silence}; expected at most `threshold`, {}", self.threshold);
-            return Err(StepError::setting("silence_threshold", message));
+        match self.silence_threshold.filter(|silence| *silence > self.threshold) {
+            None => Ok(()),
+            Some(silence) => {
+                let message = format!("is {silence}; expected at most `threshold`, {}", self.threshold);
+                Err(StepError::setting("silence_threshold", message))
+            }
         }
+    }
+
+    pub(crate) fn load(&self, kind: &'static str) -> Result<TensorModel, StepError> {
+        self.check()?;
         // 0 samples: as many as the frames have.
         let length = Tensor::new(&[1], vec![0_i64]).expect("one element is one element");
         let signature = Signature {

@@ -20,7 +20,7 @@ fn diamond(engine: &Engine, left: Model, right: Model) -> [Handle<Tensors, Tenso
         .step(PipelineStep::new("l", &left).input("x", "input.x"))
         .step(PipelineStep::new("r", &right).input("x", "input.x"))
         .output("y", "both.y");
-    let whole = engine.wrap_pipeline(pipeline).unwrap().name("whole").build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().name("whole").build().unwrap();
     [whole, left, right, both]
 }
 
@@ -68,7 +68,7 @@ async fn the_context_travels_to_every_step() {
         .step(PipelineStep::new("b", &model).input("x", "a.y"))
         .output("a", "a.id")
         .output("b", "b.id");
-    let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().build().unwrap();
     let request = whole.infer(x([1.0])).id("q").priority(Priority::Bulk).baggage("tenant", "t");
     let request = request.caller(unruffled_engine::Caller::new("window")).timeout(Duration::from_secs(3600));
     let answer = request.await.unwrap();
@@ -109,7 +109,8 @@ async fn giving_up_reaches_every_step() {
     let (engine, gate) = (engine_of(4), Gate::closed());
     let [whole, left, right, _] = diamond(&engine, map(|x| x).gated(&gate), map(|x| x).gated(&gate));
     let answer = whole.infer(x([1.0])).submit();
-    (gate.entered(), gate.entered());
+    gate.entered();
+    gate.entered();
     patiently(answer.stop()).await;
     wait_until(|| left.status().running + right.status().running == 0);
     assert_eq!(gate.waiting(), 0);
@@ -150,7 +151,7 @@ async fn steps_wait_for_room_and_never_overload_themselves() {
         let name = format!("s{at}");
         pipeline.step(step(&name)).output(name.clone(), format!("{name}.y"))
     });
-    let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().build().unwrap();
     let calls: Vec<_> = (0..20).map(|at| whole.infer(x([at as f32])).submit()).collect();
     for (at, call) in calls.into_iter().enumerate() {
         let answer = patiently(call).await.unwrap();
@@ -184,7 +185,7 @@ async fn a_call_holds_no_more_than_it_may() {
             .step(PipelineStep::new("count", &sum).input("x", "wider.y"))
             .output("y", "count.y")
             .bytes(bytes);
-        engine.wrap_pipeline(steps).unwrap().build().unwrap()
+        engine.wrap_pipeline(&steps).unwrap().build().unwrap()
     };
     // One number of 4 bytes becomes a hundred, then ten thousand. What was taken is let go of.
     let enough = pipeline(40_000);
@@ -215,7 +216,7 @@ async fn values_are_shared_not_copied() {
         .output("a", "a.y")
         .output("b", "b.y")
         .output("x", "input.x");
-    let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().build().unwrap();
     let answer = whole.infer(x([1.0, 2.0, 3.0])).await.unwrap();
     let at = |name: &str| answer.get(name).unwrap().elements::<i64>().unwrap()[0];
     let given = answer.get("x").unwrap().elements::<f32>().unwrap().as_ptr() as i64;
@@ -237,7 +238,7 @@ async fn constants_and_defaults_stand_in() {
         .step(PipelineStep::new("first", &add).input("a", "input.a").input("b", "input.b"))
         .step(PipelineStep::new("second", &add).input("a", "first.y").input("b", line([100.0, 200.0])))
         .output("y", "second.y");
-    let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().build().unwrap();
     let answer = whole.infer(Tensors::new().with("a", line([1.0, 2.0]))).await.unwrap();
     assert_eq!(floats(&answer, "y"), [106.0, 207.0]);
 }
@@ -247,14 +248,14 @@ async fn a_pipeline_is_a_step_of_another() {
     let engine = engine_of(2);
     build(&engine, "unused", sum());
     let inner = Pipeline::new()
-        .step(PipelineStep::new("up", &build(&engine, "up", map(|x| x + 1.0))).input("x", "input.x"))
+        .step(PipelineStep::new("up", build(&engine, "up", map(|x| x + 1.0))).input("x", "input.x"))
         .output("y", "up.y");
-    engine.wrap_pipeline(inner).unwrap().name("inner").register().unwrap();
+    engine.wrap_pipeline(&inner).unwrap().name("inner").register().unwrap();
     let outer = Pipeline::new()
         .step(PipelineStep::new("once", "inner").input("x", "input.x"))
         .step(PipelineStep::new("twice", "inner").input("x", "once.y"))
         .output("y", "twice.y");
-    let outer = engine.wrap_pipeline(outer).unwrap().name("outer").build().unwrap();
+    let outer = engine.wrap_pipeline(&outer).unwrap().name("outer").build().unwrap();
     let calls: Vec<_> = (0..50).map(|at| outer.infer(x([at as f32])).submit()).collect();
     for (at, call) in calls.into_iter().enumerate() {
         assert_eq!(floats(&patiently(call).await.unwrap(), "y"), [at as f32 + 2.0]);

@@ -9,13 +9,13 @@ use unruffled_testing::scripted::Gate;
 use super::{Counter, build, floats, line, map, scripted, x};
 use crate::support::{check_error, engine_of, patiently, wait_until};
 
-fn whole(engine: &Engine, pipeline: Pipeline) -> Handle<Tensors, Tensors> {
+fn whole(engine: &Engine, pipeline: &Pipeline) -> Handle<Tensors, Tensors> {
     engine.wrap_pipeline(pipeline).unwrap_or_else(|error| panic!("{error}")).name("whole").build().unwrap()
 }
 
 fn each(engine: &Engine, step: PipelineStep) -> Handle<Tensors, Tensors> {
     let step = step.input("x", "input.x").each(["x"]);
-    whole(engine, Pipeline::new().step(step).output("y", "each.y").output("progress", "each.progress"))
+    whole(engine, &Pipeline::new().step(step).output("y", "each.y").output("progress", "each.progress"))
 }
 
 #[tokio::test]
@@ -38,7 +38,7 @@ async fn items_share_runs_and_no_more_are_under_way_than_may_be() {
     let script = model.script();
     let up = build(&engine, "up", model);
     let step = PipelineStep::new("each", &up).input("x", "input.x").each(["x"]).in_flight(5);
-    let five = whole(&engine, Pipeline::new().step(step).output("y", "each.y"));
+    let five = whole(&engine, &Pipeline::new().step(step).output("y", "each.y"));
     let answer = five.infer(x((0..12).map(|at| at as f32))).id("q").submit();
     let first = gate.entered().len();
     wait_until(|| up.status().queued + first == 5);
@@ -63,7 +63,7 @@ async fn rows_may_go_in_groups() {
     let model = build(&engine, "m", model);
     let step = PipelineStep::new("each", &model).input("x", "input.x").each(["x"]).rows(4);
     let pipeline = Pipeline::new().step(step).output("y", "each.y").output("counts", "each.count");
-    let whole = whole(&engine, pipeline);
+    let whole = whole(&engine, &pipeline);
     let answer = whole.infer(x((0..10).map(|at| at as f32))).await.unwrap();
     assert_eq!(floats(&answer, "y"), (0..10).map(|at| at as f32).collect::<Vec<_>>());
     assert_eq!(answer.get("counts").unwrap().elements::<i64>().unwrap(), [4, 4, 2]);
@@ -102,7 +102,7 @@ async fn ragged_results_are_joined_or_refused() {
         .step(PipelineStep::new("wide", &wide).input("x", "input.x").each(["x"]))
         .step(PipelineStep::new("count", &count).input("x", "wide.y").each(["x"]))
         .output("y", "count.y");
-    let answer = whole(&engine, pipeline).infer(x([2.0, 3.0, 1.0])).await.unwrap();
+    let answer = whole(&engine, &pipeline).infer(x([2.0, 3.0, 1.0])).await.unwrap();
     assert_eq!(floats(&answer, "y"), [2.0, 3.0, 1.0]);
 }
 
@@ -114,7 +114,7 @@ async fn two_inputs_go_along_with_each_other() {
     let step = |inputs: [&str; 2]| {
         let add = PipelineStep::new("add", &add).input("a", inputs[0]).input("b", inputs[1]).each(["a", "b"]);
         let ten = PipelineStep::new("ten", &scale).input("x", "input.x").each(["x"]);
-        whole(&engine, Pipeline::new().step(ten).step(add).output("y", "add.y"))
+        whole(&engine, &Pipeline::new().step(ten).step(add).output("y", "add.y"))
     };
     let answer = step(["input.x", "ten.y"]).infer(x([1.0, 2.0, 3.0])).await.unwrap();
     assert_eq!(floats(&answer, "y"), [11.0, 22.0, 33.0]);
@@ -130,7 +130,7 @@ async fn two_inputs_go_along_with_each_other() {
         .step(PipelineStep::new("add", &add).input("a", "input.x").input("b", "drop.y").each(["a", "b"]))
         .output("y", "add.y");
     check_error(
-        whole(&engine, pipeline).infer(x([1.0, 2.0, 3.0])).await,
+        whole(&engine, &pipeline).infer(x([1.0, 2.0, 3.0])).await,
         ErrorKind::ModelFailed,
         "step `add`: one of the inputs that it repeats for has 2 items, another more",
     );
@@ -146,7 +146,7 @@ async fn the_first_item_that_fails_stops_the_others() {
     });
     let picky = build(&engine, "picky", model.batching(Batching::Single));
     let step = PipelineStep::new("each", &picky).input("x", "input.x").each(["x"]).in_flight(2);
-    let every = whole(&engine, Pipeline::new().step(step).output("y", "each.progress"));
+    let every = whole(&engine, &Pipeline::new().step(step).output("y", "each.progress"));
     let error = patiently(every.infer(x((0..1000).map(|at| at as f32))).submit()).await;
     check_error(error, ErrorKind::ModelFailed, "step `each`: model `picky`: three");
     assert_eq!((picky.status().queued, picky.status().running), (0, 0));
@@ -176,20 +176,20 @@ async fn a_scan_hands_its_state_on() {
     };
     let rows = whole(
         &engine,
-        Pipeline::new().step(scan("input.x")).output("y", "scan.y").output("state", "scan.stateN"),
+        &Pipeline::new().step(scan("input.x")).output("y", "scan.y").output("state", "scan.stateN"),
     );
     let answer = rows.infer(x([1.0, 2.0, 3.0, 4.0])).await.unwrap();
     assert_eq!(floats(&answer, "y"), [1.0, 3.0, 6.0, -10.0]);
     assert_eq!(floats(&answer, "state"), [1.0, 1.0, 3.0, 2.0, 6.0, 3.0, 10.0, 4.0]);
     let first = scan("input.x").input("state", Tensor::new(&[1, 2], vec![100.0_f32, 0.0]).unwrap());
-    let first = whole(&engine, Pipeline::new().step(first).output("y", "scan.y"));
+    let first = whole(&engine, &Pipeline::new().step(first).output("y", "scan.y"));
     assert_eq!(floats(&first.infer(x([1.0, 2.0])).await.unwrap(), "y"), [101.0, -103.0]);
     // Which item is the last is known when those that come item by item have come.
     let items = Pipeline::new()
         .step(PipelineStep::new("up", &up).input("x", "input.x").each(["x"]))
         .step(scan("up.y"))
         .output("y", "scan.y");
-    let items = whole(&engine, items);
+    let items = whole(&engine, &items);
     let calls: Vec<_> = (0..20).map(|_| items.infer(x([0.0, 1.0, 2.0])).submit()).collect();
     for call in calls {
         assert_eq!(floats(&patiently(call).await.unwrap(), "y"), [1.0, 3.0, -6.0]);

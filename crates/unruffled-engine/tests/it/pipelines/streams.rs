@@ -24,7 +24,7 @@ fn emitting(engine: &Engine, up: &Handle<Tensors, Tensors>) -> Handle<Tensors, T
         .output("progress", "up.progress")
         .output("x", "input.x")
         .emit(["y", "progress"]);
-    engine.wrap_pipeline(pipeline).unwrap().name("emitting").build().unwrap()
+    engine.wrap_pipeline(&pipeline).unwrap().name("emitting").build().unwrap()
 }
 
 fn progress(output: &Tensors) -> Vec<i64> {
@@ -40,7 +40,7 @@ async fn several_outputs_are_items() {
         .step(PipelineStep::new("up", &up).input("x", "split.y").each(["x"]))
         .output("y", "up.y")
         .output("all", "split.y");
-    let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().build().unwrap();
     for count in [0, 1, 200] {
         let given: Vec<f32> = (0..count).map(|at| at as f32).collect();
         let answer = patiently(whole.infer(x(given.clone())).submit()).await.unwrap();
@@ -66,7 +66,7 @@ async fn a_slow_loop_holds_whoever_gives_its_items() {
         .step(PipelineStep::new("endless", &endless).input("x", "input.x").several())
         .step(PipelineStep::new("slow", &slow).input("x", "endless.y").each(["x"]).in_flight(4))
         .output("y", "slow.y");
-    let whole = engine.wrap_pipeline(pipeline).unwrap().build().unwrap();
+    let whole = engine.wrap_pipeline(&pipeline).unwrap().build().unwrap();
     let call = whole.infer(x([])).submit();
     let first = gate.entered().len();
     wait_until(|| slow.status().queued + first == 4);
