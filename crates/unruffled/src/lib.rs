@@ -85,7 +85,8 @@ pub use unruffled_derive::{FromTensors, IntoTensors};
 pub use unruffled_engine::{
     Drained, DurationExt, Engine, EngineOptions, Handle, Job, JobState, JobStatus, Jobs, JobsOptions,
     LoadProgress, Loading, MemoryBudget, ModelStatus, PoolOptions, Priority, QueueLimits, Response, Rollout,
-    SequenceOptions, Sequences, Session, Snapshot, StreamOptions, Timings, Typed, VersionState, VersionStatus,
+    SequenceOptions, Sequences, Session, Snapshot, StreamOptions, Timings, Typed, VersionState,
+    VersionStatus,
 };
 pub use unruffled_model::{
     Backend, Batching, DType, Dim, Element, FromTensor, FromTensors, IntoTensor, IntoTensors, LoadedModel,

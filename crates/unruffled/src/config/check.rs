@@ -12,7 +12,8 @@ use unruffled_model::{DType, Dim, SequenceSpec};
 use super::beside::is_beside;
 use super::place::{key_at, line_at};
 use super::raw::{
-    Raw, RawBreaker, RawCache, RawDim, RawFallback, RawFrom, RawInput, RawOutput, RawPython, RawRun, RawSequence,
+    Raw, RawBreaker, RawCache, RawDim, RawFallback, RawFrom, RawInput, RawOutput, RawPython, RawRun,
+    RawSequence,
 };
 use super::typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FallbackConfig, FallbackOrder, FileInput, ImageInput,

@@ -176,7 +176,8 @@ impl ModelFolder {
             };
         };
         let config = config?;
-        let other = [("step", config.step.is_some(), "a step"), ("fallback", config.fallback.is_some(), "a chain")];
+        let other =
+            [("step", config.step.is_some(), "a step"), ("fallback", config.fallback.is_some(), "a chain")];
         if let Some((key, _, what)) = other.into_iter().find(|(_, is_so, _)| *is_so) {
             let file = file.file_name().unwrap_or_default().display();
             let message = format!("is {what}, but there is `{file}` too; take one of them away");

@@ -102,7 +102,8 @@ impl Repository {
             return;
         }
         let model = &self.models[at];
-        let chain = model.config.fallback.iter().flat_map(|fallback| fallback.chain.iter().map(String::as_str));
+        let chain =
+            model.config.fallback.iter().flat_map(|fallback| fallback.chain.iter().map(String::as_str));
         let asked = model.pipeline_config().map(PipelineConfig::models).unwrap_or_default();
         for name in asked.into_iter().chain(chain) {
             if let Ok(other) = self.models.binary_search_by(|model| (*model.name).cmp(name)) {
