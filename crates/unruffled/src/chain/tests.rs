@@ -55,7 +55,7 @@ async fn a_chain_is_a_folder_with_settings_alone() {
     // The first is gone: the second answers, and the answer says so.
     engine.unload("large", std::time::Duration::from_secs(10)).await.unwrap();
     let answer = chain.infer(sample::seven().with("image", other_picture())).await.unwrap();
-    let degraded = answer.provenance.clone().unwrap().degraded.unwrap();
+    let degraded = answer.provenance.unwrap().degraded.unwrap();
     assert_eq!((&*degraded.by, &*degraded.why[0].0), ("small", "large"));
 }
 
