@@ -139,10 +139,13 @@ impl<I: Send + 'static> LoadedModel for Bare<I> {
     }
 }
 
+/// Answers the row of a run that ends, or says why not.
+type End<'a, I> = dyn FnMut(&mut Rng, &mut Batch<I, u64>) -> Option<Failure> + 'a;
+
 enum Slot<I> {
     Down { until: Instant },
     Up,
-    Running { work: Work<I, u64>, until: Instant },
+    Running { work: Box<Work<I, u64>>, until: Instant },
 }
 
 /// A run that goes on: its row, and what is known of it.
@@ -183,7 +186,7 @@ impl<I: Send + 'static> ByHand<I> {
         rng: &mut Rng,
         now: Instant,
         take: &mut dyn FnMut(&mut Rng, &I) -> Duration,
-        end: &mut dyn FnMut(&mut Rng, &mut Batch<I, u64>) -> Option<Failure>,
+        end: &mut End<'_, I>,
     ) {
         let slot = rng.usize(..self.slots.len());
         let pool = self.pool();
@@ -198,7 +201,7 @@ impl<I: Send + 'static> ByHand<I> {
                 Some(work) => {
                     let input = work.batch.rows()[0].input().expect("untouched");
                     let until = now + take(rng, input);
-                    Slot::Running { work, until }
+                    Slot::Running { work: Box::new(work), until }
                 }
             },
             Slot::Running { work, until } => {
@@ -207,7 +210,7 @@ impl<I: Send + 'static> ByHand<I> {
                 if until > now {
                     Slot::Running { work, until }
                 } else {
-                    self.end(slot, work, rng, now, told, end)
+                    self.end(slot, *work, rng, now, told, end)
                 }
             }
         };
@@ -220,7 +223,7 @@ impl<I: Send + 'static> ByHand<I> {
         rng: &mut Rng,
         now: Instant,
         told: bool,
-        end: &mut dyn FnMut(&mut Rng, &mut Batch<I, u64>) -> Option<Failure>,
+        end: &mut End<'_, I>,
     ) -> Slot<I> {
         let pool = self.pool();
         let failure = match told {

@@ -13,7 +13,7 @@ use super::by_hand::{Bare, ByHand, Counts, Woken, environment, play_all};
 use crate::breaker::{Breaker, BreakerOptions, BreakerState};
 use crate::environment::Environment;
 use crate::error::{Error, ErrorKind};
-use crate::fallback::{Attempt, Chain, Fallback, Link};
+use crate::fallback::{Attempt, Chain, ChainRequest, Fallback, Link};
 use crate::pool::{Failure, PoolOptions};
 use crate::queue::QueueLimits;
 use crate::request::Response;
@@ -41,7 +41,7 @@ fn chains() {
 
 /// Whether no model takes it.
 fn is_bad(id: u64) -> bool {
-    id % 11 == 0
+    id.is_multiple_of(11)
 }
 
 /// Somebody who waits for an answer.
@@ -163,7 +163,7 @@ impl World {
         let us = Duration::from_micros(self.rng.u64(..4_000));
         let deadline = self.rng.bool().then(|| self.now() + us);
         let request = self.chain.infer(id);
-        let request = deadline.into_iter().fold(request, |request, deadline| request.deadline(deadline));
+        let request = deadline.into_iter().fold(request, ChainRequest::deadline);
         let mut task = Task { id, deadline, attempt: request.submit(), woken: Arc::default() };
         if !self.poll(&mut task, true)? {
             self.tasks.push(task);
