@@ -54,7 +54,7 @@ fn check_refused(text: &str, expected: &str) {
     let root = repository(&[ONE, ("p", "pipeline.toml", text)]);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let error =
-        runtime.block_on(Engine::new().load(root.path().join("p"))).err().expect("it must be refused");
+        runtime.block_on(Engine::new().load(root.path().join("p"))).expect_err("it must be refused");
     let file = root.path().join("p/pipeline.toml").display().to_string();
     let told = error.to_string().replace(&file, "PATH");
     assert!(told.ends_with(expected), "{told}\nis not\n{expected}");
