@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 20] = [
     "cancel",
     "slots",
     "poison",
@@ -14,6 +14,8 @@ const NAMES: [&str; 18] = [
     "expiry",
     "supersede",
     "preempt",
+    "fallback",
+    "race",
     "heartbeat",
     "segv",
     "orphans",

@@ -145,7 +145,7 @@ fn refusals_name_file_line_and_key() {
     check_refused(
         "licence = 'MIT'",
         "m/model.toml:1: `licence`: unknown field `licence`, expected one of `description`, `license`, `source`, \
-         `backend`, `run`, `sequence`, `cache`, `fallback`, `onnxruntime`, `python`, `step`, `inputs`, `outputs`",
+         `backend`, `run`, `cache`, `fallback`, `sequence`, `onnxruntime`, `python`, `step`, `inputs`, `outputs`",
     );
     check_refused(
         "[run]\n\nthreads = 0\n",
@@ -296,7 +296,8 @@ fn caches_and_chains() {
     .unwrap();
     let cache = CacheOptions::default().with_bytes(7).with_ttl(Duration::from_secs(60));
     assert_eq!(config.cache, Some(cache));
-    assert_eq!(config.pool_options(), PoolOptions::default().with_cache(cache));
+    // A model from a file is not warmed up unless that is asked for.
+    assert_eq!(config.pool_options(), PoolOptions::default().with_warm_up(0).with_cache(cache));
     let fallback = config.fallback.unwrap();
     assert_eq!((fallback.chain.len(), fallback.order), (2, FallbackOrder::BySlack));
     assert_eq!((fallback.budget, fallback.hedge_after), (Some(Duration::from_millis(80)), None));
