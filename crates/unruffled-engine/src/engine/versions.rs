@@ -14,7 +14,7 @@ use crate::version::{Recipe, Rollout, VersionStatus, Versions};
 
 impl Engine {
     /// As [`load_with`](Self::load_with), for a model that may be loaded again: where the engine has a budget of memory
-    /// ([`EngineOptions::with_memory`]), it may be put out of memory while nobody uses it, and is loaded again when somebody
+    /// ([`EngineOptions::with_memory`](crate::EngineOptions::with_memory)), it may be put out of memory while nobody uses it, and is loaded again when somebody
     /// asks for it.
     ///
     /// # Errors

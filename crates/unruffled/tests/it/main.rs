@@ -5,5 +5,6 @@ mod estimators;
 mod jobs;
 mod pipelines;
 mod sequences;
+mod short;
 mod steps;
 mod typed;
