@@ -35,6 +35,7 @@ pub mod datatype;
 mod document;
 mod elements;
 mod encode;
+pub mod raw;
 
 mod envelope;
 mod parameters;
