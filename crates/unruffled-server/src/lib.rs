@@ -57,6 +57,8 @@ mod terms;
 
 mod service;
 
+mod ask;
+
 mod metadata;
 
 mod infer;
