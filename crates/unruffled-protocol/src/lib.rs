@@ -49,6 +49,8 @@ mod response;
 pub mod example;
 mod metadata;
 
+pub mod grpc;
+
 pub use error::{Place, ProtocolError, ProtocolErrorKind};
 pub use limits::Limits;
 pub use metadata::{ErrorBody, Health, ModelMetadata, ModelReady, ServerMetadata, TensorMetadata};

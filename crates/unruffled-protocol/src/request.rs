@@ -124,7 +124,11 @@ impl InferRequest {
 }
 
 fn refuse_data_elsewhere(item: &Item<'_>, limits: &Limits) -> Result<(), ProtocolError> {
-    let parameters = Parameters::from_json(item.parameters, limits)?;
+    refuse_elsewhere(&Parameters::from_json(item.parameters, limits)?)
+}
+
+/// Refuses an input whose data are somewhere else than in the message.
+pub(crate) fn refuse_elsewhere(parameters: &Parameters) -> Result<(), ProtocolError> {
     match ELSEWHERE.iter().find(|(name, _)| parameters.get(name).is_some()) {
         Some((name, what)) => Err(unsupported(name, what, "send `data`")),
         None => Ok(()),
@@ -132,7 +136,7 @@ fn refuse_data_elsewhere(item: &Item<'_>, limits: &Limits) -> Result<(), Protoco
 }
 
 /// Refuses what would make the client misread a plain answer; a wish for binary data is only a wish.
-fn refuse_other_forms(parameters: &Parameters) -> Result<(), ProtocolError> {
+pub(crate) fn refuse_other_forms(parameters: &Parameters) -> Result<(), ProtocolError> {
     let leave_out = "leave it out";
     if let Some((name, what)) = ELSEWHERE[1..].iter().find(|(name, _)| parameters.get(name).is_some()) {
         return Err(unsupported(name, what, leave_out));

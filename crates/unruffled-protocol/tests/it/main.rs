@@ -2,7 +2,9 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bad;
+mod generated;
 mod good;
+mod grpc;
 mod metadata;
 mod mutation;
 mod response;
