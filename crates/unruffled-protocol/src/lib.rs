@@ -39,9 +39,11 @@ pub mod raw;
 
 mod envelope;
 mod parameters;
+mod place;
 
 mod decode;
 
+pub mod classify;
 pub mod outputs;
 mod request;
 mod response;
@@ -56,5 +58,6 @@ pub use limits::Limits;
 pub use metadata::{ErrorBody, Health, ModelMetadata, ModelReady, ServerMetadata, TensorMetadata};
 pub use outputs::RequestedOutput;
 pub use parameters::{ParameterValue, Parameters};
+pub use place::{Form, NoRegions, Regions, Span};
 pub use request::InferRequest;
-pub use response::InferResponse;
+pub use response::{Body, InferResponse};

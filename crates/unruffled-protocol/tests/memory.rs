@@ -6,7 +6,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use unruffled_model::Bytes;
-use unruffled_protocol::{InferRequest, Limits, grpc};
+use unruffled_protocol::{InferRequest, Limits, NoRegions, grpc};
 
 const BODY: usize = 10_000_000;
 
@@ -38,8 +38,8 @@ fn check_grpc(what: &str, within: &[u8], piece: &[u8], start: usize) {
     let (message, limits) = (Bytes::from(message), Limits::default());
     let length = message.len();
     check_read(what, start, length, || {
-        let read =
-            grpc::read_request(message, &limits).and_then(|read| InferRequest::from_grpc(read, &limits));
+        let read = grpc::read_request(message, &limits)
+            .and_then(|read| InferRequest::from_grpc(read, &NoRegions, &limits));
         read.is_ok()
     });
 }

@@ -6,7 +6,7 @@
 //!
 //! ```
 //! use unruffled_model::Tensor;
-//! use unruffled_protocol::{InferRequest, InferResponse, Limits, Parameters, grpc};
+//! use unruffled_protocol::{Form, InferRequest, InferResponse, Limits, NoRegions, Parameters, grpc};
 //!
 //! let x = Tensor::new(&[1, 2], vec![1.0_f32, 2.5])?;
 //! let asked = InferRequest { inputs: [("x", x.clone())].into_iter().collect(), ..InferRequest::default() };
@@ -14,10 +14,11 @@
 //!
 //! let request = grpc::read_request(message.into(), &Limits::default())?;
 //! assert_eq!(request.model_name, "echo");
-//! let request = InferRequest::from_grpc(request, &Limits::default())?;
+//! let request = InferRequest::from_grpc(request, &NoRegions, &Limits::default())?;
 //! assert_eq!(request.inputs.get("x"), Some(&x));
 //!
-//! let answer = InferResponse::write_grpc("echo", None, None, &Parameters::new(), request.inputs.iter())?;
+//! let outputs = request.inputs.iter().map(|(name, tensor)| (name, tensor, &Form::Binary));
+//! let answer = InferResponse::write_grpc("echo", None, None, &Parameters::new(), outputs)?;
 //! assert_eq!(answer.raw_output_contents[0].len(), 8);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -42,6 +43,7 @@ use crate::error::{ProtocolError, ProtocolErrorKind};
 
 pub use generated::*;
 pub use request::{FINAL_RESPONSE, WANTS_FINAL_RESPONSE, read_request};
+pub use response::encode_response;
 
 /// All messages and services of the protocol, as reflection tells them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("../../proto/descriptors.bin");

@@ -13,8 +13,9 @@ use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::limits::Limits;
 use crate::outputs::RequestedOutput;
 use crate::parameters::Parameters;
+use crate::place::{Regions, Source};
 use crate::raw;
-use crate::request::{InferRequest, refuse_elsewhere, refuse_other_forms};
+use crate::request::InferRequest;
 
 /// What Triton keeps for itself among the names of parameters.
 const RESERVED_PREFIX: &str = "triton_";
@@ -40,12 +41,17 @@ pub fn read_request(message: Bytes, limits: &Limits) -> Result<ModelInferRequest
 impl InferRequest {
     /// Reads a request as [`from_json`](Self::from_json) does; which model it is for stays in `message` alone.
     ///
-    /// Elements come raw, one entry for each input, or typed in the field of their datatype. FP16 and BF16 are always raw.
+    /// Elements come raw, one entry for each input that is not in shared memory, or typed in the field of their datatype.
+    /// FP16 and BF16 are always raw.
     ///
     /// # Errors
     ///
     /// What the client got wrong and in which input, see [`ProtocolErrorKind`].
-    pub fn from_grpc(message: ModelInferRequest, limits: &Limits) -> Result<Self, ProtocolError> {
+    pub fn from_grpc(
+        message: ModelInferRequest,
+        regions: &dyn Regions,
+        limits: &Limits,
+    ) -> Result<Self, ProtocolError> {
         let ModelInferRequest { id, parameters, inputs, outputs, raw_input_contents: raw, .. } = message;
         if id.len() > limits.name_bytes {
             let (given, most) = (id.len(), limits.name_bytes);
@@ -54,12 +60,14 @@ impl InferRequest {
         }
         let parameters = Parameters::from_grpc(parameters, limits)?;
         check_reserved(&parameters)?;
-        Ok(Self {
+        let request = Self {
             id: (!id.is_empty()).then_some(id),
             parameters,
-            inputs: read_inputs(inputs, raw, limits)?,
+            inputs: read_inputs(inputs, raw, regions, limits)?,
             outputs: read_outputs(outputs, limits)?,
-        })
+        };
+        request.check_outputs()?;
+        Ok(request)
     }
 
     /// Writes the request for a model, its elements raw; `version` is empty for the one that the server picks.
@@ -112,40 +120,48 @@ fn check_reserved(parameters: &Parameters) -> Result<(), ProtocolError> {
 fn read_inputs(
     inputs: Vec<InferInputTensor>,
     raw: Vec<Bytes>,
+    regions: &dyn Regions,
     limits: &Limits,
 ) -> Result<Tensors, ProtocolError> {
-    let is_raw = !raw.is_empty();
-    if is_raw && raw.len() != inputs.len() {
-        let message = format!(
-            "`raw_input_contents` has {} entries for {} inputs; it takes one for each, in their order",
-            raw.len(),
-            inputs.len()
-        );
-        return Err(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message));
-    }
+    let (given, is_raw) = (raw.len(), !raw.is_empty());
     let mut raw = raw.into_iter();
     let mut tensors = Tensors::new();
     for (index, input) in inputs.into_iter().enumerate() {
         contents::name(&input.name, limits).map_err(|error| error.at(Place::InputAt(index)))?;
         let name = Name::from(input.name);
         let place = |error: ProtocolError| error.at(Place::input(&name));
-        let invalid = |message| place(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message));
+        let invalid = |message: String| place(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message));
         if tensors.get(&name).is_some() {
-            return Err(invalid("is given twice"));
+            return Err(invalid("is given twice".to_owned()));
         }
         let parameters = Parameters::from_grpc(input.parameters, limits).map_err(place)?;
-        refuse_elsewhere(&parameters).map_err(place)?;
-        let elements = match raw.next() {
-            Some(_) if !contents::are_empty(input.contents.as_ref()) => {
-                return Err(invalid("has typed `contents` beside `raw_input_contents`; send one of them"));
+        let source = Source::of(&parameters).map_err(place)?;
+        let elements = match source {
+            Source::Shared(span) => Elements::Raw(regions.read(&span).map_err(place)?),
+            // A size says nothing here: every entry has its own.
+            Source::Here | Source::Behind(_) if !is_raw => Elements::Typed(input.contents),
+            Source::Here | Source::Behind(_) if !contents::are_empty(input.contents.as_ref()) => {
+                let message = "has typed `contents` beside `raw_input_contents`; send one of them";
+                return Err(invalid(message.to_owned()));
             }
-            Some(bytes) => Elements::Raw(bytes),
-            None => Elements::Typed(input.contents),
+            Source::Here | Source::Behind(_) => Elements::Raw(raw.next().ok_or_else(|| {
+                invalid(format!(
+                    "has no entry in `raw_input_contents`, which has {given}; it takes one for each input, in their order"
+                ))
+            })?),
         };
         let tensor = contents::tensor(&input.datatype, &input.shape, elements, limits).map_err(place)?;
         tensors.insert(name, tensor);
     }
-    Ok(tensors)
+    match raw.len() {
+        0 => Ok(tensors),
+        surplus => {
+            let message = format!(
+                "`raw_input_contents` has {given} entries, {surplus} more than there are inputs to take them"
+            );
+            Err(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message))
+        }
+    }
 }
 
 fn read_outputs(
@@ -157,7 +173,6 @@ fn read_outputs(
         let name = Name::from(output.name);
         let place = |error: ProtocolError| error.at(Place::output(&name));
         let parameters = Parameters::from_grpc(output.parameters, limits).map_err(place)?;
-        refuse_other_forms(&parameters).map_err(place)?;
         Ok(RequestedOutput { name, parameters })
     };
     outputs.into_iter().enumerate().map(read).collect()

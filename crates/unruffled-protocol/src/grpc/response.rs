@@ -1,5 +1,6 @@
 //! [`InferResponse`] to and from its message.
 
+use bytes::Bytes;
 use unruffled_model::{Name, Tensor, Tensors};
 
 use super::contents::{self, Elements};
@@ -9,12 +10,40 @@ use crate::datatype;
 use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::limits::Limits;
 use crate::parameters::Parameters;
+use crate::place::Form;
 use crate::raw;
 use crate::response::InferResponse;
 
+/// The key of `raw_output_contents`: field 6, of a length and bytes.
+const RAW_KEY: u8 = 6 << 3 | 2;
+
+/// Raw elements up to this size are copied into the message: a piece of its own would cost more.
+const COPIED_BYTES: usize = 16 << 10;
+
+/// Writes a response as pieces to be sent one after the other, so that large elements are not copied.
+pub fn encode_response(mut message: ModelInferResponse) -> Vec<Bytes> {
+    let raw = std::mem::take(&mut message.raw_output_contents);
+    let mut pieces = Vec::new();
+    let mut piece = super::encode(&message);
+    for bytes in raw {
+        piece.push(RAW_KEY);
+        prost::encode_length_delimiter(bytes.len(), &mut piece).expect("a Vec takes everything");
+        if bytes.len() <= COPIED_BYTES {
+            piece.extend_from_slice(&bytes);
+        } else {
+            pieces.push(std::mem::take(&mut piece).into());
+            pieces.push(bytes);
+        }
+    }
+    if !piece.is_empty() {
+        pieces.push(piece.into());
+    }
+    pieces
+}
+
 impl InferResponse {
     /// Writes a response whose elements are raw and lent by the tensors, however the request sent its own: that is the one
-    /// form that all clients read.
+    /// form that all clients read. Only those in shared memory are left out.
     ///
     /// # Errors
     ///
@@ -24,7 +53,7 @@ impl InferResponse {
         model_version: Option<&str>,
         id: Option<&str>,
         parameters: &Parameters,
-        outputs: impl Iterator<Item = (&'a Name, &'a Tensor)>,
+        outputs: impl Iterator<Item = (&'a Name, &'a Tensor, &'a Form)>,
     ) -> Result<ModelInferResponse, ProtocolError> {
         let mut message = ModelInferResponse {
             model_name: model_name.to_owned(),
@@ -33,13 +62,19 @@ impl InferResponse {
             parameters: parameters.to_grpc(),
             ..ModelInferResponse::default()
         };
-        for (name, tensor) in outputs {
-            message.outputs.push(InferOutputTensor {
+        for (name, tensor, form) in outputs {
+            let mut output = InferOutputTensor {
                 name: name.to_string(),
                 datatype: datatype::name(tensor.dtype()).to_owned(),
                 shape: contents::dimensions(tensor.shape()),
                 ..InferOutputTensor::default()
-            });
+            };
+            if let Form::Shared(span) = form {
+                output.parameters = span.parameters().to_grpc();
+                message.outputs.push(output);
+                continue;
+            }
+            message.outputs.push(output);
             let bytes = raw::lend(tensor).map_err(|error| error.at(Place::output(name)))?;
             message.raw_output_contents.push(bytes);
         }

@@ -11,8 +11,8 @@ use unruffled_protocol::grpc::{
     self, InferParameter, InferTensorContents, ModelInferRequest, ModelInferResponse,
 };
 use unruffled_protocol::{
-    InferRequest, InferResponse, Limits, ModelMetadata, ParameterValue, Parameters, ProtocolError,
-    ProtocolErrorKind, ServerMetadata, TensorMetadata,
+    Form, InferRequest, InferResponse, Limits, ModelMetadata, NoRegions, ParameterValue, Parameters,
+    ProtocolError, ProtocolErrorKind, Regions, ServerMetadata, Span, TensorMetadata,
 };
 
 fn input(name: &str, datatype: &str, shape: &[i64]) -> InferInputTensor {
@@ -38,7 +38,7 @@ fn parameter(choice: ParameterChoice) -> InferParameter {
 fn read(message: &ModelInferRequest) -> Result<InferRequest, ProtocolError> {
     let limits = Limits::default();
     let message = grpc::read_request(grpc::encode(message).into(), &limits)?;
-    InferRequest::from_grpc(message, &limits)
+    InferRequest::from_grpc(message, &NoRegions, &limits)
 }
 
 #[track_caller]
@@ -118,7 +118,7 @@ fn elements_stay_parts_of_the_message() {
     let message = Bytes::from(grpc::encode(&asked.to_grpc("m", "").unwrap()));
     let range = message.as_ptr_range();
     let request = grpc::read_request(message, &Limits::default()).unwrap();
-    let request = InferRequest::from_grpc(request, &Limits::default()).unwrap();
+    let request = InferRequest::from_grpc(request, &NoRegions, &Limits::default()).unwrap();
     let x = request.inputs.get("x").unwrap().elements::<u8>().unwrap();
     assert!(range.contains(&x.as_ptr()));
 }
@@ -203,7 +203,12 @@ fn mistakes_name_the_input() {
         (
             raw(vec![input("x", "UINT8", &[1])], &[&[1], &[1]]),
             InvalidTensor,
-            "`raw_input_contents` has 2 entries for 1 inputs; it takes one for each, in their order",
+            "`raw_input_contents` has 2 entries, 1 more than there are inputs to take them",
+        ),
+        (
+            raw(vec![input("y", "UINT8", &[1]), input("x", "UINT8", &[1])], &[&[1]]),
+            InvalidTensor,
+            "input `x`: has no entry in `raw_input_contents`, which has 1; it takes one for each input, in their order",
         ),
         (
             raw(vec![input("x", "FP32", &[1])], &[&[1, 2, 3]]),
@@ -217,10 +222,58 @@ fn mistakes_name_the_input() {
     both.raw_input_contents.push(Bytes::from_static(&[0; 8]));
     let text = "input `x`: has typed `contents` beside `raw_input_contents`; send one of them";
     refused(&both, InvalidTensor, text);
-    let mut elsewhere = fp32(&[2]);
-    let region = parameter(ParameterChoice::StringParam("r".to_owned()));
-    elsewhere.inputs[0].parameters.insert("shared_memory_region".to_owned(), region);
-    assert_eq!(read(&elsewhere).unwrap_err().kind(), Unsupported);
+    let unknown = read(&in_shared_memory(fp32(&[2]))).unwrap_err();
+    assert_eq!((unknown.kind(), unknown.to_string().contains("input `x`")), (Unsupported, true));
+}
+
+fn in_shared_memory(mut message: ModelInferRequest) -> ModelInferRequest {
+    let x = &mut message.inputs[0];
+    x.contents = None;
+    x.parameters = [
+        ("shared_memory_region", ParameterChoice::StringParam("r".to_owned())),
+        ("shared_memory_byte_size", ParameterChoice::Int64Param(1)),
+    ]
+    .map(|(name, choice)| (name.to_owned(), parameter(choice)))
+    .into();
+    message
+}
+
+#[test]
+fn what_is_in_shared_memory_has_no_entry() {
+    struct Sevens;
+
+    impl Regions for Sevens {
+        fn read(&self, span: &Span) -> Result<Bytes, ProtocolError> {
+            Ok(vec![7; span.bytes].into())
+        }
+    }
+
+    let message = raw(vec![input("x", "UINT8", &[1]), input("y", "UINT8", &[1])], &[&[1]]);
+    let request = InferRequest::from_grpc(in_shared_memory(message), &Sevens, &Limits::default()).unwrap();
+    let element = |name: &str| request.inputs.get(name).unwrap().elements::<u8>().unwrap()[0];
+    assert_eq!((element("x"), element("y")), (7, 1));
+
+    let shared = Form::Shared(Span { region: "r".to_owned(), offset: 0, bytes: 1 });
+    let outputs =
+        request.inputs.iter().zip([&shared, &Form::Binary]).map(|((name, y), form)| (name, y, form));
+    let answer = InferResponse::write_grpc("m", None, None, &Parameters::new(), outputs).unwrap();
+    assert_eq!(answer.raw_output_contents, [Bytes::from_static(&[1])]);
+    let region = &answer.outputs[0].parameters["shared_memory_region"];
+    assert_eq!(region, &parameter(ParameterChoice::StringParam("r".to_owned())));
+}
+
+#[test]
+fn large_elements_are_sent_where_they_lie() {
+    let large = Tensor::new(&[100_000], vec![7_u8; 100_000]).unwrap();
+    let at = large.elements::<u8>().unwrap().as_ptr();
+    let outputs =
+        Tensors::new().with("a", Tensor::scalar(1_u8)).with("b", large).with("c", Tensor::scalar(2_u8));
+    let outputs = outputs.iter().map(|(name, tensor)| (name, tensor, &Form::Binary));
+    let answer = InferResponse::write_grpc("m", None, None, &Parameters::new(), outputs).unwrap();
+    let pieces = grpc::encode_response(answer.clone());
+    assert_eq!((pieces.len(), pieces[1].as_ptr()), (3, at));
+    let message = Bytes::from(pieces.concat());
+    assert_eq!(grpc::decode::<ModelInferResponse>(message), Ok(answer));
 }
 
 #[test]
@@ -286,7 +339,8 @@ proptest! {
         prop_assert_eq!(bytes_of(&request.inputs), bytes_of(&asked.inputs));
 
         let parameters = Parameters::new().with("k", 1_i64);
-        let answer = InferResponse::write_grpc("m", Some("3"), id.as_deref(), &parameters, asked.inputs.iter());
+        let outputs = asked.inputs.iter().map(|(name, tensor)| (name, tensor, &Form::Binary));
+        let answer = InferResponse::write_grpc("m", Some("3"), id.as_deref(), &parameters, outputs);
         let message = grpc::encode(&answer.unwrap());
         let answer: ModelInferResponse = grpc::decode(message.into()).unwrap();
         prop_assert_eq!(answer.raw_output_contents.len(), answer.outputs.len());
@@ -300,7 +354,7 @@ proptest! {
     fn garbage_is_refused_or_understood(bytes in prop::collection::vec(any::<u8>(), 0..256)) {
         let limits = Limits::default();
         if let Ok(message) = grpc::read_request(bytes.into(), &limits) {
-            let _ = InferRequest::from_grpc(message, &limits);
+            let _ = InferRequest::from_grpc(message, &NoRegions, &limits);
         }
     }
 }
