@@ -86,7 +86,7 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let (request, _part) = receive(service, admitted, body, part).await?;
     let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
     let answered = ask(found, request, &terms).await?;
-    let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
+    let timing = answered.timings.map(|timings| [(SERVER_TIMING, server_timing(&timings))]);
     let body = encode(service, found.handle.name(), answered).await?;
     Ok((timing, json(body)).into_response())
 }

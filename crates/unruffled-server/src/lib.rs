@@ -50,6 +50,7 @@ mod options;
 mod refusal;
 
 mod budget;
+mod inflate;
 mod offload;
 
 mod body;
@@ -63,6 +64,8 @@ mod metadata;
 
 mod infer;
 mod welcome;
+
+mod grpc;
 
 mod router;
 

@@ -80,6 +80,11 @@ impl Refusal {
         Self::new(status_of(ErrorKind::DeadlineExceeded), message)
     }
 
+    /// There is no such thing yet.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
     /// The body is too large.
     pub(crate) fn too_large(given: Option<usize>, limit: usize) -> Self {
         let has = given.map_or(format!("more than {limit} bytes"), |bytes| format!("{bytes} bytes"));
@@ -100,6 +105,11 @@ impl Refusal {
     pub(crate) fn closing(mut self) -> Self {
         self.closes = true;
         self
+    }
+
+    /// The status, the text and the headers, for who answers in another form.
+    pub(crate) fn into_parts(self) -> (StatusCode, String, Vec<(HeaderName, HeaderValue)>) {
+        (self.status, self.message, self.headers)
     }
 
     /// Whether the connection is closed after this answer.

@@ -13,11 +13,11 @@ use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::welcome::welcome;
-use crate::{body, infer, metadata};
+use crate::{body, grpc, infer, metadata};
 
 /// The protocol's end points, for a service of your own.
 ///
-/// The paths are `/v2` and below; whatever else is asked of the router is refused in the protocol's manner, by a
+/// The paths are `/v2` and below, and the services of gRPC for who speaks HTTP/2; whatever else is asked of the router is refused in the protocol's manner, by a
 /// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
 /// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them.
 ///
@@ -33,15 +33,16 @@ use crate::{body, infer, metadata};
 /// ```
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let (_, phase) = watch::channel(Phase::Serving);
-    protocol().with_state(Service::new(engine, options, phase))
+    let service = Service::new(engine, options, phase);
+    protocol(&service).with_state(service)
 }
 
 /// The protocol's end points and the page at `/`.
 pub(crate) fn with_welcome(service: Service) -> Router {
-    protocol().route("/", get(welcome)).with_state(service)
+    protocol(&service).route("/", get(welcome)).with_state(service)
 }
 
-fn protocol() -> Router<Service> {
+fn protocol(service: &Service) -> Router<Service> {
     let mut router = Router::new()
         .route("/v2", get(metadata::server))
         .route("/v2/health/live", get(metadata::live))
@@ -52,10 +53,13 @@ fn protocol() -> Router<Service> {
             .route(&format!("{model}/ready"), get(metadata::model_ready))
             .route(&format!("{model}/infer"), post(infer::infer));
     }
-    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method)
+    router.merge(grpc::routes(service)).fallback(unknown_path).method_not_allowed_fallback(wrong_method)
 }
 
 async fn unknown_path(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return grpc::unknown(request).await;
+    }
     let path = shown(request.uri().path());
     let message =
         format!("there is nothing at `{path}`; the paths are those of the Open Inference Protocol V2");
@@ -63,9 +67,12 @@ async fn unknown_path(request: Request) -> Response {
 }
 
 async fn wrong_method(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return grpc::unknown(request).await;
+    }
     let (method, path) = (request.method(), shown(request.uri().path()));
-    // Only one of the paths takes anything but GET.
-    let right = if path.ends_with("/infer") { "POST" } else { "GET" };
+    // Of the paths under `/v2` only one takes anything but GET.
+    let right = if path.ends_with("/infer") || !path.starts_with("/v2") { "POST" } else { "GET" };
     let message = format!("`{path}` takes {right}, not {method}");
     refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
 }

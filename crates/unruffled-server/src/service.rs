@@ -129,6 +129,11 @@ impl Service {
         })
     }
 
+    /// Waits until nothing new is to be begun.
+    pub(crate) async fn draining(&self) {
+        phase::reached(&mut self.0.phase.clone(), Phase::Draining).await;
+    }
+
     /// Waits until what is left is to be ended.
     pub(crate) async fn closing(&self) {
         phase::reached(&mut self.0.phase.clone(), Phase::Closing).await;

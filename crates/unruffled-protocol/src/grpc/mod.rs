@@ -43,7 +43,7 @@ use crate::error::{ProtocolError, ProtocolErrorKind};
 
 pub use generated::*;
 pub use request::{FINAL_RESPONSE, WANTS_FINAL_RESPONSE, read_request};
-pub use response::encode_response;
+pub use response::{encode_response, encode_stream_response};
 
 /// All messages and services of the protocol, as reflection tells them.
 pub const FILE_DESCRIPTOR_SET: &[u8] = include_bytes!("../../proto/descriptors.bin");

@@ -41,6 +41,25 @@ pub fn encode_response(mut message: ModelInferResponse) -> Vec<Bytes> {
     pieces
 }
 
+/// The key of the answer within a streamed one: field 2, of a length and bytes.
+const STREAMED_KEY: u8 = 2 << 3 | 2;
+
+/// Writes a response of a stream as [`encode_response`] does one that stands alone.
+pub fn encode_stream_response(message: ModelInferResponse) -> Vec<Bytes> {
+    let mut pieces = encode_response(message);
+    let length = pieces.iter().map(Bytes::len).sum();
+    let mut first = vec![STREAMED_KEY];
+    prost::encode_length_delimiter(length, &mut first).expect("a Vec takes everything");
+    match pieces.first_mut() {
+        Some(piece) => {
+            first.extend_from_slice(piece);
+            *piece = first.into();
+        }
+        None => pieces.push(first.into()),
+    }
+    pieces
+}
+
 impl InferResponse {
     /// Writes a response whose elements are raw and lent by the tensors, however the request sent its own: that is the one
     /// form that all clients read. Only those in shared memory are left out.

@@ -273,7 +273,10 @@ fn large_elements_are_sent_where_they_lie() {
     let pieces = grpc::encode_response(answer.clone());
     assert_eq!((pieces.len(), pieces[1].as_ptr()), (3, at));
     let message = Bytes::from(pieces.concat());
-    assert_eq!(grpc::decode::<ModelInferResponse>(message), Ok(answer));
+    assert_eq!(grpc::decode::<ModelInferResponse>(message).as_ref(), Ok(&answer));
+    let streamed = Bytes::from(grpc::encode_stream_response(answer.clone()).concat());
+    let streamed: grpc::ModelStreamInferResponse = grpc::decode(streamed).unwrap();
+    assert_eq!((streamed.error_message.as_str(), streamed.infer_response), ("", Some(answer)));
 }
 
 #[test]
