@@ -146,7 +146,7 @@ async fn begin(
         })
         .boxed());
     }
-    let several = Several {
+    let mut several = Several {
         service: service.clone(),
         call: *call,
         id: id.clone(),
@@ -157,7 +157,10 @@ async fn begin(
         is_over: false,
         _held: held,
     };
-    Ok(stream::unfold(several, async |mut several| Some((several.next().await?, several))).boxed())
+    // Requests are at work side by side until their first answers: most have no other.
+    let first = several.next().await;
+    let rest = stream::unfold(several, async |mut several| Some((several.next().await?, several)));
+    Ok(stream::iter(first).chain(rest).boxed())
 }
 
 /// The answers to a request whose model may give several outputs.

@@ -23,3 +23,5 @@ mod sizes;
 mod ending;
 
 mod other_clients;
+
+mod grpc;
