@@ -10,3 +10,5 @@ mod infer;
 mod stream;
 
 mod transport;
+
+mod python;
