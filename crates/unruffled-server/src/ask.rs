@@ -2,13 +2,29 @@
 
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use unruffled_engine::{Error, Outputs, Request, Timings};
-use unruffled_model::{Name, Provenance, Tensors};
-use unruffled_protocol::{InferRequest, Parameters, RequestedOutput, outputs};
+use unruffled_engine::{Error, Outputs, Timings};
+use unruffled_model::{Batching, Name, Provenance, Tensors};
+use unruffled_protocol::classify::classify;
+use unruffled_protocol::{Form, InferRequest, Parameters, RequestedOutput, outputs};
 
 use crate::refusal::Refusal;
-use crate::service::Found;
+use crate::service::{Found, Service};
+use crate::sessions::Step;
 use crate::terms::Terms;
+
+/// What the terms and the name of a request say of one that is about to be sent.
+macro_rules! refined {
+    ($asked:expr, $terms:expr, $id:expr) => {{
+        let mut asked = $asked.priority($terms.priority);
+        if let Some(deadline) = $terms.deadline {
+            asked = asked.deadline(deadline);
+        }
+        if let Some(id) = $id.as_deref().filter(|id| !id.is_empty()) {
+            asked = asked.id(id);
+        }
+        asked
+    }};
+}
 
 /// What a model says to a request.
 pub(crate) struct Answered {
@@ -18,6 +34,8 @@ pub(crate) struct Answered {
     pub(crate) id: Option<String>,
     /// The outputs that were asked for, in the order asked.
     pub(crate) outputs: Tensors,
+    /// In which form each of them is wanted.
+    pub(crate) forms: Vec<Form>,
     /// Where the outputs come from, if not simply from a run of the model.
     pub(crate) parameters: Parameters,
     /// Where the time went, once all is answered.
@@ -27,34 +45,66 @@ pub(crate) struct Answered {
 }
 
 /// Asks a model. Dropped before its end, the request is cancelled, queued or running.
-pub(crate) async fn ask(found: &Found, request: InferRequest, terms: &Terms) -> Result<Answered, Refusal> {
+pub(crate) async fn ask(
+    service: &Service,
+    found: &Found,
+    request: InferRequest,
+    terms: &Terms,
+) -> Result<Answered, Refusal> {
     check(found, &request)?;
-    let InferRequest { id, inputs, outputs, .. } = request;
-    let answer = begin(found, inputs, id.as_deref(), terms).await?;
-    let provenance = answer.provenance.as_deref();
-    let answered = answered(found, id, &outputs, answer.output, provenance)?;
+    let step = Step::of(&request.parameters)?;
+    let (wanted, inputs) = Wanted::of(request, step.is_some());
+    let answer = match step {
+        None => {
+            let mut asked = refined!(found.handle.infer(inputs), terms, wanted.id);
+            if let Some(version) = &found.asked {
+                asked = asked.version(version.clone());
+            }
+            asked.await?
+        }
+        Some(step) => {
+            let session = service.sessions().find(&found.handle, &step)?;
+            let answer = refined!(session.infer(inputs), terms, wanted.id).await;
+            if step.ends {
+                session.end();
+            }
+            answer?
+        }
+    };
+    let answered = wanted.answered(service, found, answer.output, answer.provenance.as_deref())?;
     Ok(Answered { timings: Some(answer.timings), ..answered })
+}
+
+/// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if it
+/// were asked for more; and a step of a sequence leaves one state.
+pub(crate) fn has_one_answer(found: &Found, request: &InferRequest) -> Result<bool, Refusal> {
+    Ok(found.handle.info().batching == Batching::Joint || Step::of(&request.parameters)?.is_some())
 }
 
 /// Asks a model for all that it gives, as it comes. The request runs alone, and is sent now; it is cancelled when the stream
 /// is dropped.
 pub(crate) fn ask_each(
+    service: Service,
     found: Found,
     request: InferRequest,
     terms: &Terms,
 ) -> Result<impl Stream<Item = Result<Answered, Refusal>> + Send + use<>, Refusal> {
     check(&found, &request)?;
-    let InferRequest { id, inputs, outputs: wanted, .. } = request;
-    let outputs = begin(&found, inputs, id.as_deref(), terms).outputs();
-    let each = Each { found, id, wanted, outputs, ahead: Ahead::Unknown };
+    let (wanted, inputs) = Wanted::of(request, false);
+    let mut asked = refined!(found.handle.infer(inputs), terms, wanted.id);
+    if let Some(version) = &found.asked {
+        asked = asked.version(version.clone());
+    }
+    let outputs = asked.outputs();
+    let each = Each { service, found, wanted, outputs, ahead: Ahead::Unknown };
     Ok(stream::unfold(each, async |mut each| Some((each.next().await?, each))))
 }
 
 /// The answers to a request that may have several.
 struct Each {
+    service: Service,
     found: Found,
-    id: Option<String>,
-    wanted: Vec<RequestedOutput>,
+    wanted: Wanted,
     outputs: Outputs<Tensors, Tensors>,
     ahead: Ahead,
 }
@@ -78,7 +128,7 @@ impl Each {
         // Most models give one output, and are known to have ended when it is here.
         self.ahead = self.outputs.next().now_or_never().map_or(Ahead::Unknown, Ahead::Known);
         let provenance = self.outputs.provenance();
-        let answered = answered(&self.found, self.id.clone(), &self.wanted, output, provenance);
+        let answered = self.wanted.answered(&self.service, &self.found, output, provenance);
         let (timings, is_last) = (self.outputs.timings(), matches!(self.ahead, Ahead::Known(None)));
         Some(answered.map(|answered| Answered { timings, is_last, ..answered }))
     }
@@ -93,49 +143,73 @@ fn check(found: &Found, request: &InferRequest) -> Result<(), Refusal> {
     }
 }
 
-fn begin<'a>(
-    found: &'a Found,
-    inputs: Tensors,
-    id: Option<&str>,
-    terms: &Terms,
-) -> Request<'a, Tensors, Tensors> {
-    let mut asked = found.handle.infer(inputs).priority(terms.priority);
-    if let Some(deadline) = terms.deadline {
-        asked = asked.deadline(deadline);
-    }
-    if let Some(id) = id.filter(|id| !id.is_empty()) {
-        asked = asked.id(id);
-    }
-    if let Some(version) = &found.asked {
-        asked = asked.version(version.clone());
-    }
-    asked
+/// What is wanted of an answer.
+struct Wanted {
+    id: Option<String>,
+    parameters: Parameters,
+    outputs: Vec<RequestedOutput>,
+    in_sequence: bool,
 }
 
-fn answered(
-    found: &Found,
-    id: Option<String>,
-    wanted: &[RequestedOutput],
-    output: Tensors,
-    provenance: Option<&Provenance>,
-) -> Result<Answered, Refusal> {
-    let info = found.handle.info();
-    let signature = &info.signature;
-    // A function of tensors does not say what it gives: then everything that it gives is wanted.
-    let picks = !(signature.outputs.is_empty() && wanted.is_empty());
-    if picks {
-        outputs::check(wanted, signature)?;
+impl Wanted {
+    fn of(request: InferRequest, in_sequence: bool) -> (Self, Tensors) {
+        let InferRequest { id, parameters, inputs, outputs } = request;
+        (Self { id, parameters, outputs, in_sequence }, inputs)
     }
-    let outputs = if picks { outputs::select(output, wanted, signature)? } else { output };
-    let version = provenance.and_then(|provenance| provenance.version.clone());
-    Ok(Answered {
-        version: found.version.as_ref().map(|known| version.unwrap_or_else(|| known.clone())),
-        id,
-        outputs,
-        parameters: provenance.map(parameters).unwrap_or_default(),
-        timings: None,
-        is_last: true,
-    })
+
+    fn answered(
+        &self,
+        service: &Service,
+        found: &Found,
+        output: Tensors,
+        provenance: Option<&Provenance>,
+    ) -> Result<Answered, Refusal> {
+        let Self { id, parameters: asked, outputs: wanted, in_sequence } = self;
+        let info = found.handle.info();
+        let signature = &info.signature;
+        // A function of tensors does not say what it gives, and a session keeps the outputs that are its state: then
+        // everything that there is is wanted.
+        let all = signature.outputs.is_empty() || *in_sequence;
+        let picks = !(all && wanted.is_empty());
+        if picks {
+            outputs::check(wanted, signature)?;
+        }
+        let given = if picks { outputs::select(output, wanted, signature)? } else { output };
+        let given = classified(service, found, given, wanted, info.batching != Batching::Single)?;
+        let version = provenance.and_then(|provenance| provenance.version.clone());
+        Ok(Answered {
+            version: found.version.as_ref().map(|known| version.unwrap_or_else(|| known.clone())),
+            id: id.clone(),
+            forms: outputs::forms(asked, wanted, given.len())?,
+            outputs: given,
+            parameters: provenance.map(parameters).unwrap_or_default(),
+            timings: None,
+            is_last: true,
+        })
+    }
+}
+
+/// The outputs, those of which only the best classes are wanted replaced by these.
+fn classified(
+    service: &Service,
+    found: &Found,
+    outputs: Tensors,
+    wanted: &[RequestedOutput],
+    batched: bool,
+) -> Result<Tensors, Refusal> {
+    let mut given = Tensors::new();
+    for (index, (name, tensor)) in outputs.into_iter().enumerate() {
+        let classes = wanted.get(index).map_or(Ok(None), RequestedOutput::classes)?;
+        let tensor = match classes {
+            None => tensor,
+            Some(classes) => {
+                let label = |class: usize| service.label(found.handle.name(), &name, class);
+                classify(&tensor, classes, batched, &label)?
+            }
+        };
+        given.insert(name, tensor);
+    }
+    Ok(given)
 }
 
 /// What is told of an answer that is not simply from a run of the model that was asked.

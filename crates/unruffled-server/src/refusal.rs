@@ -80,17 +80,29 @@ impl Refusal {
         Self::new(status_of(ErrorKind::DeadlineExceeded), message)
     }
 
-    /// There is no such thing yet.
-    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
-        Self::new(StatusCode::NOT_IMPLEMENTED, message)
-    }
-
     /// The body is too large.
     pub(crate) fn too_large(given: Option<usize>, limit: usize) -> Self {
         let has = given.map_or(format!("more than {limit} bytes"), |bytes| format!("{bytes} bytes"));
         let message =
             format!("the body has {has}; the limit is {limit}: split the request into smaller ones");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).closing()
+    }
+
+    /// The body is larger than it looks.
+    pub(crate) fn expands_too_much(limit: usize) -> Self {
+        let message =
+            format!("the body expands to more than {limit} bytes: split the request into smaller ones");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// A part of the protocol that is not here, or not switched on.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
+    /// What was wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
     }
 
     /// Adds a header.

@@ -13,7 +13,7 @@ use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::welcome::welcome;
-use crate::{body, grpc, infer, metadata};
+use crate::{body, control, grpc, infer, metadata};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -46,15 +46,30 @@ fn protocol(service: &Service) -> Router<Service> {
     let mut router = Router::new()
         .route("/v2", get(metadata::server))
         .route("/v2/health/live", get(metadata::live))
-        .route("/v2/health/ready", get(metadata::ready));
+        .route("/v2/health/ready", get(metadata::ready))
+        .route("/v2/models/stats", get(control::all_statistics))
+        .route("/v2/repository/index", post(control::index))
+        .route("/v2/repository/models/{model}/load", post(control::load))
+        .route("/v2/repository/models/{model}/unload", post(control::unload))
+        .route("/v2/systemsharedmemory/status", get(control::regions))
+        .route("/v2/systemsharedmemory/unregister", post(control::unregister))
+        .route("/v2/systemsharedmemory/region/{region}/status", get(control::regions))
+        .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
+        .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
+        .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace));
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         router = router
             .route(model, get(metadata::model))
             .route(&format!("{model}/ready"), get(metadata::model_ready))
+            .route(&format!("{model}/config"), get(control::configuration))
+            .route(&format!("{model}/stats"), get(control::model_statistics))
             .route(&format!("{model}/infer"), post(infer::infer));
     }
     router.merge(grpc::routes(service)).fallback(unknown_path).method_not_allowed_fallback(wrong_method)
 }
+
+/// The ends of paths that take nothing but POST.
+const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", "/unregister"];
 
 async fn unknown_path(request: Request) -> Response {
     if grpc::is_call(request.headers()) {
@@ -71,8 +86,8 @@ async fn wrong_method(request: Request) -> Response {
         return grpc::unknown(request).await;
     }
     let (method, path) = (request.method(), shown(request.uri().path()));
-    // Of the paths under `/v2` only one takes anything but GET.
-    let right = if path.ends_with("/infer") || !path.starts_with("/v2") { "POST" } else { "GET" };
+    let is_posted = !path.starts_with("/v2") || POSTED.iter().any(|end| path.ends_with(end));
+    let right = if is_posted { "POST" } else { "GET" };
     let message = format!("`{path}` takes {right}, not {method}");
     refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
 }

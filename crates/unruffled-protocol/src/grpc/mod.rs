@@ -34,6 +34,7 @@ mod survey;
 mod request;
 mod response;
 
+mod control;
 mod metadata;
 
 use bytes::Bytes;

@@ -7,7 +7,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use tokio::time::timeout_at;
 
 use super::is_call;
-use crate::inflate::Coding;
+use crate::coding::{Coding, OFFERED};
 use crate::refusal::Refusal;
 use crate::terms;
 
@@ -30,7 +30,7 @@ pub(super) struct Call {
     /// By when the client wants the answer.
     pub(super) deadline: Option<Instant>,
     /// How those messages are compressed that are.
-    pub(super) coding: Option<Coding>,
+    pub(super) coding: Coding,
     /// Whether an error ends a call of several answers.
     pub(super) ends_by_error: bool,
 }
@@ -72,16 +72,16 @@ pub(super) fn check_form(head: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-fn coding(headers: &HeaderMap) -> Result<Option<Coding>, Refusal> {
-    let name = match headers.get(ENCODING).map(HeaderValue::as_bytes) {
-        None | Some(b"" | b"identity") => return Ok(None),
-        Some(name) => String::from_utf8_lossy(name),
-    };
-    Coding::named(&name).map(Some).ok_or_else(|| {
-        let name: String = name.chars().take(80).collect();
-        let names = Coding::NAMES;
-        Refusal::unsupported(format!("the encoding `{name}` is not known here; there are {names}, or none"))
-            .with(ACCEPT_ENCODING, HeaderValue::from_static(Coding::NAMES))
+fn coding(headers: &HeaderMap) -> Result<Coding, Refusal> {
+    let name = headers.get(ENCODING).map_or(&b""[..], HeaderValue::as_bytes);
+    if name.is_empty() {
+        return Ok(Coding::Identity);
+    }
+    Coding::named(name).ok_or_else(|| {
+        let name: String = String::from_utf8_lossy(name).chars().take(80).collect();
+        let message =
+            format!("the encoding `{name}` is not known here; use one of gzip, deflate and zstd, or none");
+        Refusal::unsupported(message).with(ACCEPT_ENCODING, OFFERED)
     })
 }
 

@@ -7,7 +7,7 @@ use tokio::time::timeout;
 
 use super::call::Call;
 use crate::budget::Part;
-use crate::inflate::Coding;
+use crate::coding::Coding;
 use crate::refusal::Refusal;
 use crate::service::Service;
 
@@ -19,7 +19,7 @@ pub(super) struct Messages {
     body: Body,
     /// What has been read of the body and belongs to no message yet.
     rest: Bytes,
-    coding: Option<Coding>,
+    coding: Coding,
     /// The most bytes of one message.
     limit: usize,
 }
@@ -27,7 +27,7 @@ pub(super) struct Messages {
 /// A message as it came.
 pub(super) struct Message {
     bytes: Bytes,
-    coding: Option<Coding>,
+    coding: Coding,
     limit: usize,
     part: Part,
 }
@@ -47,12 +47,12 @@ impl Messages {
             return Ok(None);
         };
         let coding = match (prefix[0], self.coding) {
-            (0, _) => None,
-            (1, Some(coding)) => Some(coding),
-            (1, None) => {
+            (0, _) => Coding::Identity,
+            (1, Coding::Identity) => {
                 let message = "a message is compressed, and `grpc-encoding` does not say how";
                 return Err(Refusal::bad_request(message));
             }
+            (1, coding) => coding,
             (flag, _) => return Err(Refusal::bad_request(format!("a message begins with the flag {flag}"))),
         };
         let length = prefix[1..].iter().fold(0_usize, |length, byte| length << 8 | usize::from(*byte));
@@ -117,16 +117,14 @@ impl Message {
     pub(super) async fn read<T: Send + 'static>(
         self,
         service: &Service,
-        read: impl FnOnce(Bytes) -> Result<T, Refusal> + Send + 'static,
+        read: impl FnOnce(Bytes, &mut Part) -> Result<T, Refusal> + Send + 'static,
     ) -> Result<(T, Part), Refusal> {
         let Self { bytes, coding, limit, mut part } = self;
-        let size = if coding.is_some() { usize::MAX } else { bytes.len() };
+        let may_grow = coding != Coding::Identity || service.shared_memory().is_used();
+        let size = if may_grow { usize::MAX } else { bytes.len() };
         let work = move || {
-            let message = match coding {
-                Some(coding) => coding.inflate(&bytes, limit, &mut part)?.into(),
-                None => bytes,
-            };
-            Ok((read(message)?, part))
+            let message = coding.expand(bytes, limit, &mut part)?;
+            Ok((read(message, &mut part)?, part))
         };
         service.offload().run(size, work).await?
     }

@@ -12,6 +12,7 @@ mod reply;
 mod unary;
 
 mod about;
+mod control;
 mod infer;
 mod stream;
 
@@ -29,36 +30,29 @@ use crate::service::Service;
 /// The content type of calls, with whatever follows.
 const CONTENT_TYPE: &str = "application/grpc";
 
-/// Calls of the protocol that are not served yet.
-const UNSERVED: [&str; 13] = [
-    "ModelConfig",
-    "ModelStatistics",
-    "RepositoryIndex",
-    "RepositoryModelLoad",
-    "RepositoryModelUnload",
-    "SystemSharedMemoryStatus",
-    "SystemSharedMemoryRegister",
-    "SystemSharedMemoryUnregister",
-    "CudaSharedMemoryStatus",
-    "CudaSharedMemoryRegister",
-    "CudaSharedMemoryUnregister",
-    "TraceSetting",
-    "LogSettings",
-];
-
 /// The calls of the protocol, health and reflection.
 pub(crate) fn routes(service: &Service) -> Router<Service> {
     let path = |call: &str| format!("/{}/{call}", unruffled_protocol::grpc::SERVICE);
-    let served = Router::new()
+    Router::new()
         .route(&path("ServerLive"), post(about::server_live))
         .route(&path("ServerReady"), post(about::server_ready))
         .route(&path("ModelReady"), post(about::model_ready))
         .route(&path("ServerMetadata"), post(about::server))
         .route(&path("ModelMetadata"), post(about::model))
         .route(&path("ModelInfer"), post(infer::infer))
-        .route(&path("ModelStreamInfer"), post(stream::infer));
-    let all = UNSERVED.iter().fold(served, |router, call| router.route(&path(call), post(unknown)));
-    all.merge(health::routes(service))
+        .route(&path("ModelStreamInfer"), post(stream::infer))
+        .route(&path("ModelConfig"), post(control::configuration))
+        .route(&path("ModelStatistics"), post(control::statistics))
+        .route(&path("RepositoryIndex"), post(control::index))
+        .route(&path("RepositoryModelLoad"), post(control::load))
+        .route(&path("RepositoryModelUnload"), post(control::unload))
+        .route(&path("SystemSharedMemoryStatus"), post(control::regions))
+        .route(&path("SystemSharedMemoryRegister"), post(control::register))
+        .route(&path("SystemSharedMemoryUnregister"), post(control::unregister))
+        .route(&path("CudaSharedMemoryStatus"), post(control::cuda_regions))
+        .route(&path("CudaSharedMemoryUnregister"), post(control::unregister_cuda))
+        .route(&path("TraceSetting"), post(control::trace_settings))
+        .merge(health::routes(service))
 }
 
 /// Whether this is a call of gRPC, by its headers.

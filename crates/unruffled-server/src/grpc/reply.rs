@@ -14,7 +14,7 @@ use super::CONTENT_TYPE;
 use super::call::ACCEPT_ENCODING;
 use super::messages::PREFIX;
 use super::status::status;
-use crate::inflate::Coding;
+use crate::coding::OFFERED;
 use crate::refusal::Refusal;
 
 /// A message in pieces, to be sent one after the other.
@@ -74,7 +74,7 @@ pub(super) fn stream_reply(
     let mut response = Response::new(Body::new(StreamBody::new(frames)));
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(CONTENT_TYPE));
-    headers.insert(ACCEPT_ENCODING, HeaderValue::from_static(Coding::NAMES));
+    headers.insert(ACCEPT_ENCODING, OFFERED);
     response
 }
 

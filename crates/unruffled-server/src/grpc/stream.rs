@@ -13,18 +13,18 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
-use unruffled_model::{Batching, Name};
+use unruffled_model::Name;
 use unruffled_protocol::grpc::{
     self, FINAL_RESPONSE, ModelInferResponse, ModelStreamInferResponse, WANTS_FINAL_RESPONSE,
 };
-use unruffled_protocol::{Form, InferResponse, Parameters};
+use unruffled_protocol::{InferResponse, Parameters};
 
 use super::call::{Call, check_form};
-use super::infer::{Asked, Received, closing, read, write};
+use super::infer::{Received, closing, read, write};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
-use crate::ask::{Answered, ask, ask_each};
+use crate::ask::{Answered, ask, ask_each, has_one_answer};
 use crate::budget::Part;
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
@@ -128,7 +128,7 @@ async fn begin(
     let place = service.enter()?;
     let (Received { id: given, asked }, part) = call.in_time(read(service, message)).await?;
     *id = given;
-    let Asked { target, request, forms } = asked?;
+    let (target, request) = asked?;
     let found = service.find(&target)?;
     let terms = Terms::new(&request.parameters, call.deadline, arrived)?;
     let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
@@ -136,10 +136,9 @@ async fn begin(
         call.in_time(async { Ok(found.handle.ready().await?) }).await?;
     }
     let held = (part, place);
-    if found.handle.info().batching == Batching::Joint {
-        // What gains from batches answers once; asked for more, it would run alone.
-        let answered = ask(&found, request, &terms).await?;
-        let answer = written(service, found.handle.name(), answered, forms).await?;
+    if has_one_answer(&found, &request)? {
+        let answered = ask(service, &found, request, &terms).await?;
+        let answer = written(service, found.handle.name(), answered).await?;
         return Ok(stream::once(async move {
             let _held = held;
             Ok(answer)
@@ -151,9 +150,8 @@ async fn begin(
         call: *call,
         id: id.clone(),
         name: found.handle.name().clone(),
-        forms,
         end: wants_final.then(|| empty(&found, request.id.clone())),
-        each: ask_each(found, request, &terms)?.boxed(),
+        each: ask_each(service.clone(), found, request, &terms)?.boxed(),
         is_over: false,
         _held: held,
     };
@@ -169,7 +167,6 @@ struct Several {
     call: Call,
     id: String,
     name: Name,
-    forms: Vec<Form>,
     each: BoxStream<'static, Result<Answered, Refusal>>,
     /// What tells the end, if the last output did not.
     end: Option<ModelInferResponse>,
@@ -190,7 +187,7 @@ impl Several {
         let answer = match answered {
             Ok(Some(answered)) => {
                 self.is_over = answered.is_last;
-                written(&self.service, &self.name, answered, self.forms.clone()).await
+                written(&self.service, &self.name, answered).await
             }
             Ok(None) => {
                 self.is_over = true;
@@ -213,12 +210,7 @@ fn empty(found: &Found, id: Option<String>) -> ModelInferResponse {
     written.expect("there is no output that could not be written")
 }
 
-async fn written(
-    service: &Service,
-    name: &Name,
-    mut answered: Answered,
-    forms: Vec<Form>,
-) -> Result<Pieces, Refusal> {
+async fn written(service: &Service, name: &Name, mut answered: Answered) -> Result<Pieces, Refusal> {
     answered.parameters.insert(FINAL_RESPONSE, answered.is_last);
-    framed(grpc::encode_stream_response(write(service, name, answered, forms).await?))
+    framed(grpc::encode_stream_response(write(service, name, answered).await?))
 }

@@ -14,10 +14,10 @@ use super::reply::{Pieces, reply};
 use crate::refusal::Refusal;
 use crate::service::Service;
 
-/// The most bytes of a message that only asks about something.
-const QUESTION_BYTES: usize = 64 << 10;
+/// The most bytes of a message that is no inference.
+const QUESTION_BYTES: usize = 1 << 20;
 
-/// Answers a call that asks about something.
+/// Answers a call that is no inference.
 pub(super) async fn answer<Q, A, F>(
     service: &Service,
     request: Request,
@@ -37,7 +37,7 @@ where
         let call = Call::new(&head, arrived)?;
         let limit = QUESTION_BYTES.min(service.options().body_limit());
         let message = only(&mut Messages::new(body, &call, limit), &call, service).await?;
-        let (question, _part) = message.read(service, |message| Ok(grpc::decode(message)?)).await?;
+        let (question, _part) = message.read(service, |message, _| Ok(grpc::decode(message)?)).await?;
         let answer = call.in_time(answer(question)).await?;
         Ok::<Pieces, Refusal>(vec![grpc::encode(&answer).into()])
     };

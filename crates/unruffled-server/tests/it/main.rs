@@ -17,10 +17,12 @@ mod deadlines;
 mod disconnects;
 
 mod overload;
+mod repository;
 
 mod sizes;
 
 mod ending;
+mod extensions;
 
 mod other_clients;
 

@@ -4,12 +4,14 @@ The server has the models `m`, which doubles x: FP32 [batch, 2] to y, and `echo`
 """
 
 import asyncio
+import os
 import queue
 import sys
 
 import numpy as np
 import tritonclient.grpc as grpc
 import tritonclient.grpc.aio as grpc_aio
+import tritonclient.utils.shared_memory as shm
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 URL = sys.argv[1]
@@ -73,6 +75,48 @@ def infer():
         refused("INVALID_ARGUMENT", ["`x`", "[1, 3]"], lambda: client.infer("m", one("x", wrong)))
         refused("NOT_FOUND", ["`nobody`"], lambda: client.infer("nobody", one("x", X)))
         assert client.is_server_live()
+
+
+def extensions():
+    with grpc.InferenceServerClient(URL) as client:
+        config = client.get_model_config("m", as_json=True)["config"]
+        assert config["input"] == [{"name": "x", "data_type": "TYPE_FP32", "dims": ["2"]}], config
+        before = client.get_inference_statistics("m").model_stats[0]
+        client.infer("m", one("x", X))
+        after = client.get_inference_statistics("m").model_stats[0]
+        assert after.inference_count == before.inference_count + 1, (before, after)
+        assert after.inference_stats.success.count == before.inference_stats.success.count + 1
+        index = client.get_model_repository_index().models
+        assert {model.name: model.state for model in index}["m"] == "READY", index
+        assert client.get_trace_settings(as_json=True)["settings"]["trace_level"]["value"] == ["OFF"]
+
+        best = client.infer("m", one("x", X), outputs=[grpc.InferRequestedOutput("y", class_count=2)])
+        assert best.as_numpy("y").tolist() == [[b"5:1", b"2:0"]], best.as_numpy("y")
+
+
+def in_shared_memory():
+    name, size = f"unruffled_grpc_{os.getpid()}", X.nbytes
+    region = shm.create_shared_memory_region("region", f"/{name}", 2 * size)
+    try:
+        with grpc.InferenceServerClient(URL) as client:
+            client.unregister_system_shared_memory()
+            client.unregister_cuda_shared_memory()
+            shm.set_shared_memory_region(region, [X])
+            client.register_system_shared_memory("region", f"/{name}", 2 * size)
+            regions = client.get_system_shared_memory_status(as_json=True)["regions"]
+            assert regions["region"]["byte_size"] == str(2 * size), regions
+            x = grpc.InferInput("x", list(X.shape), "FP32")
+            x.set_shared_memory("region", size)
+            y = grpc.InferRequestedOutput("y")
+            y.set_shared_memory("region", size, offset=size)
+            result = client.infer("m", [x], outputs=[y])
+            assert result.as_numpy("y") is None
+            output = shm.get_contents_as_numpy(region, np.float32, [1, 2], offset=size)
+            np.testing.assert_array_equal(output, 2 * X)
+            client.unregister_system_shared_memory("region")
+            refused("INVALID_ARGUMENT", ["region"], lambda: client.infer("m", [x]))
+    finally:
+        shm.destroy_shared_memory_region(region)
 
 
 def callbacks():
@@ -152,6 +196,8 @@ async def asynchronous():
 
 about()
 infer()
+extensions()
+in_shared_memory()
 callbacks()
 stream()
 several()

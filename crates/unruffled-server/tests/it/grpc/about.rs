@@ -1,4 +1,5 @@
-//! The calls that ask about the server: health, metadata, reflection; and those that are not served.
+//! The calls that ask about the server and its models: health, metadata, configuration, statistics, repository, reflection; and
+//! those that are not served.
 
 use std::collections::HashMap;
 
@@ -7,15 +8,18 @@ use tonic_health::pb::health_check_response::ServingStatus;
 use tonic_health::pb::{HealthCheckRequest, HealthCheckResponse};
 use unruffled_engine::{Engine, PoolOptions};
 use unruffled_model::Name;
+use unruffled_protocol::grpc::model_config::SchedulingChoice;
 use unruffled_protocol::grpc::{
-    ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelMetadataResponse, ModelReadyRequest,
-    ModelReadyResponse, SERVICE, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest,
-    ServerMetadataResponse, ServerReadyRequest, ServerReadyResponse,
+    DataType, ModelConfigRequest, ModelConfigResponse, ModelMetadataRequest, ModelMetadataResponse,
+    ModelReadyRequest, ModelReadyResponse, ModelStatisticsRequest, ModelStatisticsResponse,
+    RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest, RepositoryModelLoadResponse,
+    SERVICE, ServerLiveRequest, ServerLiveResponse, ServerMetadataRequest, ServerMetadataResponse,
+    ServerReadyRequest, ServerReadyResponse, TraceSettingRequest, TraceSettingResponse,
 };
 use unruffled_server::ServerOptions;
 use unruffled_testing::scripted::doubling;
 
-use super::client::{Grpc, assert_status};
+use super::client::{Grpc, assert_status, one_row};
 use crate::support::TestServer;
 
 fn ready(client: &Grpc<'_>, name: &str, version: &str) -> Result<bool, Status> {
@@ -116,10 +120,64 @@ fn reflection_names_the_services() {
 }
 
 #[test]
+fn the_extensions_say_what_they_say_over_http() {
+    let versions: HashMap<Name, Name> = HashMap::from([("m".into(), "3".into())]);
+    let options = ServerOptions::default().with_catalog(versions);
+    let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
+    let client = Grpc::connect(&server);
+    for id in ["a", "b"] {
+        assert!(client.infer(one_row(id)).is_ok());
+    }
+    let named = |name: &str| ModelConfigRequest { name: name.to_owned(), version: String::new() };
+    let config: ModelConfigResponse = client.call("ModelConfig", named("m")).unwrap().into_inner();
+    let config = config.config.unwrap();
+    let json = server.client().get("/v2/models/m/config").json();
+    assert_eq!((&*config.name, config.max_batch_size as u64), ("m", json["max_batch_size"].as_u64().unwrap()));
+    assert_eq!((&*config.input[0].name, &*config.input[0].dims), ("x", &[2][..]));
+    assert_eq!(config.input[0].data_type(), DataType::TypeFp32);
+    assert!(matches!(config.scheduling_choice, Some(SchedulingChoice::DynamicBatching(_))));
+    let unknown: Result<Response<ModelConfigResponse>, _> = client.call("ModelConfig", named("n"));
+    assert_status(unknown, Code::NotFound, &["`n`"]);
+
+    let statistics = |name: &str| -> Result<ModelStatisticsResponse, Status> {
+        let request = ModelStatisticsRequest { name: name.to_owned(), version: String::new() };
+        Ok(client.call("ModelStatistics", request)?.into_inner())
+    };
+    for name in ["", "m"] {
+        let all = statistics(name).unwrap().model_stats;
+        assert_eq!((all.len(), &*all[0].name, &*all[0].version), (1, "m", "3"));
+        assert_eq!((all[0].inference_count, all[0].execution_count), (2, 2));
+        let times = all[0].inference_stats.unwrap();
+        assert_eq!(times.success.unwrap().count, 2);
+        assert!(times.success.unwrap().ns > 0);
+        assert_eq!(all[0].batch_stats[0].batch_size, 1);
+    }
+    assert_status(statistics("n"), Code::NotFound, &["`n`"]);
+
+    let index: RepositoryIndexResponse =
+        client.call("RepositoryIndex", RepositoryIndexRequest::default()).unwrap().into_inner();
+    let model = &index.models[0];
+    assert_eq!((&*model.name, &*model.version, &*model.state), ("m", "3", "READY"));
+    let load = |name: &str| {
+        let request = RepositoryModelLoadRequest { model_name: name.to_owned(), ..Default::default() };
+        let loaded: Result<Response<RepositoryModelLoadResponse>, _> =
+            client.call("RepositoryModelLoad", request);
+        loaded
+    };
+    // This server has no repository to load from: the error is that of HTTP, not of a call that is not served.
+    let status = server.client().request("POST", "/v2/repository/models/m/load", "", "").error();
+    assert_eq!(load("m").unwrap_err().message(), status);
+
+    let settings: TraceSettingResponse =
+        client.call("TraceSetting", TraceSettingRequest::default()).unwrap().into_inner();
+    assert_eq!(settings.settings["trace_level"].value, ["OFF"]);
+}
+
+#[test]
 fn what_is_not_served_is_told() {
     let (server, _) = TestServer::with_model(doubling());
     let client = Grpc::connect(&server);
-    for call in ["ModelConfig", "NoSuchCall", "other.Service/Call"] {
+    for call in ["LogSettings", "CudaSharedMemoryRegister", "NoSuchCall", "other.Service/Call"] {
         let outcome: Result<Response<ModelConfigResponse>, _> =
             client.call(call, ModelConfigRequest::default());
         assert_status(outcome, Code::Unimplemented, &[call, "not served"]);

@@ -89,6 +89,18 @@ fn outputs_are_picked() {
 }
 
 #[test]
+fn the_best_classes_of_an_output() {
+    let (server, _) = TestServer::with_model(doubling());
+    let client = Grpc::connect(&server);
+    let mut request = one_row("");
+    let classes = InferParameter { parameter_choice: Some(ParameterChoice::Int64Param(1)) };
+    let parameters = [("classification".to_owned(), classes)].into();
+    request.outputs.push(InferRequestedOutputTensor { name: "y".to_owned(), parameters });
+    let answer = client.infer(request).unwrap();
+    assert_eq!(answer.outputs.get("y").unwrap().elements::<Bytes>().unwrap(), ["5:1"]);
+}
+
+#[test]
 fn mistakes_are_invalid_arguments_that_name_the_tensor() {
     let (server, _) = TestServer::with_model(doubling());
     let client = Grpc::connect(&server);

@@ -23,7 +23,7 @@ fn drive(script: &str) {
     engine.wrap_model(echo).name("echo").register().unwrap();
     engine.wrap_streaming(count).name("count").register().unwrap();
     wait_until("all models", || engine.is_ready());
-    let server = TestServer::start(engine, ServerOptions::default());
+    let server = TestServer::start(engine, ServerOptions::default().with_shared_memory(true));
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("../../.venv/bin/python");

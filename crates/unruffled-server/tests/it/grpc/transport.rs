@@ -95,7 +95,7 @@ fn frames_that_are_no_messages() {
     check(&[], vec![0, 0, 0, 0, 5, 1], invalid, "within a message");
     check(&[], vec![7, 0, 0, 0, 0], invalid, "flag 7");
     check(&[], vec![1, 0, 0, 0, 0], invalid, "grpc-encoding");
-    check(&[("grpc-encoding", "gzip")], vec![1, 0, 0, 0, 2, 3, 4], invalid, "inflated");
+    check(&[("grpc-encoding", "gzip")], vec![1, 0, 0, 0, 2, 3, 4], invalid, "encoding");
     check(&[], framed(&[0x0a, 0xff]), invalid, "message");
     let unknown = Code::Unimplemented as i32;
     check(&[("grpc-encoding", "snappy")], vec![], unknown, "snappy");
