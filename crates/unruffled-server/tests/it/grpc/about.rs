@@ -132,7 +132,10 @@ fn the_extensions_say_what_they_say_over_http() {
     let config: ModelConfigResponse = client.call("ModelConfig", named("m")).unwrap().into_inner();
     let config = config.config.unwrap();
     let json = server.client().get("/v2/models/m/config").json();
-    assert_eq!((&*config.name, config.max_batch_size as u64), ("m", json["max_batch_size"].as_u64().unwrap()));
+    assert_eq!(
+        (&*config.name, config.max_batch_size as u64),
+        ("m", json["max_batch_size"].as_u64().unwrap())
+    );
     assert_eq!((&*config.input[0].name, &*config.input[0].dims), ("x", &[2][..]));
     assert_eq!(config.input[0].data_type(), DataType::TypeFp32);
     assert!(matches!(config.scheduling_choice, Some(SchedulingChoice::DynamicBatching(_))));
