@@ -80,10 +80,10 @@ fn requests(
         async move {
             let mut messages = messages?;
             let message = tokio::select! {
-                // What has come is answered, also in the last moment.
+                // The end goes first, so that who never stops sending cannot put it off.
                 biased;
-                message = messages.next(&service) => message.transpose()?,
                 () = service.draining() => Err(closing()),
+                message = messages.next(&service) => message.transpose()?,
             };
             let messages = message.is_ok().then_some(messages);
             Some((message, messages))
