@@ -1,9 +1,10 @@
 //! [`Server`]: takes connections, and ends in order.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -42,6 +43,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[must_use = "`run` starts it"]
 pub struct Server {
     listener: TcpListener,
+    others: Vec<TcpListener>,
     router: Router,
     options: ServerOptions,
     phase: watch::Sender<Phase>,
@@ -60,7 +62,7 @@ impl Server {
     pub fn new(listener: TcpListener, engine: Engine, options: ServerOptions) -> Self {
         let (phase, of_service) = watch::channel(Phase::Serving);
         let service = Service::new(engine, options.clone(), of_service);
-        Self { listener, router: with_welcome(service), options, phase }
+        Self { listener, others: Vec::new(), router: with_welcome(service), options, phase }
     }
 
     /// A server on this address; port 0 takes one that is free.
@@ -85,6 +87,22 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Listens on a further address, too; everything is served on each. Gives the address, whose port is free if it was 0.
+    ///
+    /// # Errors
+    ///
+    /// Why the address cannot be had; the server is as it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: the address is free again.
+    pub async fn also_on(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.others.push(listener);
+        Ok(address)
+    }
+
     /// Adds routes or layers of your own.
     pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
         self.router = map(self.router);
@@ -100,7 +118,8 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, router, options, phase } = self;
+        let Self { listener, others, router, options, phase } = self;
+        let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
         let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
@@ -110,17 +129,20 @@ impl Server {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-                (stream, slot) = accept(&listener, &slots) => {
+                (stream, slot) = accept(&mut listeners, &slots) => {
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
                     connections.spawn(async move {
                         let _slot = slot;
+                        // Answers are written whole: waiting for more to send only delays them. A failure costs speed, no
+                        // more.
+                        let _ = stream.set_nodelay(true);
                         connection::serve(stream, router, &options, phase).await;
                     });
                 }
             }
         }
-        drop(listener);
+        drop(listeners);
         phase.send_replace(Phase::Draining);
         if timeout(options.grace, ended(&mut connections)).await.is_err() {
             phase.send_replace(Phase::Closing);
@@ -147,13 +169,25 @@ pub async fn serve(
     Server::new(listener, engine, options).run(shutdown).await
 }
 
-/// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+/// The next connection of any listener, once there is a slot for it.
+async fn accept(listeners: &mut [TcpListener], slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
-            Err(error) => {
+        let accepted = poll_fn(|cx| {
+            let found =
+                listeners.iter().enumerate().find_map(|(index, listener)| match listener.poll_accept(cx) {
+                    Poll::Ready(accepted) => Some((index, accepted)),
+                    Poll::Pending => None,
+                });
+            found.map_or(Poll::Pending, Poll::Ready)
+        });
+        match accepted.await {
+            (index, Ok((stream, _))) => {
+                // The next one looks elsewhere first, so that a flood on one address does not close the others.
+                listeners.rotate_left(index + 1);
+                return (stream, slot);
+            }
+            (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }

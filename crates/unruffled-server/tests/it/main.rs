@@ -27,3 +27,5 @@ mod ending;
 mod extensions;
 
 mod other_clients;
+
+mod grpc;
