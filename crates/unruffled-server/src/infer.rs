@@ -14,6 +14,7 @@ use unruffled_engine::{Error, ErrorKind, Timings};
 use unruffled_model::{Name, Tensors};
 use unruffled_protocol::{InferRequest, InferResponse, Limits, Parameters, outputs};
 
+use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
 use crate::metadata::json;
@@ -37,12 +38,16 @@ struct Admitted {
 
 pub(crate) async fn infer(
     State(service): State<Service>,
+    identity: Identity,
     target: Result<Target, Refusal>,
     request: Request,
 ) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
-    let admitted = target.and_then(|target| admit(&service, &target, &head.headers, &body, arrived));
+    let admitted = target.and_then(|target| {
+        identity.may_infer(&target.model)?;
+        admit(&service, &target, &head.headers, &body, arrived)
+    });
     let (admitted, part) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
@@ -50,7 +55,7 @@ pub(crate) async fn infer(
     let answer = tokio::select! {
         // An answer that is there goes out, also in the last moment.
         biased;
-        answer = answer(&service, &admitted, body, part) => answer,
+        answer = answer(&service, &identity, &admitted, body, part) => answer,
         () = service.closing() => {
             let error = Error::new(ErrorKind::ShuttingDown, "the server is shutting down");
             Err(Refusal::from(error))
@@ -79,7 +84,13 @@ fn admit(
 }
 
 /// Takes the body in, has the model answer, writes what it says.
-async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) -> Result<Response, Refusal> {
+async fn answer(
+    service: &Service,
+    identity: &Identity,
+    admitted: &Admitted,
+    body: Body,
+    part: Part,
+) -> Result<Response, Refusal> {
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
     let (request, _part) = receive(service, admitted, body, part).await?;
@@ -92,6 +103,9 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let mut asked = found.handle.infer(request.inputs).priority(terms.priority);
     if let Some(deadline) = terms.deadline {
         asked = asked.deadline(deadline);
+    }
+    if let Some(caller) = identity.caller() {
+        asked = asked.caller(caller);
     }
     if let Some(id) = request.id.as_deref().filter(|id| !id.is_empty()) {
         asked = asked.id(id);

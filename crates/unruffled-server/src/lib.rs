@@ -32,28 +32,47 @@
 //! | --- | --- |
 //! | invalid input, malformed message | 400 |
 //! | unknown model, version or path; wrong method | 404; 405 |
+//! | no key, or none that is known; a key without the scope; too much for one client (with `Retry-After`) | 401; 403; 429 |
 //! | body too late, too large, encoded | 408, 413, 415 |
+//! | asked for under a foreign name, on loopback without keys | 421 |
 //! | cancelled | 499 |
 //! | model failed or crashed | 500 |
 //! | binary tensors | 501 |
 //! | queue or server full (with `Retry-After`), model not ready, shutting down | 503 |
 //! | deadline exceeded | 504 |
 //!
-//! There is no HTTP/2, no TLS, no compression, no gRPC and no authentication here, and no backend: models come with the
-//! engine.
+//! # Doors
+//!
+//! [`Tls`] is the certificate of the server, and of its clients if it asks them. [`Keys`] say who may ask which models.
+//! Both are given to [`ServerOptions`], which also limit how much one client may ask. On a loopback address without keys,
+//! requests for foreign names, and what pages of other sites want done, are refused. [`Identity`] is who asks, as an
+//! extension of each request.
+//!
+//! There is no HTTP/2, no compression and no gRPC here, and no backend: models come with the engine.
 
 mod catalog;
+mod peer;
 mod phase;
 
+mod setup;
+
+mod keys;
+mod tls;
+
 mod options;
+
+mod paths;
 
 mod refusal;
 
 mod budget;
+mod held;
 mod offload;
 
 mod body;
 mod terms;
+
+mod access;
 
 mod service;
 
@@ -64,12 +83,19 @@ mod welcome;
 
 mod router;
 
+mod seats;
+
 mod patient;
 
 mod connection;
+mod reload;
 mod server;
 
+pub use access::Identity;
 pub use catalog::{Catalog, Unversioned};
+pub use keys::{Keys, NewKey, RateLimit};
 pub use options::ServerOptions;
 pub use router::router;
 pub use server::{Served, Server, serve};
+pub use setup::{Reload, SetupError, SetupErrorKind};
+pub use tls::Tls;

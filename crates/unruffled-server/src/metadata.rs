@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use unruffled_protocol::{Health, ModelMetadata, ModelReady, ServerMetadata};
 
+use crate::access::Identity;
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
 
@@ -40,7 +41,12 @@ pub(crate) async fn server() -> Response {
 }
 
 /// `GET /v2/models/{model}`.
-pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
+pub(crate) async fn model(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    identity.may_see(&target.model)?;
     let found = service.find(&target)?;
     if found.handle.known_info().is_none() {
         found.handle.ready().await?;
@@ -52,7 +58,12 @@ pub(crate) async fn model(State(service): State<Service>, target: Target) -> Res
 }
 
 /// `GET /v2/models/{model}/ready`.
-pub(crate) async fn model_ready(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
+pub(crate) async fn model_ready(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    identity.may_see(&target.model)?;
     let found = service.find(&target)?;
     let name = target.model.as_str();
     if !found.handle.is_ready() {

@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use tokio::sync::watch;
 use unruffled_engine::Engine;
 
+use crate::access::guarded;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
@@ -19,7 +20,9 @@ use crate::{body, infer, metadata};
 ///
 /// The paths are `/v2` and below; whatever else is asked of the router is refused in the protocol's manner, by a
 /// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
-/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them.
+/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them. Keys are asked for
+/// here too. Where there are none, limits per address and administration need to know addresses: serve it with axum's
+/// `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
 /// ```
 /// # fn example(engine: unruffled_engine::Engine) -> axum::Router {
@@ -33,7 +36,8 @@ use crate::{body, infer, metadata};
 /// ```
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let (_, phase) = watch::channel(Phase::Serving);
-    protocol().with_state(Service::new(engine, options, phase))
+    let service = Service::new(engine, options, phase);
+    guarded(protocol().with_state(service.clone()), service.options(), None)
 }
 
 /// The protocol's end points and the page at `/`.

@@ -1,23 +1,24 @@
 //! [`Server`]: takes connections, and ends in order.
 
-use std::future::Future;
+use std::future::{Future, pending};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use unruffled_engine::Engine;
 
-use crate::connection;
+use crate::access::guarded;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::router::with_welcome;
+use crate::seats::{Seat, Seats};
 use crate::service::Service;
+use crate::{connection, reload};
 
 /// How long it takes at most to say that the grace is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -85,7 +86,7 @@ impl Server {
         self.listener.local_addr()
     }
 
-    /// Adds routes or layers of your own.
+    /// Adds routes or layers of your own. What is asked of requests, as keys, is asked before they see them.
     pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
         self.router = map(self.router);
         self
@@ -101,25 +102,39 @@ impl Server {
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
         let Self { listener, router, options, phase } = self;
-        let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
+        let router = guarded(router, &options, listener.local_addr().ok());
+        let seats = Seats::new(options.connections, options.connections_per_peer);
         let mut connections = JoinSet::new();
+        // Dropped with the server.
+        let mut reloads = JoinSet::new();
+        reloads.spawn(reload::on_change(options.clone()));
+        let mut newcomer: Option<(TcpStream, SocketAddr)> = None;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            let next_address = newcomer.as_ref().map(|(_, peer)| peer.ip());
             tokio::select! {
                 // The end goes first, so that a flood of connections cannot put it off.
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-                (stream, slot) = accept(&listener, &slots) => {
+                seat = take(&seats, next_address), if next_address.is_some() => {
+                    let (stream, peer) = newcomer.take().expect("a place is taken for somebody");
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
                     connections.spawn(async move {
-                        let _slot = slot;
-                        connection::serve(stream, router, &options, phase).await;
+                        connection::welcome(stream, peer, seat, router, &options, phase).await;
                     });
+                }
+                (stream, peer) = accept(&listener), if next_address.is_none() => {
+                    if seats.has_enough_of(peer.ip()) {
+                        tracing::debug!(%peer, "a connection was closed: its address has as many as it may");
+                    } else {
+                        newcomer = Some((stream, peer));
+                    }
                 }
             }
         }
+        drop(newcomer);
         drop(listener);
         phase.send_replace(Phase::Draining);
         if timeout(options.grace, ended(&mut connections)).await.is_err() {
@@ -147,17 +162,24 @@ pub async fn serve(
     Server::new(listener, engine, options).run(shutdown).await
 }
 
-/// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
+/// The next connection.
+async fn accept(listener: &TcpListener) -> (TcpStream, SocketAddr) {
     loop {
         match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
+            Ok(accepted) => return accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A place for whoever waits for one.
+async fn take(seats: &Seats, address: Option<IpAddr>) -> Seat {
+    match address {
+        Some(address) => seats.take(address).await,
+        None => pending().await,
     }
 }
 
