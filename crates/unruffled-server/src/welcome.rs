@@ -15,9 +15,10 @@ const ELEMENTS: usize = 16;
 
 pub(crate) async fn welcome(State(service): State<Service>, identity: Identity, headers: HeaderMap) -> String {
     let host = host(&headers);
+    let scheme = if service.options().tls.is_some() { "https" } else { "http" };
     let mut page = format!(
         "This is Unruffled {}: machine-learning models behind the Open Inference Protocol V2.\n\n\
-         curl http://{host}/v2/health/ready\n",
+         curl {scheme}://{host}/v2/health/ready\n",
         env!("CARGO_PKG_VERSION")
     );
     let mut models = service.models();
@@ -28,7 +29,7 @@ pub(crate) async fn welcome(State(service): State<Service>, identity: Identity, 
         let state = if model.is_ready() { "" } else { " (not ready)" };
         let version = service.version(name);
         let version = version.map_or(String::new(), |version| format!(", version {version}"));
-        let url = format!("http://{host}/v2/models/{}", example::path_step(name));
+        let url = format!("{scheme}://{host}/v2/models/{}", example::path_step(name));
         let ask = ask(model, &url);
         write!(page, "\n  {name}{version}{state}\n    {ask}\n").expect("a String takes everything");
     }

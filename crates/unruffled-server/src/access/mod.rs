@@ -18,6 +18,9 @@ mod grpc;
 
 mod guard;
 
+#[cfg(test)]
+mod tests;
+
 pub use identity::Identity;
 
 pub(crate) use guard::guarded;

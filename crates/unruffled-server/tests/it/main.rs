@@ -20,6 +20,20 @@ mod overload;
 
 mod sizes;
 
+mod floods;
+
+mod idlers;
+
 mod ending;
+
+mod keys;
+
+mod limits;
+
+mod names;
+
+mod sites;
+
+mod tls;
 
 mod other_clients;
