@@ -4,7 +4,7 @@
 //! everybody else. So when all places are taken and somebody comes, the one that has idled longest goes. One that waits for
 //! the rest of a request's head idles too. Nobody is sent away who is being answered.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -34,6 +34,9 @@ struct Taken {
     seats: HashMap<u64, Arc<Sitter>>,
     by_peer: HashMap<IpAddr, usize>,
     next: u64,
+    /// Who idled when this was last made, and since when, the longest first. Whoever has begun to idle after that comes
+    /// after all of them.
+    idlers: VecDeque<(u64, u64)>,
     /// Who has been asked to go and has not gone yet: one at a time, for whom one waits.
     leaving: Option<u64>,
 }
@@ -120,16 +123,35 @@ impl Inner {
 }
 
 impl Taken {
-    fn longest_idle(&self) -> Option<(u64, Arc<Sitter>)> {
-        let idle = self.seats.iter().filter(|(_, sitter)| !sitter.is_busy());
-        let longest = idle.min_by_key(|(_, sitter)| sitter.idle_since.load(Ordering::Relaxed));
-        longest.map(|(number, sitter)| (*number, Arc::clone(sitter)))
+    fn longest_idle(&mut self) -> Option<(u64, Arc<Sitter>)> {
+        self.next_idler().or_else(|| {
+            let idle = self.seats.iter().filter(|(_, sitter)| !sitter.is_busy());
+            let mut idle: Vec<_> = idle.map(|(number, sitter)| (*number, sitter.idle_since())).collect();
+            idle.sort_unstable_by_key(|(_, since)| *since);
+            self.idlers = idle.into();
+            self.next_idler()
+        })
+    }
+
+    /// The first on the list who idles still.
+    fn next_idler(&mut self) -> Option<(u64, Arc<Sitter>)> {
+        while let Some((number, since)) = self.idlers.pop_front() {
+            let sitter = self.seats.get(&number).filter(|sitter| !sitter.is_busy() && sitter.idle_since() == since);
+            if let Some(sitter) = sitter {
+                return Some((number, Arc::clone(sitter)));
+            }
+        }
+        None
     }
 }
 
 impl Sitter {
     fn is_busy(&self) -> bool {
         self.busy.load(Ordering::Acquire) > 0
+    }
+
+    fn idle_since(&self) -> u64 {
+        self.idle_since.load(Ordering::Relaxed)
     }
 }
 

@@ -89,7 +89,8 @@ fn ten_thousand_idle_connections_lock_nobody_out() {
             let _ = stream.write_all(b"POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\n");
         }
         idle.push(stream);
-        if number % 1000 == 0 {
+        // So that the server keeps up: the operating system drops connections that nobody accepts.
+        if number % 100 == 0 {
             server.client().infer(ONE_ROW).assert_doubled();
         }
     }
