@@ -8,6 +8,7 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use unruffled::JobState;
 
+use crate::doors::Doors;
 use crate::exit::CODES;
 
 const STYLES: Styles = Styles::styled()
@@ -65,6 +66,7 @@ pub(crate) enum Command {
     Infer(Infer),
     Inspect(Inspect),
     Jobs(Jobs),
+    Keys(KeysArgs),
     Prove(Prove),
 }
 
@@ -100,6 +102,8 @@ Examples:
   unruffled serve classifier.onnx      a single file
   unruffled serve --models models --http 0.0.0.0:8000 --queue 256
   unruffled serve --models models --memory 2GiB
+  unruffled serve --models models --http 0.0.0.0:8443 --keys keys.toml \
+                  --tls-cert cert.pem --tls-key key.pem
 
 With --memory, models are loaded when they are first asked for. One that finds
 no room waits until models that nobody uses have made some; those were asked
@@ -119,7 +123,7 @@ A folder of models holds
 and, where there is something to set, NAME/model.toml
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
-finish. A second one ends it at once.")]
+finish. A second one ends it at once. SIGHUP reads keys and certificates again.")]
 pub(crate) struct Serve {
     /// A model's file or folder
     #[arg(value_name = "FILE|FOLDER")]
@@ -144,6 +148,9 @@ pub(crate) struct Serve {
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
     pub(crate) grace: Duration,
+
+    #[command(flatten)]
+    pub(crate) doors: Doors,
 }
 
 /// Ask a model once, here or on a server, and show its answer
@@ -184,7 +191,7 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
 
-    /// Ask this server instead of loading the model here
+    /// Ask this server instead of loading the model here; its key, if it asks for one, in $UNRUFFLED_KEY
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 
@@ -347,6 +354,59 @@ pub(crate) struct Store {
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
+}
+
+/// Make keys for a server
+#[derive(Debug, ClapArgs)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+A server that is started with --keys FILE answers only those that send one of
+the keys. The file holds hashes: a key is shown once, when it is made. What a
+key may do stands there too, and can be changed; the server sees it in seconds.
+
+Examples:
+  unruffled keys new phone --infer digits --infer 'ocr-*'
+  unruffled keys new operator --admin --metrics
+  KEY=$(unruffled keys new ci --infer '*' --rate 10/s --file keys.toml)
+  curl -H \"X-API-Key: $KEY\" http://127.0.0.1:8000/v2"
+)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key, add its hash to a file, and print it
+    New(NewKeyArgs),
+}
+
+#[derive(Debug, ClapArgs)]
+pub(crate) struct NewKeyArgs {
+    /// What its bearer is called, in logs and refusals
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// A model that it may ask, * standing for any letters; give this once for each
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) infer: Vec<String>,
+
+    /// It may read metrics
+    #[arg(long)]
+    pub(crate) metrics: bool,
+
+    /// It may load and unload models, and change settings
+    #[arg(long)]
+    pub(crate) admin: bool,
+
+    /// How often it may ask: 50/s, 600/m or 1000/h
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<String>,
+
+    /// The file to add it to
+    #[arg(long, value_name = "FILE", default_value = "keys.toml")]
+    pub(crate) file: PathBuf,
 }
 
 /// Try on this machine what is promised, and say whether it is kept

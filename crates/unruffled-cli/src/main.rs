@@ -4,6 +4,8 @@ mod terminal;
 
 mod exit;
 
+mod doors;
+
 mod args;
 mod logging;
 
@@ -20,6 +22,7 @@ mod notes;
 mod infer;
 mod inspect;
 mod jobs;
+mod keys;
 mod prove;
 mod serve;
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),
         Command::Jobs(jobs) => jobs::run(jobs),
+        Command::Keys(keys) => keys::run(&keys.action),
         Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {
