@@ -11,10 +11,11 @@ use axum::response::{IntoResponse as _, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 use unruffled_engine::{Error, ErrorKind, Timings};
-use unruffled_model::{Name, Tensors};
-use unruffled_protocol::{InferRequest, InferResponse, Limits, Parameters, outputs};
+use unruffled_model::Name;
+use unruffled_protocol::{InferRequest, InferResponse, Limits};
 
 use crate::access::Identity;
+use crate::ask::{Answered, ask};
 use crate::body;
 use crate::budget::Part;
 use crate::metadata::json;
@@ -95,39 +96,9 @@ async fn answer(
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
     let (request, _part) = receive(service, admitted, body, part).await?;
     let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
-    // Nothing is known of a model that was never in memory, nor of what a function of tensors gives.
-    if let Some(info) = found.handle.known_info().filter(|info| !info.signature.outputs.is_empty()) {
-        outputs::check(&request.outputs, &info.signature)?;
-    }
-
-    let mut asked = found.handle.infer(request.inputs).priority(terms.priority);
-    if let Some(deadline) = terms.deadline {
-        asked = asked.deadline(deadline);
-    }
-    if let Some(caller) = identity.caller() {
-        asked = asked.caller(caller);
-    }
-    if let Some(id) = request.id.as_deref().filter(|id| !id.is_empty()) {
-        asked = asked.id(id);
-    }
-    if let Some(version) = &found.asked {
-        asked = asked.version(version.clone());
-    }
-    let answer = asked.await?;
-
-    let info = found.handle.info();
-    let signature = &info.signature;
-    // A function of tensors does not say what it gives: then everything that it gives is wanted.
-    let picks = !(signature.outputs.is_empty() && request.outputs.is_empty());
-    if picks {
-        outputs::check(&request.outputs, signature)?;
-    }
-    let given =
-        if picks { outputs::select(answer.output, &request.outputs, signature)? } else { answer.output };
-    let version = answer.provenance.and_then(|provenance| provenance.version);
-    let version = found.version.as_ref().map(|known| version.unwrap_or_else(|| known.clone()));
-    let body = encode(service, found.handle.name(), version, request.id, given).await?;
-    let timing = [(SERVER_TIMING, server_timing(&answer.timings))];
+    let answered = ask(found, identity, request, &terms).await?;
+    let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
+    let body = encode(service, found.handle.name(), answered).await?;
     Ok((timing, json(body)).into_response())
 }
 
@@ -173,18 +144,12 @@ async fn receive(
     Ok((request?, part))
 }
 
-async fn encode(
-    service: &Service,
-    name: &Name,
-    version: Option<Name>,
-    id: Option<String>,
-    outputs: Tensors,
-) -> Result<Vec<u8>, Refusal> {
+async fn encode(service: &Service, name: &Name, answered: Answered) -> Result<Vec<u8>, Refusal> {
     let name = name.clone();
-    let bytes = outputs.byte_len().saturating_mul(TEXT_PER_BYTE);
+    let bytes = answered.outputs.byte_len().saturating_mul(TEXT_PER_BYTE);
     let encode = move || {
-        let (version, id) = (version.as_deref(), id.as_deref());
-        InferResponse::write_json(&name, version, id, &Parameters::new(), outputs.iter())
+        let (version, id) = (answered.version.as_deref(), answered.id.as_deref());
+        InferResponse::write_json(&name, version, id, &answered.parameters, answered.outputs.iter())
     };
     Ok(service.offload().run(bytes, encode).await??)
 }

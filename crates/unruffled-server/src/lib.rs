@@ -76,6 +76,8 @@ mod access;
 
 mod service;
 
+mod ask;
+
 mod metadata;
 
 mod infer;

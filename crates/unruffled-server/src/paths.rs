@@ -5,6 +5,9 @@ use std::borrow::Cow;
 /// Characters around a path in a text.
 const AROUND: &str = "\"'`()[]{}<>,;=";
 
+/// Those of them that stand on both sides.
+const QUOTES: &str = "\"'`";
+
 /// The text with nothing but the last step of each absolute path: what a model or the system says may name files, and
 /// where these lie is nobody's business. Paths of the protocol are left as they are.
 pub(crate) fn without_folders(text: &str) -> Cow<'_, str> {
@@ -16,8 +19,16 @@ pub(crate) fn without_folders(text: &str) -> Cow<'_, str> {
     while let Some(end) = rest.find(|c: char| c.is_whitespace() || AROUND.contains(c)) {
         shown.push_str(last_step(&rest[..end]));
         let separator = rest[end..].chars().next().map_or(0, char::len_utf8);
-        shown.push_str(&rest[end..end + separator]);
-        rest = &rest[end + separator..];
+        let (before, after) = (&rest[end..end + separator], &rest[end + separator..]);
+        shown.push_str(before);
+        rest = after;
+        // What is quoted is one path, blanks and all.
+        if QUOTES.contains(before)
+            && let Some((quoted, _)) = rest.split_once(before).filter(|(quoted, _)| !quoted.contains('\n'))
+        {
+            shown.push_str(last_step(quoted));
+            rest = &rest[quoted.len()..];
+        }
     }
     shown.push_str(last_step(rest));
     Cow::Owned(shown)
@@ -52,6 +63,7 @@ mod tests {
             ("File \"/home/me/model.py\", line 3", "File \"model.py\", line 3"),
             ("cannot open /srv/models/m/ (denied)", "cannot open m (denied)"),
             (r"at C:\models\m\model.onnx:7", "at model.onnx:7"),
+            ("`/srv/my models/m.onnx` or \"/a b/c d\"", "`m.onnx` or \"c d\""),
             ("in ~/models/m and file:///srv/a/b", "in m and b"),
             (r"\\host\share\model.onnx", "model.onnx"),
         ] {

@@ -1,6 +1,5 @@
 //! `prove reload`: a model is exchanged under load, and nobody notices.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::task::JoinSet;
@@ -24,8 +23,8 @@ const FILE_BYTES: usize = 8 << 20;
 /// Between two requests.
 const GAP: Duration = Duration::from_millis(4);
 
-/// Between the end of one reload and the begin of the next.
-const PAUSE: Duration = Duration::from_millis(400);
+/// How long it is asked without a reload, and then with one.
+const WINDOW: Duration = Duration::from_millis(400);
 
 const FACTOR_MAX: f64 = 1.2;
 
@@ -44,30 +43,27 @@ fn run(plan: &Plan<'_>) -> Outcome {
 }
 
 async fn measure(plan: &Plan<'_>, engine: &Engine, model: &ModelFolder) -> Outcome {
-    let reloads = plan.pick(8, 3);
-    plan.steps(2 * reloads);
+    let reloads = plan.pick(16, 3);
+    plan.steps(reloads);
     let handle = plan.backends().load(engine, model)?.await?;
     // What is learned and built in the first second is no part of either.
     ask_for(&handle, Duration::from_secs(1)).await?;
 
-    let length = PAUSE * u32::try_from(reloads).unwrap_or(u32::MAX);
-    let before = ask_for(&handle, length).await?;
-    (0..reloads).for_each(|_| plan.step());
-
-    let asked = handle.clone();
-    let stop = Arc::new(tokio::sync::Notify::new());
-    let stopped = Arc::clone(&stop);
-    let load = tokio::spawn(async move { ask_until(&asked, stopped.notified()).await });
+    // By turns, so that whatever else the machine does meets both alike.
+    let (mut before, mut during) = (Asked::default(), Asked::default());
     let mut times = Times::default();
     for _ in 0..reloads {
-        let begin = Instant::now();
-        plan.backends().reload(engine, model, Rollout::Replace)?.await?;
-        times.add(begin.elapsed());
-        tokio::time::sleep(PAUSE).await;
+        before.extend(ask_for(&handle, WINDOW).await?);
+        let reload = async {
+            let begin = Instant::now();
+            plan.backends().reload(engine, model, Rollout::Replace)?.await?;
+            Ok::<_, Broken>(begin.elapsed())
+        };
+        let (asked, took) = tokio::try_join!(ask_for(&handle, WINDOW), reload)?;
+        during.extend(asked);
+        times.add(took);
         plan.step();
     }
-    stop.notify_one();
-    let during = load.await??;
 
     let begin = Instant::now();
     let memory = || engine.memory().map_or(0, |memory| memory.models.len());
@@ -98,19 +94,14 @@ struct Asked {
     errors: Vec<String>,
 }
 
+/// Asks at a steady pace, whether or not there was an answer, for so long.
 async fn ask_for(model: &TensorHandle, length: Duration) -> Result<Asked, Broken> {
-    ask_until(model, tokio::time::sleep(length)).await
-}
-
-/// Asks at a steady pace, whether or not there was an answer, until `end`.
-async fn ask_until(model: &TensorHandle, end: impl Future<Output = ()>) -> Result<Asked, Broken> {
-    let mut end = std::pin::pin!(end);
+    let end = Instant::now() + length;
     let mut pace = tokio::time::interval(GAP);
     let mut answers = JoinSet::new();
     let mut asked = Asked::default();
-    loop {
+    while Instant::now() < end {
         tokio::select! {
-            () = &mut end => break,
             _ = pace.tick() => {
                 let input = Tensors::new().with("x", Tensor::filled(&[1, INPUTS], 1.0_f32)?);
                 let begin = Instant::now();
@@ -127,6 +118,11 @@ async fn ask_until(model: &TensorHandle, end: impl Future<Output = ()>) -> Resul
 }
 
 impl Asked {
+    fn extend(&mut self, other: Asked) {
+        self.times.extend(&other.times);
+        self.errors.extend(other.errors);
+    }
+
     fn add(&mut self, (outcome, took): (Result<(), unruffled::engine::Error>, Duration)) {
         match outcome {
             Ok(()) => self.times.add(took),
