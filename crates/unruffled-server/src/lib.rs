@@ -101,3 +101,8 @@ pub use router::router;
 pub use server::{Served, Server, serve};
 pub use setup::{Reload, SetupError, SetupErrorKind};
 pub use tls::Tls;
+
+/// Whose examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/security.md")]
+struct Security;

@@ -24,7 +24,9 @@ pub(crate) fn without_folders(text: &str) -> Cow<'_, str> {
         rest = after;
         // What is quoted is one path, blanks and all.
         if QUOTES.contains(before)
-            && let Some((quoted, _)) = rest.split_once(before).filter(|(quoted, _)| !quoted.contains('\n'))
+            && let Some((quoted, _)) = rest.split_once(before)
+            && !quoted.contains('\n')
+            && last_step(quoted) != quoted
         {
             shown.push_str(last_step(quoted));
             rest = &rest[quoted.len()..];
@@ -64,6 +66,7 @@ mod tests {
             ("cannot open /srv/models/m/ (denied)", "cannot open m (denied)"),
             (r"at C:\models\m\model.onnx:7", "at model.onnx:7"),
             ("`/srv/my models/m.onnx` or \"/a b/c d\"", "`m.onnx` or \"c d\""),
+            ("the model's file /srv/a/b isn't there", "the model's file b isn't there"),
             ("in ~/models/m and file:///srv/a/b", "in m and b"),
             (r"\\host\share\model.onnx", "model.onnx"),
         ] {
