@@ -65,11 +65,12 @@ pub(crate) struct Opened {
 impl Doors {
     /// Reads keys and certificates.
     pub(crate) fn open(&self) -> Result<Opened, Failure> {
-        let keys = self.keys.as_ref().map(|file| Keys::from_file(file).map_err(keys_failure(file))).transpose()?;
+        let keys =
+            self.keys.as_ref().map(|file| Keys::from_file(file).map_err(keys_failure(file))).transpose()?;
         let tls = match (&self.tls_cert, &self.tls_key) {
-            (Some(cert), Some(key)) => {
-                Some(Tls::from_files(cert, key, self.tls_client_ca.clone()).map_err(|error| failure(&error))?)
-            }
+            (Some(cert), Some(key)) => Some(
+                Tls::from_files(cert, key, self.tls_client_ca.clone()).map_err(|error| failure(&error))?,
+            ),
             _ => None,
         };
         Ok(Opened { keys, tls })
@@ -85,7 +86,8 @@ impl Doors {
             options = options.with_tls(tls.clone());
         }
         if let Some(rate) = self.client_rate {
-            options = options.with_client_rate(self.client_burst.map_or(rate, |burst| rate.with_burst(burst)));
+            options =
+                options.with_client_rate(self.client_burst.map_or(rate, |burst| rate.with_burst(burst)));
         }
         if let Some(requests) = self.client_concurrency {
             options = options.with_client_concurrency(requests);
@@ -144,7 +146,8 @@ impl Opened {
             return Ok(());
         }
         let hangup = signal(SignalKind::hangup());
-        let mut hangup = hangup.map_err(|error| Failure::new(Exit::Failed, format!("no signals: {error}")))?;
+        let mut hangup =
+            hangup.map_err(|error| Failure::new(Exit::Failed, format!("no signals: {error}")))?;
         // It ends with the program.
         tokio::spawn(async move {
             while hangup.recv().await.is_some() {
@@ -213,7 +216,9 @@ mod tests {
         for good in ["*", "https://app.example", "http://localhost:3000", "tauri://localhost"] {
             assert_eq!(origin(good).as_deref(), Ok(good));
         }
-        for bad in ["", "app.example", "https://", "https://app.example/", "https://app.example/x", "https://a b"] {
+        for bad in
+            ["", "app.example", "https://", "https://app.example/", "https://app.example/x", "https://a b"]
+        {
             assert!(origin(bad).is_err(), "{bad}");
         }
     }

@@ -2,16 +2,69 @@
 
 use std::fs::{self, OpenOptions};
 use std::io::{ErrorKind, Write as _};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
+use clap::{Args, Subcommand};
 use unruffled_server::{Keys, NewKey};
 
-use crate::args::{KeysAction, NewKeyArgs};
 use crate::exit::{Exit, Failure};
 use crate::terminal::{self, FAINT};
 
-pub(crate) fn run(action: &KeysAction) -> Result<(), Failure> {
-    match action {
+/// Make keys for a server
+#[derive(Debug, Args)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+A server that is started with --keys FILE answers only those that send one of
+the keys. The file holds hashes: a key is shown once, when it is made. What a
+key may do stands there too, and can be changed; the server sees it in seconds.
+
+Examples:
+  unruffled keys new phone --infer digits --infer 'ocr-*'
+  unruffled keys new operator --admin --metrics
+  KEY=$(unruffled keys new ci --infer '*' --rate 10/s --file keys.toml)
+  curl -H \"X-API-Key: $KEY\" http://127.0.0.1:8000/v2"
+)]
+pub(crate) struct KeysArgs {
+    #[command(subcommand)]
+    pub(crate) action: KeysAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum KeysAction {
+    /// Make a key, add its hash to a file, and print it
+    New(NewKeyArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct NewKeyArgs {
+    /// What its bearer is called, in logs and refusals
+    #[arg(value_name = "NAME")]
+    pub(crate) name: String,
+
+    /// A model that it may ask, * standing for any letters; give this once for each
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) infer: Vec<String>,
+
+    /// It may read metrics
+    #[arg(long)]
+    pub(crate) metrics: bool,
+
+    /// It may load and unload models, and change settings
+    #[arg(long)]
+    pub(crate) admin: bool,
+
+    /// How often it may ask: 50/s, 600/m or 1000/h
+    #[arg(long, value_name = "RATE")]
+    pub(crate) rate: Option<String>,
+
+    /// The file to add it to
+    #[arg(long, value_name = "FILE", default_value = "keys.toml")]
+    pub(crate) file: PathBuf,
+}
+
+pub(crate) fn run(args: &KeysArgs) -> Result<(), Failure> {
+    match &args.action {
         KeysAction::New(new) => make(new),
     }
 }

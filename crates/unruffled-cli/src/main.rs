@@ -5,6 +5,7 @@ mod terminal;
 mod exit;
 
 mod doors;
+mod keys;
 
 mod args;
 mod logging;
@@ -22,7 +23,6 @@ mod notes;
 mod infer;
 mod inspect;
 mod jobs;
-mod keys;
 mod prove;
 mod serve;
 
@@ -43,7 +43,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),
         Command::Jobs(jobs) => jobs::run(jobs),
-        Command::Keys(keys) => keys::run(&keys.action),
+        Command::Keys(keys) => keys::run(keys),
         Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {

@@ -110,7 +110,11 @@ impl Remote {
             _ => Exit::Failed,
         };
         let failure = Failure::new(exit, format!("{}: {said}", self.server));
-        Err(if status.as_u16() == 401 { failure.hint(format!("{KEY}=unr_... unruffled infer ...")) } else { failure })
+        Err(if status.as_u16() == 401 {
+            failure.hint(format!("{KEY}=unr_... unruffled infer ..."))
+        } else {
+            failure
+        })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {

@@ -40,7 +40,8 @@ pub(crate) fn without_folders(text: &str) -> Cow<'_, str> {
 fn last_step(word: &str) -> &str {
     let path = word.strip_prefix("file://").unwrap_or(word);
     let drive = path.as_bytes();
-    let on_drive = drive.len() > 2 && drive[0].is_ascii_alphabetic() && drive[1] == b':' && is_slash(drive[2]);
+    let on_drive =
+        drive.len() > 2 && drive[0].is_ascii_alphabetic() && drive[1] == b':' && is_slash(drive[2]);
     let is_absolute = on_drive || path.starts_with(['/', '\\', '~']);
     let is_protocol = path.starts_with("/v2") || path.starts_with("/v1");
     if !is_absolute || is_protocol || path.bytes().filter(|byte| is_slash(*byte)).count() < 2 {

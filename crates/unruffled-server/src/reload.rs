@@ -32,7 +32,11 @@ pub(crate) async fn on_change(options: ServerOptions) {
     }
 }
 
-fn note<E: fmt::Display>(what: &str, outcome: Result<Result<Reload, SetupError>, E>, fault: &mut Option<String>) {
+fn note<E: fmt::Display>(
+    what: &str,
+    outcome: Result<Result<Reload, SetupError>, E>,
+    fault: &mut Option<String>,
+) {
     let error = match outcome {
         Ok(Ok(reload)) => {
             *fault = None;

@@ -136,7 +136,8 @@ impl Taken {
     /// The first on the list who idles still.
     fn next_idler(&mut self) -> Option<(u64, Arc<Sitter>)> {
         while let Some((number, since)) = self.idlers.pop_front() {
-            let sitter = self.seats.get(&number).filter(|sitter| !sitter.is_busy() && sitter.idle_since() == since);
+            let sitter =
+                self.seats.get(&number).filter(|sitter| !sitter.is_busy() && sitter.idle_since() == since);
             if let Some(sitter) = sitter {
                 return Some((number, Arc::clone(sitter)));
             }

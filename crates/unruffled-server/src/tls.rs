@@ -109,7 +109,10 @@ impl Tls {
     }
 
     /// The handshake on a connection that has just been made.
-    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(&self, stream: S) -> io::Result<TlsStream<S>> {
+    pub(crate) async fn accept<S: AsyncRead + AsyncWrite + Unpin>(
+        &self,
+        stream: S,
+    ) -> io::Result<TlsStream<S>> {
         let config = Arc::clone(&self.0.current.load().config);
         TlsAcceptor::from(config).accept(stream).await
     }

@@ -13,7 +13,11 @@ use crate::service::Service;
 /// The most elements that an example spells out.
 const ELEMENTS: usize = 16;
 
-pub(crate) async fn welcome(State(service): State<Service>, identity: Identity, headers: HeaderMap) -> String {
+pub(crate) async fn welcome(
+    State(service): State<Service>,
+    identity: Identity,
+    headers: HeaderMap,
+) -> String {
     let host = host(&headers);
     let scheme = if service.options().tls.is_some() { "https" } else { "http" };
     let mut page = format!(

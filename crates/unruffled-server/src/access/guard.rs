@@ -103,7 +103,8 @@ impl Guard {
         let (identity, client, limits) = match keys {
             Some(keys) => {
                 let presented = presented(&mut head.headers).ok_or_else(|| {
-                    let message = "this server asks for a key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`";
+                    let message =
+                        "this server asks for a key: send `Authorization: Bearer KEY` or `X-API-Key: KEY`";
                     Refusal::unauthenticated(message)
                 })?;
                 let grant = keys.find(presented.as_bytes()).ok_or_else(|| {

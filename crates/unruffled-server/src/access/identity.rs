@@ -67,7 +67,9 @@ impl Identity {
     /// Refuses those who may not ask this model.
     pub(crate) fn may_infer(&self, model: &str) -> Result<(), Refusal> {
         match &self.0 {
-            Who::Bearer(grant) if !grant.may_infer(model) => Err(lacks(grant, &format!("`infer` for `{model}`"))),
+            Who::Bearer(grant) if !grant.may_infer(model) => {
+                Err(lacks(grant, &format!("`infer` for `{model}`")))
+            }
             _ => Ok(()),
         }
     }

@@ -106,7 +106,8 @@ impl Meter {
         let place = Place(self);
         let meter = &place.0;
         if let Some(most) = meter.limits.concurrency.filter(|most| others >= most.get()) {
-            let message = format!("{most} requests of this client are in flight, as many as may be; await one");
+            let message =
+                format!("{most} requests of this client are in flight, as many as may be; await one");
             return Err(Refusal::too_many(message, Duration::ZERO));
         }
         if let Some((rate, limiter)) = &meter.rate
@@ -153,7 +154,9 @@ mod tests {
     #[test]
     fn each_client_has_a_rate_of_its_own() {
         let (meters, now) = (Meters::default(), Instant::now());
-        let ask = |client| meters.enter(client, hourly(), now).map(drop).map_err(|refusal| refusal.status().as_u16());
+        let ask = |client| {
+            meters.enter(client, hourly(), now).map(drop).map_err(|refusal| refusal.status().as_u16())
+        };
         assert_eq!(ask(peer(1)), Ok(()));
         assert_eq!(ask(peer(1)), Err(429));
         assert_eq!(ask(peer(2)), Ok(()));

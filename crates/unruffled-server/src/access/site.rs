@@ -15,11 +15,8 @@ use crate::refusal::Refusal;
 const FETCH_SITE: HeaderName = HeaderName::from_static("sec-fetch-site");
 
 /// What proxies say of whom they speak for.
-const FORWARDED: [HeaderName; 3] = [
-    header::FORWARDED,
-    HeaderName::from_static("x-forwarded-for"),
-    HeaderName::from_static("x-real-ip"),
-];
+const FORWARDED: [HeaderName; 3] =
+    [header::FORWARDED, HeaderName::from_static("x-forwarded-for"), HeaderName::from_static("x-real-ip")];
 
 /// The authority that a request names: of its target, as in HTTP/2, or of its `Host`.
 fn authority(head: &Parts) -> Option<Authority> {
@@ -121,14 +118,28 @@ mod tests {
     #[test]
     fn names_of_this_machine() {
         for host in [
-            "localhost", "LOCALHOST:8000", "localhost.", "app.localhost:1", "127.0.0.1:8000", "127.9.9.9",
-            "[::1]:8000", "[::ffff:127.0.0.1]",
+            "localhost",
+            "LOCALHOST:8000",
+            "localhost.",
+            "app.localhost:1",
+            "127.0.0.1:8000",
+            "127.9.9.9",
+            "[::1]:8000",
+            "[::ffff:127.0.0.1]",
         ] {
             assert!(names_loopback(&head("GET", &[("host", host)])), "{host}");
         }
         for host in [
-            "evil.example", "localhost.evil.example", "127.0.0.1.evil.example", "10.0.0.1:8000", "[::2]", "0.0.0.0",
-            "evil.example@localhost/", "", " ", "a b",
+            "evil.example",
+            "localhost.evil.example",
+            "127.0.0.1.evil.example",
+            "10.0.0.1:8000",
+            "[::2]",
+            "0.0.0.0",
+            "evil.example@localhost/",
+            "",
+            " ",
+            "a b",
         ] {
             assert!(!names_loopback(&head("GET", &[("host", host)])), "{host}");
         }

@@ -186,12 +186,16 @@ mod tests {
     fn what_may_be_a_key_is_not_repeated() {
         let text = "[[key]]\nname = \"a\"\nhash = \"unr_secret\"\n";
         let error = parse(text, "keys.toml").err().expect("it is wrong").to_string();
-        assert!(error.starts_with("keys.toml:3: the `hash` of key `a`") && !error.contains("secret"), "{error}");
+        assert!(
+            error.starts_with("keys.toml:3: the `hash` of key `a`") && !error.contains("secret"),
+            "{error}"
+        );
     }
 
     #[test]
     fn models_are_named_or_matched() {
-        let text = format!("[[key]]\nname = \"a\"\nhash = \"{HASH}\"\ninfer = [\"digits\", \"ocr-*\", \"a?c\"]");
+        let text =
+            format!("[[key]]\nname = \"a\"\nhash = \"{HASH}\"\ninfer = [\"digits\", \"ocr-*\", \"a?c\"]");
         let grant = parse(&text, "keys.toml").unwrap().remove(0);
         for model in ["digits", "ocr-", "ocr-page", "a?c"] {
             assert!(grant.may_infer(model), "{model}");

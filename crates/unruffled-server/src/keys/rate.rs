@@ -65,7 +65,8 @@ impl FromStr for RateLimit {
             };
             Some(Self::new(requests.trim().parse().ok()?, Duration::from_secs(seconds)))
         });
-        parsed.ok_or_else(|| "expected requests in a second, a minute or an hour: 50/s, 600/m or 1000/h".into())
+        parsed
+            .ok_or_else(|| "expected requests in a second, a minute or an hour: 50/s, 600/m or 1000/h".into())
     }
 }
 

@@ -106,7 +106,8 @@ mod tests {
         let known = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08";
         assert!(Hash::parse(&format!("sha256:{known}")).unwrap().is(&Hash::of(b"test")));
         assert!(Hash::parse(&format!("sha256:{}", known.to_uppercase())).is_some());
-        for bad in [known, "sha256:", &format!("sha256:{}", &known[1..]), &format!("sha256:{}g", &known[1..])] {
+        for bad in [known, "sha256:", &format!("sha256:{}", &known[1..]), &format!("sha256:{}g", &known[1..])]
+        {
             assert!(Hash::parse(bad).is_none(), "{bad}");
         }
     }

@@ -83,7 +83,9 @@ fn a_body_longer_than_it_says() {
 fn a_body_shorter_than_it_says() {
     let (server, _) = TestServer::with_model(doubling());
     let mut client = server.client();
-    client.write(format!("POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nContent-Length: 9999\r\n\r\n{ONE_ROW}"));
+    client.write(format!(
+        "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nContent-Length: 9999\r\n\r\n{ONE_ROW}"
+    ));
     client.stream().shutdown(Shutdown::Write).unwrap();
     client.answer().assert_error(400, &["ended early"]);
     client.assert_closed();
@@ -129,10 +131,15 @@ fn many_tensors() {
 
 #[test]
 fn shapes_that_overflow() {
-    for shape in ["[4294967296,4294967296]", "[9223372036854775807,2]", "[1,-1]", "[18446744073709551616]", "[1.5]"] {
+    for shape in
+        ["[4294967296,4294967296]", "[9223372036854775807,2]", "[1,-1]", "[18446744073709551616]", "[1.5]"]
+    {
         let body = format!(r#"{{"inputs":[{{"name":"x","shape":{shape},"datatype":"FP32","data":[1,2]}}]}}"#);
         check_body(&body, &["shape"]);
     }
     let rank = vec!["1"; 40].join(",");
-    check_body(&format!(r#"{{"inputs":[{{"name":"x","shape":[{rank}],"datatype":"FP32","data":[1]}}]}}"#), &["32"]);
+    check_body(
+        &format!(r#"{{"inputs":[{{"name":"x","shape":[{rank}],"datatype":"FP32","data":[1]}}]}}"#),
+        &["32"],
+    );
 }

@@ -60,7 +60,9 @@ fn who_awaits_an_answer_stays() {
 fn who_is_still_reading_an_answer_stays() {
     let bytes = 6 << 20;
     // More than the sockets between the two hold.
-    let model = ScriptedModel::new(move |_: &Tensors, _| Ok(Tensors::new().with("y", Tensor::filled(&[bytes], 0_u8)?)));
+    let model = ScriptedModel::new(move |_: &Tensors, _| {
+        Ok(Tensors::new().with("y", Tensor::filled(&[bytes], 0_u8)?))
+    });
     let options = ServerOptions::default().with_connections(1);
     let (server, _) = TestServer::with(model, PoolOptions::default(), options);
     let mut reading = server.client();

@@ -66,7 +66,9 @@ fn nothing_opens_without_a_key() {
         (format!("Authorization: Basic {key}\r\n"), "asks for a key"),
         (format!("Cookie: key={key}\r\n"), "asks for a key"),
     ] {
-        for (method, path) in [("POST", "/v2/models/m/infer"), ("GET", "/v2"), ("GET", "/"), ("GET", "/nowhere")] {
+        for (method, path) in
+            [("POST", "/v2/models/m/infer"), ("GET", "/v2"), ("GET", "/"), ("GET", "/nowhere")]
+        {
             let answer = client.request(method, path, &headers, "");
             answer.assert_error(401, &[part]);
             assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"unruffled\""));
@@ -97,7 +99,9 @@ fn a_refused_body_is_not_taken_in() {
     client.answer().assert_error(401, &["asks for a key"]);
     client.assert_closed();
     let mut client = server.client();
-    client.write("POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n");
+    client.write(
+        "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    );
     client.answer().assert_error(401, &["asks for a key"]);
     client.assert_closed();
 }

@@ -57,7 +57,9 @@ fn errors_of_models_tell_no_folders() {
     let script = model.script();
     let (server, _) = TestServer::with_model(model);
     let mut client = server.client();
-    script.fail_next(ModelError::failed("File \"/srv/secret place/models/m/model.py\", line 3: no `/etc/m/x.bin`"));
+    script.fail_next(ModelError::failed(
+        "File \"/srv/secret place/models/m/model.py\", line 3: no `/etc/m/x.bin`",
+    ));
     let answer = client.infer(ONE_ROW);
     answer.assert_error(500, &["model.py", "line 3", "`x.bin`"]);
     assert!(!answer.body.contains("/srv") && !answer.body.contains("/etc"), "{}", answer.body);

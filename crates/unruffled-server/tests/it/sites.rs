@@ -85,7 +85,11 @@ fn pages_of_other_sites_change_nothing() {
     infer(&server, "Origin: http://localhost\r\nSec-Fetch-Site: same-origin\r\n").assert_doubled();
     infer(&server, "").assert_doubled();
     let answer = ask(&server, "GET", "/v2", "localhost", "Origin: https://evil.example\r\n", "");
-    assert_eq!((answer.status, answer.header("access-control-allow-origin")), (200, None), "for the browser to hide");
+    assert_eq!(
+        (answer.status, answer.header("access-control-allow-origin")),
+        (200, None),
+        "for the browser to hide"
+    );
 }
 
 #[test]

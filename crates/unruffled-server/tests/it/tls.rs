@@ -8,7 +8,9 @@ use unruffled_engine::PoolOptions;
 use unruffled_server::{Reload, ServerOptions, SetupErrorKind, Tls};
 use unruffled_testing::scripted::doubling;
 
-use crate::support::{Authority, Certificate, Client, ONE_ROW, TestServer, many_rows, tls_client, wait_until};
+use crate::support::{
+    Authority, Certificate, Client, ONE_ROW, TestServer, many_rows, tls_client, wait_until,
+};
 
 fn tls(certificate: &Certificate, client_ca: Option<&Authority>) -> Tls {
     let client_ca = client_ca.map(Authority::pem);
