@@ -22,6 +22,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
 
+use crate::awaited::Awaited;
 use crate::held::Held;
 use crate::options::ServerOptions;
 use crate::patient::Patient;
@@ -81,11 +82,13 @@ async fn serve<S: AsyncRead + AsyncWrite + Unpin>(
     let unread = Arc::new(AtomicBool::new(false));
     let router = TowerToHyperService::new(router);
     let service = service_fn(|mut request: hyper::Request<Incoming>| {
-        let busy = seat.busy();
+        let (busy, turn) = (seat.busy(), seat.turn());
         request.extensions_mut().insert(ConnectInfo(peer));
+        let request = request.map(|body| Awaited::new(body, Arc::clone(&turn)));
         let (answer, unread) = (router.call(request), Arc::clone(&unread));
         Box::pin(async move {
             let answer: Result<Response, Infallible> = answer.await;
+            turn.is_answered();
             if answer.as_ref().is_ok_and(|response| asks_to_close(response.headers())) {
                 unread.store(true, Ordering::Relaxed);
             }

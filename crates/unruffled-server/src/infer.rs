@@ -34,7 +34,6 @@ struct Admitted {
     arrived: Instant,
     /// By when the headers want the answer.
     deadline: Option<Instant>,
-    _place: OwnedSemaphorePermit,
 }
 
 pub(crate) async fn infer(
@@ -79,8 +78,9 @@ fn admit(
         deadline: terms::header_deadline(headers, arrived)?,
         found: service.find(target)?,
         arrived,
-        _place: service.enter()?,
     };
+    // Given back at once: it is taken when the body is there, so that those who send slowly keep nobody out.
+    drop(service.enter()?);
     Ok((admitted, part))
 }
 
@@ -94,7 +94,7 @@ async fn answer(
 ) -> Result<Response, Refusal> {
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
-    let (request, _part) = receive(service, admitted, body, part).await?;
+    let (request, _part, _place) = receive(service, admitted, body, part).await?;
     let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
     let answered = ask(found, identity, request, &terms).await?;
     let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
@@ -108,7 +108,7 @@ async fn receive(
     admitted: &Admitted,
     body: Body,
     mut part: Part,
-) -> Result<(InferRequest, Part), Refusal> {
+) -> Result<(InferRequest, Part, OwnedSemaphorePermit), Refusal> {
     let options = service.options();
     let patience = admitted.arrived + options.body_timeout;
     let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
@@ -128,6 +128,7 @@ async fn receive(
         Err(refusal.closing())
     })?;
 
+    let place = service.enter()?;
     let bytes = body.len();
     let decode = move || {
         let request = InferRequest::from_json(&body, &Limits::default());
@@ -141,7 +142,7 @@ async fn receive(
         None => decoded.await?,
     };
     let (request, part) = decoded;
-    Ok((request?, part))
+    Ok((request?, part, place))
 }
 
 async fn encode(service: &Service, name: &Name, answered: Answered) -> Result<Vec<u8>, Refusal> {

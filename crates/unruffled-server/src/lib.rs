@@ -87,6 +87,7 @@ mod router;
 
 mod seats;
 
+mod awaited;
 mod patient;
 
 mod connection;

@@ -78,14 +78,14 @@ impl ServerOptions {
         self
     }
 
-    /// The most bytes of request bodies at a time, each counted until its request is answered; above it, 503. A single
+    /// The most bytes of request bodies at a time, each counted from its arrival until its request is answered; above it, 503. A single
     /// body may be no larger either. 256 MiB unless set.
     pub fn with_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.in_flight_bytes = bytes;
         self
     }
 
-    /// The most inference requests at a time, from their headers to their answers; above it, 503. Other end points
+    /// The most inference requests at a time, from the end of their bodies to their answers; above it, 503. Other end points
     /// answer regardless. 1,024 unless set.
     pub fn with_in_flight_requests(mut self, requests: usize) -> Self {
         self.in_flight_requests = requests;

@@ -2,13 +2,14 @@
 //!
 //! A connection that idles costs its client nothing; were it to keep its place, a few thousand of them would lock out
 //! everybody else. So when all places are taken and somebody comes, the one that has idled longest goes. One that waits for
-//! the rest of a request's head idles too. Nobody is sent away who is being answered.
+//! the rest of a request's head idles too. If nobody idles, the request goes whose body has been on its way longest: whoever
+//! sends a byte now and then keeps nobody out either. Nobody is sent away who has sent all and awaits an answer.
 
 use std::collections::{HashMap, VecDeque};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicIsize, AtomicU8, AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
@@ -43,8 +44,9 @@ struct Taken {
 
 /// What is known of one connection.
 struct Sitter {
-    /// Requests in progress, and answers that their reader does not take.
-    busy: AtomicUsize,
+    /// Requests in progress, but those that wait for their client, and answers that their reader does not take.
+    busy: AtomicIsize,
+    /// Since when the client has been waited for, by the clock of [`Inner`].
     idle_since: AtomicU64,
     leave: Notify,
 }
@@ -56,6 +58,23 @@ pub(crate) struct Seat {
     network: IpAddr,
     sitter: Arc<Sitter>,
 }
+
+/// Set in the time since when a client is waited for that has begun to send a body: all who idle go before.
+const SENDING: u64 = 1 << 63;
+
+/// Whose turn it is in a request, as its [`Busy`] does not know: while it waits for more of its body, it is the client's,
+/// until the answer begins. From then on body and answer may go side by side, and the answer counts.
+pub(crate) struct Turn {
+    state: AtomicU8,
+    since: u64,
+    seats: Seats,
+    sitter: Arc<Sitter>,
+}
+
+/// The states of a [`Turn`].
+const OURS: u8 = 0;
+const THEIRS: u8 = 1;
+const ANSWERED: u8 = 2;
 
 /// Keeps a connection from being sent away.
 pub(crate) struct Busy {
@@ -104,7 +123,7 @@ impl Seats {
         }
         let (number, network) = (taken.next, peer::network(address));
         let sitter = Arc::new(Sitter {
-            busy: AtomicUsize::new(0),
+            busy: AtomicIsize::new(0),
             idle_since: AtomicU64::new(self.0.now()),
             leave: Notify::new(),
         });
@@ -163,6 +182,16 @@ impl Seat {
         Busy { seats: self.seats.clone(), sitter: Arc::clone(&self.sitter) }
     }
 
+    /// Whose turn it is in a request that has just begun, beside its [`Busy`].
+    pub(crate) fn turn(&self) -> Arc<Turn> {
+        Arc::new(Turn {
+            state: AtomicU8::new(OURS),
+            since: self.seats.0.now() | SENDING,
+            seats: self.seats.clone(),
+            sitter: Arc::clone(&self.sitter),
+        })
+    }
+
     /// Waits until the connection is idle and its place is needed. To be polled where the connection is, so that no request
     /// can come in between.
     pub(crate) async fn dismissed(&self) {
@@ -175,6 +204,36 @@ impl Seat {
             self.seats.0.taken.lock().leaving = None;
             self.seats.0.changed.notify_one();
         }
+    }
+}
+
+impl Turn {
+    /// The client has to send more.
+    pub(crate) fn is_theirs(&self) {
+        if self.moves(OURS, THEIRS) {
+            self.sitter.idle_since.store(self.since, Ordering::Relaxed);
+            if self.sitter.busy.fetch_sub(1, Ordering::AcqRel) == 1 {
+                self.seats.0.changed.notify_one();
+            }
+        }
+    }
+
+    /// Something has come, or nothing more is wanted.
+    pub(crate) fn is_ours(&self) {
+        if self.moves(THEIRS, OURS) {
+            self.sitter.busy.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    /// The answer begins.
+    pub(crate) fn is_answered(&self) {
+        if self.state.swap(ANSWERED, Ordering::AcqRel) == THEIRS {
+            self.sitter.busy.fetch_add(1, Ordering::AcqRel);
+        }
+    }
+
+    fn moves(&self, from: u8, to: u8) -> bool {
+        self.state.compare_exchange(from, to, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 }
 
@@ -257,6 +316,43 @@ mod tests {
         assert!(!is_dismissed(&first));
         assert!(seats.try_take(HERE).is_none());
         assert!(is_dismissed(&second));
+    }
+
+    #[test]
+    fn who_is_sent_to_goes_after_those_who_idle() {
+        let (seats, [first, second, third]) = three();
+        let (_busy, turn) = (first.busy(), first.turn());
+        turn.is_theirs();
+        let answered = third.busy();
+        assert!(seats.try_take(HERE).is_none());
+        assert!(is_dismissed(&second) && !is_dismissed(&first));
+        drop(second);
+        let second = seats.try_take(HERE).unwrap();
+        let _busy = second.busy();
+        assert!(seats.try_take(HERE).is_none());
+        assert!(is_dismissed(&first), "all others are busy");
+        drop(answered);
+    }
+
+    #[test]
+    fn turns_come_and_go() {
+        let (seats, [first, second, third]) = three();
+        let _others = [second.busy(), third.busy()];
+        let (busy, turn) = (first.busy(), first.turn());
+        turn.is_theirs();
+        turn.is_theirs();
+        turn.is_ours();
+        turn.is_ours();
+        assert!(seats.try_take(HERE).is_none());
+        assert!(!is_dismissed(&first));
+        turn.is_theirs();
+        turn.is_answered();
+        turn.is_theirs();
+        assert!(seats.try_take(HERE).is_none());
+        assert!(!is_dismissed(&first), "its answer has begun");
+        drop(busy);
+        assert!(seats.try_take(HERE).is_none());
+        assert!(is_dismissed(&first));
     }
 
     #[test]

@@ -42,6 +42,31 @@ fn who_sends_heads_slowly_makes_way() {
 }
 
 #[test]
+fn who_sends_a_body_slowly_makes_way() {
+    let server = start(1);
+    for body in ["Content-Length: 1000\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n"] {
+        let mut slow = server.client();
+        slow.write(format!("POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\n{body}"));
+        server.client().infer(ONE_ROW).assert_doubled();
+        slow.assert_closed();
+    }
+}
+
+#[test]
+fn slow_bodies_take_nothing_from_others() {
+    let options = ServerOptions::default().with_in_flight_requests(1).with_in_flight_bytes(1 << 20);
+    let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
+    let mut slow: Vec<Client> = (0..50).map(|_| server.client()).collect();
+    for client in &mut slow {
+        client.write(
+            "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n",
+        );
+        assert_eq!(client.answer().status, 100, "its body is awaited");
+    }
+    server.client().infer(ONE_ROW).assert_doubled();
+}
+
+#[test]
 fn who_awaits_an_answer_stays() {
     let gate = Gate::closed();
     let options = ServerOptions::default().with_connections(2);
