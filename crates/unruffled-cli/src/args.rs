@@ -8,7 +8,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use unruffled::JobState;
 
+use crate::doors::Doors;
 use crate::exit::CODES;
+use crate::keys::KeysArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Cyan.on_default().bold())
@@ -65,6 +67,7 @@ pub(crate) enum Command {
     Infer(Infer),
     Inspect(Inspect),
     Jobs(Jobs),
+    Keys(KeysArgs),
     Prove(Prove),
 }
 
@@ -100,6 +103,8 @@ Examples:
   unruffled serve classifier.onnx      a single file
   unruffled serve --models models --http 0.0.0.0:8000 --queue 256
   unruffled serve --models models --memory 2GiB
+  unruffled serve --models models --http 0.0.0.0:8443 --keys keys.toml \
+                  --tls-cert cert.pem --tls-key key.pem
 
 With --memory, models are loaded when they are first asked for. One that finds
 no room waits until models that nobody uses have made some; those were asked
@@ -119,7 +124,7 @@ A folder of models holds
 and, where there is something to set, NAME/model.toml
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
-finish. A second one ends it at once.")]
+finish. A second one ends it at once. SIGHUP reads keys and certificates again.")]
 pub(crate) struct Serve {
     /// A model's file or folder
     #[arg(value_name = "FILE|FOLDER")]
@@ -157,6 +162,9 @@ pub(crate) struct Serve {
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
     pub(crate) grace: Duration,
+
+    #[command(flatten)]
+    pub(crate) doors: Doors,
 }
 
 /// Where else to listen.
@@ -204,7 +212,7 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
 
-    /// Ask this server instead of loading the model here
+    /// Ask this server instead of loading the model here; its key, if it asks for one, in $UNRUFFLED_KEY
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 

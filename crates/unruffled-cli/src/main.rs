@@ -4,6 +4,9 @@ mod terminal;
 
 mod exit;
 
+mod doors;
+mod keys;
+
 mod args;
 mod logging;
 
@@ -41,6 +44,7 @@ fn main() -> ExitCode {
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),
         Command::Jobs(jobs) => jobs::run(jobs),
+        Command::Keys(keys) => keys::run(keys),
         Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {

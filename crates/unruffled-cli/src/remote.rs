@@ -18,11 +18,17 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than the request's own time the answer may take to arrive: the server says why it is late.
 const REPLY_GRACE: Duration = Duration::from_secs(2);
 
+/// The variable that holds the key of the server, and the header that takes it there.
+const KEY: &str = "UNRUFFLED_KEY";
+const API_KEY: &str = "X-API-Key";
+
 /// A model on a server.
 pub(crate) struct Remote {
     agent: ureq::Agent,
     url: String,
     server: String,
+    /// The key that the server asks for. From the environment: arguments are seen by everybody on the machine.
+    key: Option<String>,
 }
 
 /// What a server answered.
@@ -59,12 +65,17 @@ impl Remote {
             agent: config.new_agent(),
             url: format!("{server}/v2/models/{}", unruffled_protocol::example::path_step(model)),
             server: server.to_owned(),
+            key: std::env::var_os(KEY).and_then(|key| key.into_string().ok()),
         })
     }
 
     /// What the model takes and gives, and what runs it.
     pub(crate) fn describe(&self) -> Result<(Signature, String), Failure> {
-        let answer = self.agent.get(&self.url).call();
+        let mut get = self.agent.get(&self.url);
+        if let Some(key) = &self.key {
+            get = get.header(API_KEY, key);
+        }
+        let answer = get.call();
         let (body, _) = self.body(answer)?;
         let metadata = ModelMetadata::from_json(&body).map_err(|error| self.strange(&error))?;
         Ok((signature(&metadata), metadata.platform))
@@ -76,6 +87,9 @@ impl Remote {
         let mut post = self.agent.post(format!("{}/infer", self.url)).content_type("application/json");
         if let Some(timeout) = timeout {
             post = post.header("X-Request-Timeout", timeout.as_secs_f64().to_string());
+        }
+        if let Some(key) = &self.key {
+            post = post.header(API_KEY, key);
         }
         let (body, timing) = self.body(post.send(&body))?;
         let response =
@@ -105,7 +119,12 @@ impl Remote {
             408 | 429 | 503 | 504 => Exit::Busy,
             _ => Exit::Failed,
         };
-        Err(Failure::new(exit, format!("{}: {said}", self.server)))
+        let failure = Failure::new(exit, format!("{}: {said}", self.server));
+        Err(if status.as_u16() == 401 {
+            failure.hint(format!("{KEY}=unr_... unruffled infer ..."))
+        } else {
+            failure
+        })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {

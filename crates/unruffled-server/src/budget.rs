@@ -38,6 +38,13 @@ impl Part {
         self.grow_to(self.bytes.saturating_add(bytes))
     }
 
+    /// Refuses what there is no room for now. Nothing is taken: what is announced need not come.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> Result<(), Refusal> {
+        let Inner { most, held } = &*self.budget.0;
+        let held = held.load(Ordering::Relaxed);
+        if bytes > most.saturating_sub(held) { Err(full(held, *most)) } else { Ok(()) }
+    }
+
     /// Grows to this size, if it is not there yet and there is room.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
@@ -51,11 +58,15 @@ impl Part {
                 self.bytes = bytes;
                 Ok(())
             }
-            Err(held) => Err(Refusal::overloaded(format!(
-                "the server is full: it holds {held} of {most} bytes of request bodies; try again later"
-            ))),
+            Err(held) => Err(full(held, *most)),
         }
     }
+}
+
+fn full(held: usize, most: usize) -> Refusal {
+    Refusal::overloaded(format!(
+        "the server is full: it holds {held} of {most} bytes of request bodies; try again later"
+    ))
 }
 
 impl Drop for Part {

@@ -8,6 +8,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 use unruffled_protocol::InferRequest;
 
+use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
 use crate::packing::Packing;
@@ -24,12 +25,12 @@ pub(crate) struct Admitted {
     packing: Packing,
     /// What the answer's headers are chosen by.
     pub(crate) accepts: HeaderMap,
-    _place: OwnedSemaphorePermit,
 }
 
 /// Refuses what can be refused before the body is read.
 pub(crate) fn admit(
     service: &Service,
+    identity: &Identity,
     target: &Target,
     headers: &HeaderMap,
     body: &Body,
@@ -41,10 +42,12 @@ pub(crate) fn admit(
         packing: Packing::of(headers)?,
         accepts: accepts.map(|value| (header::ACCEPT_ENCODING, value.clone())).collect(),
         deadline: terms::header_deadline(headers, arrived)?,
-        found: service.find(target)?,
+        found: service.find(identity, target)?,
         arrived,
-        _place: service.enter()?,
     };
+    identity.may_infer(&target.model)?;
+    // Given back at once: it is taken when the body is there, so that those who send slowly keep nobody out.
+    drop(service.enter()?);
     Ok((admitted, part))
 }
 
@@ -54,7 +57,7 @@ pub(crate) async fn receive(
     admitted: &Admitted,
     body: Body,
     mut part: Part,
-) -> Result<(InferRequest, Part), Refusal> {
+) -> Result<(InferRequest, Part, OwnedSemaphorePermit), Refusal> {
     let options = service.options();
     let patience = admitted.arrived + options.body_timeout;
     let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
@@ -74,6 +77,7 @@ pub(crate) async fn receive(
         Err(refusal.closing())
     })?;
 
+    let place = service.enter()?;
     let packing = admitted.packing;
     let info = match (packing.is_raw(), admitted.found.handle.known_info()) {
         // What the data are is known to the model alone.
@@ -97,5 +101,5 @@ pub(crate) async fn receive(
         None => decoded.await?,
     };
     let (request, part) = decoded;
-    Ok((request?, part))
+    Ok((request?, part, place))
 }

@@ -33,7 +33,9 @@
 //! | --- | --- |
 //! | invalid input, malformed message | 400 |
 //! | unknown model, version or path; wrong method | 404; 405 |
+//! | no key, or none that is known; a key without the scope; too much for one client (with `Retry-After`) | 401; 403; 429 |
 //! | body too late, too large, encoded | 408, 413, 415 |
+//! | asked for under a foreign name, on loopback without keys | 421 |
 //! | cancelled | 499 |
 //! | model failed or crashed | 500 |
 //! | binary tensors | 501 |
@@ -42,18 +44,34 @@
 //!
 //! A call of gRPC is answered with the code that stands for the status, and `retry-after` in its metadata.
 //!
-//! HTTP/1.1 and HTTP/2 are spoken on the same port; HTTP/2 to those who know beforehand. There is no TLS and no
-//! authentication here, and no backend: models come with the engine.
+//! # Doors
+//!
+//! [`Tls`] is the certificate of the server, and of its clients if it asks them. [`Keys`] say who may ask which models.
+//! Both are given to [`ServerOptions`], which also limit how much one client may ask. On a loopback address without keys,
+//! requests for foreign names, and what pages of other sites want done, are refused. [`Identity`] is who asks, as an
+//! extension of each request.
+//!
+//! HTTP/1.1 and HTTP/2 are spoken on the same port; HTTP/2 to those who know beforehand, or agree on it in the handshake of
+//! TLS. There is no backend: models come with the engine.
 
 mod catalog;
+mod peer;
 mod phase;
 
+mod setup;
+
+mod keys;
+mod tls;
+
 mod options;
+
+mod paths;
 
 mod refusal;
 
 mod budget;
 mod coding;
+mod held;
 mod offload;
 mod sessions;
 mod shared_memory;
@@ -61,6 +79,8 @@ mod shared_memory;
 mod body;
 mod packing;
 mod terms;
+
+mod access;
 
 mod service;
 
@@ -84,13 +104,26 @@ mod grpc;
 
 mod router;
 
+mod seats;
+
+mod awaited;
 mod patient;
 
 mod connection;
+mod reload;
 mod server;
 
+pub use access::Identity;
 pub use catalog::{Catalog, Control, Unversioned};
 pub use jobs::job_status;
+pub use keys::{Keys, NewKey, RateLimit};
 pub use options::ServerOptions;
 pub use router::router;
 pub use server::{Served, Server, serve};
+pub use setup::{Reload, SetupError, SetupErrorKind};
+pub use tls::Tls;
+
+/// Whose examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/security.md")]
+struct Security;

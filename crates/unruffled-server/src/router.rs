@@ -8,6 +8,7 @@ use axum::routing::{get, post};
 use tokio::sync::watch;
 use unruffled_engine::Engine;
 
+use crate::access::{guarded, is_grpc};
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
@@ -19,7 +20,9 @@ use crate::{body, control, grpc, infer, jobs, metadata};
 ///
 /// The paths are `/v2` and below, and the services of gRPC for who speaks HTTP/2; whatever else is asked of the router is refused in the protocol's manner, by a
 /// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
-/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them.
+/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them. Keys are asked for
+/// here too. Where there are none, limits per address and administration need to know addresses: serve it with axum's
+/// `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
 /// ```
 /// # fn example(engine: unruffled_engine::Engine) -> axum::Router {
@@ -34,7 +37,7 @@ use crate::{body, control, grpc, infer, jobs, metadata};
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let (_, phase) = watch::channel(Phase::Serving);
     let service = Service::new(engine, options, phase);
-    protocol(&service).with_state(service)
+    guarded(protocol(&service).with_state(service.clone()), service.options(), None)
 }
 
 /// The protocol's end points and the page at `/`.
@@ -77,7 +80,7 @@ fn protocol(service: &Service) -> Router<Service> {
 const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", "/unregister"];
 
 async fn unknown_path(request: Request) -> Response {
-    if grpc::is_call(request.headers()) {
+    if is_grpc(request.headers()) {
         return grpc::unknown(request).await;
     }
     let path = shown(request.uri().path());
@@ -87,7 +90,7 @@ async fn unknown_path(request: Request) -> Response {
 }
 
 async fn wrong_method(request: Request) -> Response {
-    if grpc::is_call(request.headers()) {
+    if is_grpc(request.headers()) {
         return grpc::unknown(request).await;
     }
     let (method, path) = (request.method(), shown(request.uri().path()));

@@ -1,24 +1,25 @@
 //! [`Server`]: takes connections, and ends in order.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use unruffled_engine::Engine;
 
-use crate::connection;
+use crate::access::guarded;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::router::with_welcome;
+use crate::seats::{Seat, Seats};
 use crate::service::Service;
+use crate::{connection, reload};
 
 /// How long it takes at most to say that the grace is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -103,7 +104,7 @@ impl Server {
         Ok(address)
     }
 
-    /// Adds routes or layers of your own.
+    /// Adds routes or layers of your own. What is asked of requests, as keys, is asked before they see them.
     pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
         self.router = map(self.router);
         self
@@ -119,29 +120,40 @@ impl Server {
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
         let Self { listener, others, router, options, phase } = self;
+        let router = guarded(router, &options, listener.local_addr().ok());
         let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
-        let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
+        let seats = Seats::new(options.connections, options.connections_per_peer);
         let mut connections = JoinSet::new();
+        // Dropped with the server.
+        let mut reloads = JoinSet::new();
+        reloads.spawn(reload::on_change(options.clone()));
+        let mut newcomer: Option<(TcpStream, SocketAddr)> = None;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            let next_address = newcomer.as_ref().map(|(_, peer)| peer.ip());
             tokio::select! {
                 // The end goes first, so that a flood of connections cannot put it off.
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-                (stream, slot) = accept(&mut listeners, &slots) => {
+                seat = take(&seats, next_address), if next_address.is_some() => {
+                    let (stream, peer) = newcomer.take().expect("a place is taken for somebody");
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
                     connections.spawn(async move {
-                        let _slot = slot;
-                        // Answers are written whole: waiting for more to send only delays them. A failure costs speed, no
-                        // more.
-                        let _ = stream.set_nodelay(true);
-                        connection::serve(stream, router, &options, phase).await;
+                        connection::welcome(stream, peer, seat, router, &options, phase).await;
                     });
+                }
+                (stream, peer) = accept(&mut listeners), if next_address.is_none() => {
+                    if seats.has_enough_of(peer.ip()) {
+                        tracing::debug!(%peer, "a connection was closed: its address has as many as it may");
+                    } else {
+                        newcomer = Some((stream, peer));
+                    }
                 }
             }
         }
+        drop(newcomer);
         drop(listeners);
         phase.send_replace(Phase::Draining);
         if timeout(options.grace, ended(&mut connections)).await.is_err() {
@@ -169,9 +181,8 @@ pub async fn serve(
     Server::new(listener, engine, options).run(shutdown).await
 }
 
-/// The next connection of any listener, once there is a slot for it.
-async fn accept(listeners: &mut [TcpListener], slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
+/// The next connection of any listener.
+async fn accept(listeners: &mut [TcpListener]) -> (TcpStream, SocketAddr) {
     loop {
         let accepted = poll_fn(|cx| {
             let found =
@@ -182,16 +193,24 @@ async fn accept(listeners: &mut [TcpListener], slots: &Arc<Semaphore>) -> (TcpSt
             found.map_or(Poll::Pending, Poll::Ready)
         });
         match accepted.await {
-            (index, Ok((stream, _))) => {
+            (index, Ok(accepted)) => {
                 // The next one looks elsewhere first, so that a flood on one address does not close the others.
                 listeners.rotate_left(index + 1);
-                return (stream, slot);
+                return accepted;
             }
             (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A place for whoever waits for one.
+async fn take(seats: &Seats, address: Option<IpAddr>) -> Seat {
+    match address {
+        Some(address) => seats.take(address).await,
+        None => pending().await,
     }
 }
 

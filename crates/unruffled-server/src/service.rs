@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use unruffled_engine::{Engine, Group, Handle, Jobs, Metrics, ModelStatus, Request};
 use unruffled_model::{Name, Tensors};
 
+use crate::access::Identity;
 use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::offload::Offload;
@@ -45,6 +46,8 @@ pub(crate) struct Found {
     pub(crate) version: Option<Name>,
     /// The version that the path names.
     pub(crate) asked: Option<Name>,
+    /// On whose behalf it was looked for.
+    pub(crate) identity: Identity,
 }
 
 impl Service {
@@ -145,9 +148,11 @@ impl Service {
         self.0.options.catalog.version(model)
     }
 
-    /// The model that a path names, in the version that it names.
-    pub(crate) fn find(&self, target: &Target) -> Result<Found, Refusal> {
+    /// The model that a path names, in the version that it names, if they may know of it.
+    pub(crate) fn find(&self, identity: &Identity, target: &Target) -> Result<Found, Refusal> {
         let Target { model, version } = target;
+        identity.may_see(model)?;
+        let identity = identity.clone();
         if model.len() > NAME_BYTES {
             let message = format!("there is no model with a name of {} bytes", model.len());
             return Err(Refusal::not_found(message));
@@ -155,7 +160,7 @@ impl Service {
         let handle = self.0.engine.get::<Tensors, Tensors>(model)?;
         let known = self.version(model);
         let Some(asked) = version.as_deref() else {
-            return Ok(Found { handle, version: known, asked: None });
+            return Ok(Found { handle, version: known, asked: None, identity });
         };
         if known.is_none() {
             return Err(Refusal::not_found(format!(
@@ -169,6 +174,7 @@ impl Service {
                 handle,
                 version: Some(asked.clone()),
                 asked: (versions.len() > 1).then(|| asked.clone()),
+                identity,
             }),
             None => Err(Refusal::not_found(format!(
                 "model `{model}` has no version {asked}; it has version {}",

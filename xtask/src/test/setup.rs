@@ -14,6 +14,7 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("curl", "--version", "curl"),
     ("espeak-ng", "--version", "espeak-ng"),
     ("git", "--version", "git"),
+    ("openssl", "version", "openssl"),
 ];
 
 pub(crate) fn run() -> Result<()> {

@@ -3,6 +3,7 @@
 
 mod program;
 
+mod doors;
 mod gathered;
 mod infer;
 mod inspect;

@@ -117,7 +117,7 @@ fn a_request_in_flight_is_answered_while_the_server_ends() {
     // The server answers `100 Continue` once it has seen the request: then it is in flight.
     write!(
         stream,
-        "POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /v2/models/slow/infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     )
     .unwrap();
@@ -140,7 +140,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
     )
     .unwrap();
     stream.read_exact(&mut [0; 25]).unwrap();

@@ -24,6 +24,7 @@ use super::infer::{Received, closing, read, write};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
+use crate::access::Identity;
 use crate::ask::{Answered, ask_each, has_one_answer};
 use crate::budget::Part;
 use crate::partial::ask_rows;
@@ -37,20 +38,21 @@ type Answers = BoxStream<'static, Result<Pieces, Status>>;
 /// What a request holds until its last answer is taken.
 type Held = (Part, OwnedSemaphorePermit);
 
-pub(super) async fn infer(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn infer(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
     if let Err(refusal) = check_form(&head) {
         return refusal.into_response();
     }
     match Call::new(&head, arrived) {
-        Ok(call) => stream_reply(answers(service, call, body)),
+        Ok(call) => stream_reply(answers(service, identity, call, body)),
         Err(refusal) => status(refusal).into_http(),
     }
 }
 
 fn answers(
     service: Service,
+    identity: Identity,
     call: Call,
     body: Body,
 ) -> impl Stream<Item = Result<Pieces, Status>> + Send + 'static {
@@ -58,10 +60,10 @@ fn answers(
     let (messages, at_once) = (Messages::new(body, &call, options.body_limit()), options.stream_requests);
     requests(service.clone(), messages)
         .map(move |message| {
-            let service = service.clone();
+            let (service, identity) = (service.clone(), identity.clone());
             async move {
                 match message {
-                    Ok(message) => answer(service, call, message).await,
+                    Ok(message) => answer(service, identity, call, message).await,
                     // Nothing after it can be understood.
                     Err(refusal) => stream::once(async { Err(status(refusal)) }).boxed(),
                 }
@@ -93,11 +95,11 @@ fn requests(
 }
 
 /// Everything that is answered to one request. An error is an answer too: the next request is another one.
-async fn answer(service: Service, call: Call, message: Message) -> Answers {
+async fn answer(service: Service, identity: Identity, call: Call, message: Message) -> Answers {
     let mut id = String::new();
     let begun = tokio::select! {
         biased;
-        begun = begin(&service, &call, message, &mut id) => begun,
+        begun = begin(&service, &identity, &call, message, &mut id) => begun,
         () = service.closing() => Err(closing()),
     };
     begun.unwrap_or_else(|refusal| {
@@ -121,6 +123,7 @@ fn refused(call: &Call, id: String, refusal: Refusal) -> Result<Pieces, Status> 
 
 async fn begin(
     service: &Service,
+    identity: &Identity,
     call: &Call,
     message: Message,
     id: &mut String,
@@ -130,7 +133,7 @@ async fn begin(
     let (Received { id: given, asked }, part) = call.in_time(read(service, message)).await?;
     *id = given;
     let (target, request) = asked?;
-    let found = service.find(&target)?;
+    let found = service.find(identity, &target)?;
     let terms = Terms::new(&request.parameters, call.deadline, arrived)?;
     let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
     if found.handle.known_info().is_none() {

@@ -1,14 +1,14 @@
 //! [`Client`]: HTTP by hand over one connection, so that a test decides over every byte and every moment.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a test waits for an answer before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct Client {
-    reader: BufReader<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    reader: BufReader<S>,
 }
 
 /// What came back.
@@ -70,10 +70,21 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// Goes, as a process that is killed does: the socket is closed.
+    pub(crate) fn disconnect(mut self) {
+        self.stream().shutdown(Shutdown::Both).unwrap();
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { reader: BufReader::new(stream) }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut S {
         self.reader.get_mut()
     }
 
@@ -188,10 +199,5 @@ impl Client {
     #[track_caller]
     pub(crate) fn assert_closed(&mut self) {
         assert!(self.try_answer().is_none());
-    }
-
-    /// Goes, as a process that is killed does: the socket is closed.
-    pub(crate) fn disconnect(mut self) {
-        self.stream().shutdown(Shutdown::Both).unwrap();
     }
 }
