@@ -13,6 +13,7 @@ mod meter;
 mod tests;
 
 pub use distribution::{Distribution, SizeDistribution};
+pub(crate) use distribution::DurationCounts;
 pub(crate) use meter::{Meter, RunFigures};
 pub use report::{CacheMetrics, Metrics, ModelMetrics};
 pub(crate) use text::{Brief, words};
