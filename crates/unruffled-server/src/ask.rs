@@ -35,6 +35,9 @@ pub(crate) async fn ask(found: &Found, request: InferRequest, terms: &Terms) -> 
     if let Some(id) = request.id.as_deref().filter(|id| !id.is_empty()) {
         asked = asked.id(id);
     }
+    if let Some(key) = &terms.supersede {
+        asked = asked.supersede(Name::clone(key));
+    }
     if let Some(version) = &found.asked {
         asked = asked.version(version.clone());
     }

@@ -33,6 +33,7 @@ struct Admitted {
     arrived: Instant,
     /// By when the headers want the answer.
     deadline: Option<Instant>,
+    supersede: Option<Name>,
     _place: OwnedSemaphorePermit,
 }
 
@@ -72,6 +73,7 @@ fn admit(
     terms::check_form(headers)?;
     let admitted = Admitted {
         deadline: terms::header_deadline(headers, arrived)?,
+        supersede: terms::supersede(headers)?,
         found: service.find(target)?,
         arrived,
         _place: service.enter()?,
@@ -84,7 +86,8 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
     let (request, _part) = receive(service, admitted, body, part).await?;
-    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
+    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?
+        .superseding(admitted.supersede.clone());
     let answered = ask(found, request, &terms).await?;
     let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
     let body = encode(service, found.handle.name(), answered).await?;

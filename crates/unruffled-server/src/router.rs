@@ -12,8 +12,7 @@ use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::welcome::welcome;
-use crate::{body, infer, metadata};
+use crate::{body, infer, metadata, operator};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -36,9 +35,9 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
     protocol().with_state(Service::new(engine, options, phase))
 }
 
-/// The protocol's end points and the page at `/`.
-pub(crate) fn with_welcome(service: Service) -> Router {
-    protocol().route("/", get(welcome)).with_state(service)
+/// The protocol's end points, and those for operators.
+pub(crate) fn with_operator(service: Service) -> Router {
+    protocol().merge(operator::router()).with_state(service)
 }
 
 fn protocol() -> Router<Service> {

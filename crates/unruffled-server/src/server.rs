@@ -11,12 +11,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use unruffled_engine::Engine;
+use unruffled_engine::{Engine, LoopWatch};
 
 use crate::connection;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
-use crate::router::with_welcome;
+use crate::router::with_operator;
 use crate::service::Service;
 
 /// How long it takes at most to say that the grace is over.
@@ -44,6 +44,8 @@ pub struct Server {
     listener: TcpListener,
     router: Router,
     options: ServerOptions,
+    slots: Arc<Semaphore>,
+    loop_watch: LoopWatch,
     phase: watch::Sender<Phase>,
 }
 
@@ -60,7 +62,14 @@ impl Server {
     pub fn new(listener: TcpListener, engine: Engine, options: ServerOptions) -> Self {
         let (phase, of_service) = watch::channel(Phase::Serving);
         let service = Service::new(engine, options.clone(), of_service);
-        Self { listener, router: with_welcome(service), options, phase }
+        Self {
+            listener,
+            slots: Arc::clone(service.connections()),
+            loop_watch: service.loop_watch().clone(),
+            router: with_operator(service),
+            options,
+            phase,
+        }
     }
 
     /// A server on this address; port 0 takes one that is free.
@@ -100,8 +109,10 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, router, options, phase } = self;
-        let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
+        let Self { listener, router, options, slots, loop_watch, phase } = self;
+        // Dropped with the server, and the heartbeat with it.
+        let mut heart = JoinSet::new();
+        heart.spawn(loop_watch.heartbeat());
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {

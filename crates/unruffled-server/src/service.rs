@@ -1,11 +1,12 @@
 //! [`Service`]: what the end points share, and how they find a model.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use unruffled_engine::{Engine, Handle, ModelStatus};
+use unruffled_engine::{Engine, Handle, LoopWatch, ModelStatus, WatchOptions};
 use unruffled_model::{Name, Tensors};
 
 use crate::budget::Budget;
@@ -24,7 +25,11 @@ pub(crate) struct Service(Arc<Inner>);
 struct Inner {
     engine: Engine,
     options: ServerOptions,
+    /// How late the event loop is, where a server runs it.
+    loop_watch: LoopWatch,
+    connections: Arc<Semaphore>,
     requests: Arc<Semaphore>,
+    refused: AtomicU64,
     budget: Budget,
     offload: Offload,
     phase: watch::Receiver<Phase>,
@@ -41,14 +46,31 @@ pub(crate) struct Found {
 
 impl Service {
     pub(crate) fn new(engine: Engine, options: ServerOptions, phase: watch::Receiver<Phase>) -> Self {
+        let slots = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner {
+            loop_watch: engine.watch_loop("server", WatchOptions::default()),
             engine,
-            requests: Arc::new(Semaphore::new(options.in_flight_requests.min(Semaphore::MAX_PERMITS))),
+            connections: slots(options.connections),
+            requests: slots(options.in_flight_requests),
+            refused: AtomicU64::new(0),
             budget: Budget::new(options.in_flight_bytes),
             offload: Offload::new(options.inline_bytes),
             options,
             phase,
         }))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn loop_watch(&self) -> &LoopWatch {
+        &self.0.loop_watch
+    }
+
+    /// The places of connections.
+    pub(crate) fn connections(&self) -> &Arc<Semaphore> {
+        &self.0.connections
     }
 
     pub(crate) fn options(&self) -> &ServerOptions {
@@ -124,15 +146,51 @@ impl Service {
     /// A place among the requests in flight.
     pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
             let most = self.0.options.in_flight_requests;
             Refusal::overloaded(format!("the server is full: {most} requests are in flight; try again later"))
         })
+    }
+
+    /// How many connections and requests there are, and how much was refused.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let Inner { options, connections, requests, refused, budget, .. } = &*self.0;
+        let taken = |slots: &Semaphore, most: usize| {
+            most.min(Semaphore::MAX_PERMITS).saturating_sub(slots.available_permits())
+        };
+        Traffic {
+            connections: taken(connections, options.connections),
+            requests: taken(requests, options.in_flight_requests),
+            body_bytes: budget.held(),
+            refused_requests: refused.load(Ordering::Relaxed),
+            refused_bytes: budget.refused(),
+        }
+    }
+
+    /// Waits until no more is to be begun.
+    pub(crate) async fn draining(&self) {
+        phase::reached(&mut self.0.phase.clone(), Phase::Draining).await;
     }
 
     /// Waits until what is left is to be ended.
     pub(crate) async fn closing(&self) {
         phase::reached(&mut self.0.phase.clone(), Phase::Closing).await;
     }
+}
+
+/// What the server holds at a time, and what was too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    /// Connections, one that is waited for included.
+    pub(crate) connections: usize,
+    /// Inference requests.
+    pub(crate) requests: usize,
+    /// Bytes of their bodies.
+    pub(crate) body_bytes: usize,
+    /// Requests refused because there were too many.
+    pub(crate) refused_requests: u64,
+    /// Requests refused because their bodies were too much.
+    pub(crate) refused_bytes: u64,
 }
 
 /// Which model a path names, and which version of it, if one.

@@ -1,0 +1,140 @@
+// Plots of the last five minutes: quiet lines, the newest values beside their names.
+
+import { colour, h, say, sharp } from "./dom.js";
+
+const SPAN = 300;
+
+const seconds = (splits, now) => splits.map((at) => {
+  const ago = Math.round((now - at) / 60);
+  return ago <= 0 ? "now" : `${ago} min`;
+});
+
+/** A plot of `series`, each `{ label, colour, tell }`, with a title. */
+export class Plot {
+  constructor(title, series, { least = 1, tell }) {
+    this.series = series;
+    this.tell = tell;
+    this.least = least;
+    this.values = series.map(() => h("b", {}, "–"));
+    this.surface = h("div", { class: "surface", role: "img", "aria-label": `${title}, over the last five minutes` });
+    this.element = h("figure", { class: "plot" },
+      h("figcaption", {}, h("span", { class: "what" }, title),
+        series.map(({ label, colour }, at) => h("span", { class: `key key-${colour}` }, `${label} `, this.values[at]))),
+      this.surface);
+    this.data = [[], ...series.map(() => [])];
+  }
+
+  /** Draws it; to be called once it is in the document. */
+  draw() {
+    this.plot?.destroy();
+    const axis = { stroke: colour("muted"), grid: { stroke: colour("line"), width: 1 }, ticks: { show: false }, font: "11px system-ui, sans-serif" };
+    this.plot = new uPlot({
+      width: Math.max(this.surface.clientWidth, 120),
+      height: 132,
+      padding: [8, 8, 0, 0],
+      legend: { show: false },
+      cursor: { drag: { x: false, y: false }, points: { size: 6 } },
+      scales: {
+        x: { time: false, range: () => this.range() },
+        y: { range: (_, __, max) => [0, Math.max((max ?? 0) * 1.15, this.least)] },
+      },
+      axes: [
+        { ...axis, size: 22, gap: 4, incrs: [60, 120], values: (_, splits) => seconds(splits, this.range()[1]), grid: { show: false } },
+        { ...axis, size: 54, gap: 6, space: 36, values: (_, splits) => splits.map((value) => (value === 0 ? "0" : this.tell(value))) },
+      ],
+      series: [{}, ...this.series.map(({ colour: name, fill }) => ({
+        stroke: colour(name), width: 1.75, fill: fill ? colour(`${name}-wash`) : undefined, points: { show: false },
+      }))],
+      hooks: { setCursor: [() => this.label()] },
+    }, this.data, this.surface);
+    this.label();
+  }
+
+  range() {
+    const [at] = this.data;
+    const now = at.at(-1) ?? 0;
+    return [now - SPAN, now];
+  }
+
+  /** Shows these columns: the times first. */
+  show(data) {
+    this.data = data;
+    this.plot?.setData(data);
+    this.label();
+  }
+
+  resize() {
+    const width = this.surface.clientWidth;
+    if (this.plot && width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: this.plot.height });
+  }
+
+  /** Says the values under the cursor, or the newest. */
+  label() {
+    const at = this.plot?.cursor.idx ?? this.data[0].length - 1;
+    this.values.forEach((element, series) => {
+      const value = this.data[series + 1][at];
+      say(element, value == null ? "–" : this.tell(value));
+    });
+  }
+}
+
+/** The event loop as water under the sky: flat while it is on time. Heights are logarithmic. */
+export class Water {
+  constructor(surface) {
+    this.surface = surface;
+    this.data = [[], [], []];
+  }
+
+  draw() {
+    this.plot?.destroy();
+    this.surface.replaceChildren();
+    const level = (ms) => (ms == null ? null : Math.log10(1 + ms));
+    this.level = level;
+    this.plot = new uPlot({
+      width: Math.max(this.surface.clientWidth, 120),
+      height: 64,
+      padding: [0, 0, 0, 0],
+      legend: { show: false },
+      cursor: { show: false },
+      scales: {
+        x: { time: false, range: () => [(this.data[0].at(-1) ?? 0) - SPAN, this.data[0].at(-1) ?? 1] },
+        y: { range: [-0.9, 3.2] },
+      },
+      axes: [{ show: false }, { show: false }],
+      series: [{},
+        { stroke: colour("water"), width: 1.5, fill: colour("water-wash"), points: { show: false }, paths: uPlot.paths.spline() },
+        { stroke: colour("muted"), width: 1, dash: [2, 4], points: { show: false }, paths: uPlot.paths.spline() },
+      ],
+    }, this.levels(), this.surface);
+  }
+
+  levels() {
+    const [at, ...columns] = this.data;
+    return [at, ...columns.map((column) => column.map(this.level))];
+  }
+
+  show(data) {
+    this.data = data;
+    this.plot?.setData(this.levels());
+  }
+
+  resize() {
+    const width = this.surface.clientWidth;
+    if (this.plot && width > 0 && width !== this.plot.width) this.plot.setSize({ width, height: this.plot.height });
+  }
+}
+
+/** A line of the last minute, without axes, in a cell of a table. */
+export function spark(canvas, values) {
+  const [width, height, span] = [72, 18, 60];
+  const context = sharp(canvas, width, height);
+  const shown = values.slice(-span);
+  const most = Math.max(...shown.map((value) => value ?? 0), 1e-9);
+  const x = (at) => width - 1 - ((shown.length - 1 - at) / (span - 1)) * (width - 2);
+  const y = (value) => height - 2 - (most > 1e-6 ? (value ?? 0) / most : 0) * (height - 5);
+  context.beginPath();
+  shown.forEach((value, at) => context.lineTo(x(at), y(value)));
+  context.strokeStyle = colour("water");
+  context.lineWidth = 1.25;
+  context.stroke();
+}

@@ -1,0 +1,35 @@
+//! What an operator sees: metrics, the story of one request, all models at a glance, and a page that shows them live.
+
+mod reading;
+
+mod table;
+
+mod metrics;
+mod story;
+
+mod overview;
+
+mod welcome;
+
+mod page;
+
+use axum::Router;
+use axum::extract::State;
+use axum::routing::get;
+
+use self::overview::Watchers;
+use crate::service::Service;
+
+/// The end points for operators.
+pub(crate) fn router() -> Router<Service> {
+    let watchers = Watchers::new();
+    let events = move |State(service)| overview::events(service, watchers.clone());
+    Router::new()
+        .route("/", get(page::index))
+        .route("/page/{file}", get(page::file))
+        .route("/metrics", get(metrics::metrics))
+        .route("/v1/explain/{id}", get(story::of_any))
+        .route("/v1/explain/{model}/{id}", get(story::of_model))
+        .route("/v1/overview", get(overview::once))
+        .route("/v1/overview/events", get(events))
+}
