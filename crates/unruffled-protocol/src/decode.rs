@@ -11,6 +11,7 @@ use crate::elements::{self, Layout, Refusal};
 use crate::envelope::{Item, Items};
 use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::limits::Limits;
+use crate::raw;
 
 /// What `null` is among floating-point elements.
 #[derive(Clone, Copy, PartialEq)]
@@ -62,11 +63,29 @@ pub(crate) fn name(item: &Item<'_>, limits: &Limits, unnamed: Place) -> Result<N
         .map_err(|error| error.at(unnamed))
 }
 
-/// The tensor that an item describes.
-pub(crate) fn tensor(item: &Item<'_>, limits: &Limits, null: Null) -> Result<Tensor, ProtocolError> {
+/// The element type and the shape of the tensor that an item describes.
+fn head(item: &Item<'_>, limits: &Limits) -> Result<(DType, Vec<usize>), ProtocolError> {
     let datatype = required(text(item.datatype, "datatype", limits)?, "datatype")?;
-    let dtype = datatype::parse(&datatype)?;
-    let shape = shape(required(item.shape, "shape")?, limits)?;
+    Ok((datatype::parse(&datatype)?, shape(required(item.shape, "shape")?, limits)?))
+}
+
+/// The tensor that an item describes, its data elsewhere: `what` says where.
+pub(crate) fn raw_tensor(
+    item: &Item<'_>,
+    limits: &Limits,
+    data: &Bytes,
+    what: &str,
+) -> Result<Tensor, ProtocolError> {
+    if item.data.is_some() {
+        return Err(invalid(format!("has `data` and {what}; leave one of them out")));
+    }
+    let (dtype, shape) = head(item, limits)?;
+    raw::read(dtype, &shape, data)
+}
+
+/// The tensor that an item describes, its data in JSON.
+pub(crate) fn tensor(item: &Item<'_>, limits: &Limits, null: Null) -> Result<Tensor, ProtocolError> {
+    let (dtype, shape) = head(item, limits)?;
     let count = element_count(&shape).map_err(|error| invalid(error.to_string()))?;
     let data = Data { json: required(item.data, "data")?, shape: &shape, count };
     match dtype {

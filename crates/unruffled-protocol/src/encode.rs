@@ -29,15 +29,21 @@ pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
 /// `Unrepresentable` if an element is not UTF-8.
 pub(crate) fn write_tensor(out: &mut Vec<u8>, name: &str, tensor: &Tensor) -> Result<(), ProtocolError> {
     out.reserve(HEAD_BYTES + name.len() + data_capacity(tensor));
-    out.extend_from_slice(br#"{"name":"#);
-    write(out, name);
-    write!(out, r#","datatype":"{}","shape":"#, datatype::name(tensor.dtype()))
-        .expect("a Vec takes everything");
-    write(out, tensor.shape());
+    out.push(b'{');
+    write_description(out, name, tensor);
     out.extend_from_slice(br#","data":["#);
     for_each_dtype!(tensor.data(), elements => write_elements(out, elements))?;
     out.extend_from_slice(b"]}");
     Ok(())
+}
+
+/// Appends `"name", "datatype", "shape"`.
+pub(crate) fn write_description(out: &mut Vec<u8>, name: &str, tensor: &Tensor) {
+    out.extend_from_slice(br#""name":"#);
+    write(out, name);
+    write!(out, r#","datatype":"{}","shape":"#, datatype::name(tensor.dtype()))
+        .expect("a Vec takes everything");
+    write(out, tensor.shape());
 }
 
 /// A guess at the bytes that the elements take, seldom too small.

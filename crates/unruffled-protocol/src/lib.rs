@@ -35,12 +35,15 @@ pub mod datatype;
 mod document;
 mod elements;
 mod encode;
+pub mod raw;
 
 mod envelope;
 mod parameters;
+mod place;
 
 mod decode;
 
+pub mod classify;
 pub mod outputs;
 mod request;
 mod response;
@@ -53,5 +56,6 @@ pub use limits::Limits;
 pub use metadata::{ErrorBody, Health, ModelMetadata, ModelReady, ServerMetadata, TensorMetadata};
 pub use outputs::RequestedOutput;
 pub use parameters::{ParameterValue, Parameters};
+pub use place::{Form, NoRegions, Regions, Span};
 pub use request::InferRequest;
-pub use response::InferResponse;
+pub use response::{Body, InferResponse};

@@ -1,5 +1,7 @@
 //! Which outputs a request asks for, and picking them.
 
+use std::num::NonZeroUsize;
+
 use unruffled_model::{Name, Signature, Tensors};
 
 use crate::brief::Brief;
@@ -16,6 +18,20 @@ pub struct RequestedOutput {
     pub name: Name,
     /// How to send it.
     pub parameters: Parameters,
+}
+
+impl RequestedOutput {
+    /// How many classes are wanted instead of the output itself, if any are: the parameter `classification`.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidParameter` if it is no integer, or negative.
+    pub fn classes(&self) -> Result<Option<NonZeroUsize>, ProtocolError> {
+        let place = |error: ProtocolError| error.at(Place::output(&self.name));
+        let classes = self.parameters.u64("classification").map_err(place)?;
+        // More than there can be is as many as there are.
+        Ok(classes.and_then(|classes| NonZeroUsize::new(usize::try_from(classes).unwrap_or(usize::MAX))))
+    }
 }
 
 /// Checks before the run that the model has every output that is asked for, each once.

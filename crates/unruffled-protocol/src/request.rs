@@ -1,6 +1,6 @@
 //! [`InferRequest`]: what a client asks of a model.
 
-use unruffled_model::Tensors;
+use unruffled_model::{Bytes, DType, Dim, Signature, Tensor, TensorSpec, Tensors};
 
 use crate::brief::Brief;
 use crate::decode::{self, Null};
@@ -10,18 +10,15 @@ use crate::envelope::{EnvelopeSeed, Item};
 use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::limits::Limits;
 use crate::outputs::RequestedOutput;
-use crate::parameters::{ParameterValue, Parameters};
+use crate::parameters::Parameters;
+use crate::place::{Behind, Form, NoRegions, Regions, Source};
+use crate::raw;
 
 /// What Triton keeps for itself among the names of request parameters.
 const RESERVED_PREFIX: &str = "triton_";
 
-/// Parameters of an input that put its data elsewhere, and what that is.
-const ELSEWHERE: [(&str, &str); 4] = [
-    ("binary_data_size", "binary tensor data"),
-    ("shared_memory_region", "shared memory"),
-    ("shared_memory_byte_size", "shared memory"),
-    ("shared_memory_offset", "shared memory"),
-];
+/// The parameter of a request that asks for all outputs in binary.
+const BINARY_OUTPUT: &str = "binary_data_output";
 
 /// An inference request of the Open Inference Protocol V2.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -47,7 +44,22 @@ impl InferRequest {
     ///
     /// What the client got wrong and in which input, see [`ProtocolErrorKind`].
     pub fn from_json(body: &[u8], limits: &Limits) -> Result<Self, ProtocolError> {
-        let document = Document::new(body, limits)?;
+        Self::from_parts(body, &Bytes::new(), &NoRegions, limits)
+    }
+
+    /// Reads a request whose inputs may be in binary: `json` describes them, `binary` holds them one behind the other, in
+    /// their order, as the binary tensor data extension has it; or they are in shared memory.
+    ///
+    /// # Errors
+    ///
+    /// What the client got wrong and in which input; also if `binary` is longer or shorter than the inputs say.
+    pub fn from_parts(
+        json: &[u8],
+        binary: &Bytes,
+        regions: &dyn Regions,
+        limits: &Limits,
+    ) -> Result<Self, ProtocolError> {
+        let document = Document::new(json, limits)?;
         let envelope = document.parse(EnvelopeSeed { document: &document, limits })?;
 
         let id = decode::text(envelope.id, "id", limits)?;
@@ -59,6 +71,7 @@ impl InferRequest {
         }
 
         let mut inputs = Tensors::new();
+        let mut behind = Behind::new(binary);
         let items = decode::required(envelope.inputs, "inputs")?;
         for (index, item) in decode::at_most(items, limits.tensors, "inputs")?.into_iter().enumerate() {
             let name = decode::name(&item, limits, Place::InputAt(index))?;
@@ -67,10 +80,10 @@ impl InferRequest {
                 let message = "is given twice";
                 return Err(place(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message)));
             }
-            refuse_data_elsewhere(&item, limits).map_err(place)?;
-            let tensor = decode::tensor(&item, limits, Null::Refused).map_err(place)?;
+            let tensor = input(&item, &mut behind, regions, limits).map_err(place)?;
             inputs.insert(name, tensor);
         }
+        behind.end()?;
 
         let mut outputs = Vec::new();
         let items = envelope.outputs.unwrap_or_default();
@@ -80,10 +93,53 @@ impl InferRequest {
             let name = decode::name(&item, limits, Place::OutputAt(index))?;
             let place = |error: ProtocolError| error.at(Place::output(&name));
             let parameters = Parameters::from_json(item.parameters, limits).map_err(place)?;
-            refuse_other_forms(&parameters).map_err(place)?;
             outputs.push(RequestedOutput { name, parameters });
         }
-        Ok(Self { id, parameters, inputs, outputs })
+        let request = Self { id, parameters, inputs, outputs };
+        // What is asked for wrongly is told before the model has run for it.
+        request.forms(request.outputs.len())?;
+        request.outputs.iter().try_for_each(|output| output.classes().map(drop))?;
+        Ok(request)
+    }
+
+    /// A request for a model of one input, of which the message is nothing but the data.
+    ///
+    /// At most one dimension besides the batch may be variable: it is what the data make of it. A model of texts is given
+    /// the whole as one. All outputs are sent in binary.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidTensor` if the model has another signature or the data do not fit it.
+    pub fn from_raw(data: &Bytes, signature: &Signature) -> Result<Self, ProtocolError> {
+        let [spec] = &*signature.inputs else {
+            let message = format!(
+                "the model has {} inputs; a body that is only data is for models of one: describe the inputs in JSON",
+                signature.inputs.len()
+            );
+            return Err(ProtocolError::new(ProtocolErrorKind::InvalidTensor, message));
+        };
+        let tensor = raw_tensor(data, spec).map_err(|error| error.at(Place::input(&spec.name)))?;
+        Ok(Self {
+            parameters: Parameters::new().with(BINARY_OUTPUT, true),
+            inputs: Tensors::new().with(spec.name.clone(), tensor),
+            ..Self::default()
+        })
+    }
+
+    /// In which form each of so many outputs is to be sent: those asked for, or all.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidParameter` if what is asked for makes no sense.
+    pub fn forms(&self, outputs: usize) -> Result<Vec<Form>, ProtocolError> {
+        let binary = self.parameters.bool(BINARY_OUTPUT)?.unwrap_or(false);
+        if self.outputs.is_empty() {
+            return Ok(vec![if binary { Form::Binary } else { Form::Json }; outputs]);
+        }
+        let form = |output: &RequestedOutput| {
+            Form::of(&output.parameters, binary).map_err(|error| error.at(Place::output(&output.name)))
+        };
+        self.outputs.iter().map(form).collect()
     }
 
     /// Writes the request, data flat.
@@ -123,27 +179,54 @@ impl InferRequest {
     }
 }
 
-fn refuse_data_elsewhere(item: &Item<'_>, limits: &Limits) -> Result<(), ProtocolError> {
+/// The tensor of one input, wherever its data are.
+fn input(
+    item: &Item<'_>,
+    behind: &mut Behind<'_>,
+    regions: &dyn Regions,
+    limits: &Limits,
+) -> Result<Tensor, ProtocolError> {
     let parameters = Parameters::from_json(item.parameters, limits)?;
-    match ELSEWHERE.iter().find(|(name, _)| parameters.get(name).is_some()) {
-        Some((name, what)) => Err(unsupported(name, what, "send `data`")),
-        None => Ok(()),
+    match Source::of(&parameters)? {
+        Source::Here => decode::tensor(item, limits, Null::Refused),
+        Source::Behind(bytes) => decode::raw_tensor(item, limits, &behind.take(bytes)?, "binary data"),
+        Source::Shared(span) => decode::raw_tensor(item, limits, &regions.read(&span)?, "shared memory"),
     }
 }
 
-/// Refuses what would make the client misread a plain answer; a wish for binary data is only a wish.
-fn refuse_other_forms(parameters: &Parameters) -> Result<(), ProtocolError> {
-    let leave_out = "leave it out";
-    if let Some((name, what)) = ELSEWHERE[1..].iter().find(|(name, _)| parameters.get(name).is_some()) {
-        return Err(unsupported(name, what, leave_out));
+fn raw_tensor(data: &Bytes, spec: &TensorSpec) -> Result<Tensor, ProtocolError> {
+    let kind = ProtocolErrorKind::InvalidTensor;
+    let unclear = || {
+        let message =
+            format!("is {}, so that its shape does not follow from the data: describe it in JSON", spec);
+        ProtocolError::new(kind, message)
+    };
+    let dims = spec.dims.as_ref().ok_or_else(unclear)?;
+    let mut shape: Vec<Option<usize>> = dims
+        .iter()
+        .map(|dim| match dim {
+            Dim::Fixed(size) => Some(*size),
+            Dim::Symbolic(_) | Dim::Any => None,
+        })
+        .collect();
+    if spec.dtype == DType::Bytes {
+        let shape: Vec<usize> = shape.into_iter().map(|size| size.unwrap_or(1)).collect();
+        return Tensor::new(&shape, vec![data.clone()])
+            .map_err(|error| ProtocolError::new(kind, error.to_string()));
     }
-    match parameters.get("classification") {
-        None | Some(ParameterValue::I64(0)) => Ok(()),
-        Some(_) => Err(unsupported("classification", "classification", leave_out)),
+    if shape.iter().filter(|size| size.is_none()).count() > 1 && shape[0].is_none() {
+        shape[0] = Some(1);
     }
-}
-
-fn unsupported(parameter: &str, what: &str, remedy: &str) -> ProtocolError {
-    let message = format!("parameter `{parameter}`: {what} is not supported here yet; {remedy}");
-    ProtocolError::new(ProtocolErrorKind::Unsupported, message)
+    let width = spec.dtype.size().ok_or_else(unclear)?;
+    let fixed = shape.iter().flatten().try_fold(width, |bytes, size| bytes.checked_mul(*size));
+    let mut open = shape.iter_mut().filter(|size| size.is_none());
+    if let Some(size) = open.next() {
+        // What is left over is told by who reads it.
+        *size = Some(fixed.filter(|bytes| *bytes > 0).map_or(0, |bytes| data.len() / bytes));
+    }
+    if open.next().is_some() {
+        return Err(unclear());
+    }
+    let shape: Vec<usize> = shape.into_iter().flatten().collect();
+    raw::read(spec.dtype, &shape, data)
 }

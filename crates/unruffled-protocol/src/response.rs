@@ -1,6 +1,6 @@
 //! [`InferResponse`]: what a model answers.
 
-use unruffled_model::{Name, Tensor, Tensors};
+use unruffled_model::{Bytes, Name, Tensor, Tensors};
 
 use crate::decode::{self, Null};
 use crate::document::Document;
@@ -9,6 +9,17 @@ use crate::envelope::EnvelopeSeed;
 use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::limits::Limits;
 use crate::parameters::Parameters;
+use crate::place::{Behind, Form, NoRegions, Regions as _, Source, binary_parameters};
+use crate::raw;
+
+/// A message of the protocol as it is sent.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Body {
+    /// The JSON text, and behind it the binary data, if there are any.
+    pub bytes: Vec<u8>,
+    /// How many bytes the text has, if there are binary data: the header `Inference-Header-Content-Length` tells it.
+    pub json_bytes: Option<usize>,
+}
 
 /// An inference response of the Open Inference Protocol V2, as a client reads it.
 #[derive(Clone, Debug, PartialEq)]
@@ -41,6 +52,22 @@ impl InferResponse {
         parameters: &Parameters,
         outputs: impl Iterator<Item = (&'a Name, &'a Tensor)>,
     ) -> Result<Vec<u8>, ProtocolError> {
+        let outputs = outputs.map(|(name, tensor)| (name, tensor, &Form::Json));
+        Ok(Self::write(model_name, model_version, id, parameters, outputs)?.bytes)
+    }
+
+    /// Writes a response straight from the tensors, each in its form.
+    ///
+    /// # Errors
+    ///
+    /// As [`write_json`](Self::write_json); also if an element of BYTES is too long for its binary form.
+    pub fn write<'a>(
+        model_name: &str,
+        model_version: Option<&str>,
+        id: Option<&str>,
+        parameters: &Parameters,
+        outputs: impl Iterator<Item = (&'a Name, &'a Tensor, &'a Form)>,
+    ) -> Result<Body, ProtocolError> {
         let mut out = Vec::new();
         out.extend_from_slice(br#"{"model_name":"#);
         encode::write(&mut out, model_name);
@@ -55,14 +82,32 @@ impl InferResponse {
         }
         parameters.write_member(&mut out);
         out.extend_from_slice(br#""outputs":["#);
-        for (index, (name, tensor)) in outputs.enumerate() {
+        let mut behind = Vec::new();
+        for (index, (name, tensor, form)) in outputs.enumerate() {
             if index > 0 {
                 out.push(b',');
             }
-            encode::write_tensor(&mut out, name, tensor).map_err(|error| error.at(Place::output(name)))?;
+            let written = match form {
+                Form::Json => encode::write_tensor(&mut out, name, tensor),
+                Form::Binary => {
+                    write_elsewhere(&mut out, name, tensor, &binary_parameters(raw::byte_len(tensor)));
+                    behind.push((name, tensor));
+                    Ok(())
+                }
+                Form::Shared(span) => {
+                    write_elsewhere(&mut out, name, tensor, &span.parameters());
+                    Ok(())
+                }
+            };
+            written.map_err(|error| error.at(Place::output(name)))?;
         }
         out.extend_from_slice(b"]}");
-        Ok(out)
+        let json_bytes = (!behind.is_empty()).then_some(out.len());
+        out.reserve_exact(behind.iter().map(|(_, tensor)| raw::byte_len(tensor)).sum());
+        for (name, tensor) in behind {
+            raw::write(tensor, &mut out).map_err(|error| error.at(Place::output(name)))?;
+        }
+        Ok(Body { bytes: out, json_bytes })
     }
 
     /// Reads a response.
@@ -72,11 +117,21 @@ impl InferResponse {
     ///
     /// # Errors
     ///
-    /// What the server got wrong and in which output; `Unsupported` if an output is not in JSON.
+    /// What the server got wrong and in which output.
     pub fn from_json(body: &[u8], limits: &Limits) -> Result<Self, ProtocolError> {
-        let document = Document::new(body, limits)?;
+        Self::from_parts(body, &Bytes::new(), limits)
+    }
+
+    /// Reads a response whose outputs may be in binary: `json` describes them, `binary` holds them one behind the other.
+    ///
+    /// # Errors
+    ///
+    /// What the server got wrong and in which output; `Unsupported` if an output is in shared memory.
+    pub fn from_parts(json: &[u8], binary: &Bytes, limits: &Limits) -> Result<Self, ProtocolError> {
+        let document = Document::new(json, limits)?;
         let envelope = document.parse(EnvelopeSeed { document: &document, limits })?;
         let mut outputs = Tensors::new();
+        let mut behind = Behind::new(binary);
         let items = decode::required(envelope.outputs, "outputs")?;
         for (index, item) in decode::at_most(items, limits.tensors, "outputs")?.into_iter().enumerate() {
             let name = decode::name(&item, limits, Place::OutputAt(index))?;
@@ -86,13 +141,19 @@ impl InferResponse {
                 return Err(place(ProtocolError::new(kind, "is given twice")));
             }
             let parameters = Parameters::from_json(item.parameters, limits).map_err(place)?;
-            if parameters.get("binary_data_size").is_some() {
-                let message = "binary tensor data are not supported here yet; ask for JSON";
-                return Err(place(ProtocolError::new(ProtocolErrorKind::Unsupported, message)));
-            }
-            let tensor = decode::tensor(&item, limits, Null::Nan).map_err(place)?;
+            let tensor = match Source::of(&parameters).map_err(place)? {
+                Source::Here => decode::tensor(&item, limits, Null::Nan),
+                Source::Behind(bytes) => behind
+                    .take(bytes)
+                    .and_then(|data| decode::raw_tensor(&item, limits, &data, "binary data")),
+                Source::Shared(span) => NoRegions
+                    .read(&span)
+                    .and_then(|data| decode::raw_tensor(&item, limits, &data, "shared memory")),
+            };
+            let tensor = tensor.map_err(place)?;
             outputs.insert(name, tensor);
         }
+        behind.end()?;
         Ok(Self {
             model_name: decode::required(
                 decode::text(envelope.model_name, "model_name", limits)?,
@@ -104,4 +165,12 @@ impl InferResponse {
             outputs,
         })
     }
+}
+
+/// Describes a tensor whose data are where the parameters say.
+fn write_elsewhere(out: &mut Vec<u8>, name: &str, tensor: &Tensor, parameters: &Parameters) {
+    out.push(b'{');
+    parameters.write_member(out);
+    encode::write_description(out, name, tensor);
+    out.push(b'}');
 }

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bad;
+mod binary;
 mod good;
 mod metadata;
 mod mutation;

@@ -89,7 +89,7 @@ fn responses_of_others_are_read() {
     );
     refused(
         r#"{"model_name":"m","outputs":[{"name":"y","shape":[1],"datatype":"INT8","parameters":{"binary_data_size":1}}]}"#,
-        "output `y`: binary tensor data are not supported here yet; ask for JSON",
+        "output `y`: `binary_data_size` is 1, but only 0 bytes are left of the body",
     );
     let y = r#"{"name":"y","shape":[],"datatype":"INT8","data":[1]}"#;
     refused(&format!(r#"{{"model_name":"m","outputs":[{y},{y}]}}"#), "output `y`: is given twice");
