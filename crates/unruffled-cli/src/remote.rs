@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use unruffled::{Dim, Signature, TensorSpec, Tensors};
+use unruffled_protocol::example::path_step;
 use unruffled_protocol::{ErrorBody, InferRequest, InferResponse, Limits, ModelMetadata, TensorMetadata};
 
 use crate::exit::{Exit, Failure};
@@ -16,9 +17,10 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than the request's own time the answer may take to arrive: the server says why it is late.
 const REPLY_GRACE: Duration = Duration::from_secs(2);
 
-/// A model on a server.
+/// A model on a server, or the server itself.
 pub(crate) struct Remote {
     agent: ureq::Agent,
+    /// Of the model.
     url: String,
     server: String,
 }
@@ -33,6 +35,13 @@ pub(crate) struct Reply {
 
 impl Remote {
     pub(crate) fn new(server: &str, model: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
+        let server = Self::server(server, timeout)?;
+        let url = format!("{}/v2/models/{}", server.server, path_step(model));
+        Ok(Self { url, ..server })
+    }
+
+    /// A server, of whose models none is meant.
+    pub(crate) fn server(server: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
         if !server.starts_with("http://") {
             return Err(Failure::new(Exit::Usage, format!("--url {server}: only http:// is spoken here"))
                 .hint("--url http://127.0.0.1:8000"));
@@ -45,9 +54,16 @@ impl Remote {
             .build();
         Ok(Self {
             agent: config.new_agent(),
-            url: format!("{server}/v2/models/{}", unruffled_protocol::example::path_step(model)),
+            url: server.to_owned(),
             server: server.to_owned(),
         })
+    }
+
+    /// What became of a request: a document.
+    pub(crate) fn explain(&self, model: Option<&str>, id: &str) -> Result<Vec<u8>, Failure> {
+        let steps: String = model.into_iter().chain([id]).map(|step| format!("/{}", path_step(step))).collect();
+        let answer = self.agent.get(format!("{}/v1/explain{steps}", self.server)).call();
+        self.body(answer).map(|(body, _)| body)
     }
 
     /// What the model takes and gives, and what runs it.

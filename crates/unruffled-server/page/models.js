@@ -17,7 +17,7 @@ function makeRow(model) {
   return h("tr", {},
     h("th", { scope: "row" }, h("span", { class: "state" }), link, h("span", { class: "platform wide" })),
     cell("rate"), h("td", { class: "wide" }, h("canvas", { class: "spark", "aria-hidden": "true" })),
-    cell("queue"), cell("rows", true), cell("median"), cell("p99"), cell("instances", true), cell("bad", true));
+    cell("queue"), cell("rows", true), cell("median", true), cell("p99"), cell("instances", true), cell("bad", true));
 }
 
 function updateRow(row, model, history, chosen) {
@@ -41,6 +41,7 @@ function updateRow(row, model, history, chosen) {
   tell("instances", instances.up === instances.wanted ? count(instances.up) : `${instances.up} of ${instances.wanted}`);
   const bad = sum(totals.failed) - totals.superseded + sum(totals.refused);
   tell("bad", count(Math.max(bad, 0)));
+  row.querySelector("[data-cell=bad]").classList.toggle("bad", bad > 0);
   spark(row.querySelector("canvas"), history.of("rate")[0]);
 }
 

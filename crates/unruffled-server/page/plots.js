@@ -2,12 +2,22 @@
 
 import { colour, h, say, sharp } from "./dom.js";
 
-const SPAN = 300;
+/** How much is shown, in seconds: what there is, between these bounds. */
+const [LEAST, MOST] = [30, 300];
 
-const seconds = (splits, now) => splits.map((at) => {
-  const ago = Math.round((now - at) / 60);
-  return ago <= 0 ? "now" : `${ago} min`;
-});
+const range = (times) => {
+  const now = times.at(-1) ?? 0;
+  return [now - Math.min(Math.max(now - (times[0] ?? now), LEAST), MOST), now];
+};
+
+/** A time as so long ago. */
+const ago = (seconds) => (seconds < 1 ? "now" : seconds < 90 ? `${Math.round(seconds)} s` : `${Math.round(seconds / 60)} min`);
+
+/** Where the axis of times is marked: at whole steps before now. */
+const marks = ([begin, now]) => {
+  const step = [10, 20, 60].find((step) => (now - begin) / step <= 6) ?? 120;
+  return Array.from({ length: Math.floor((now - begin) / step) + 1 }, (_, at) => now - at * step).reverse();
+};
 
 /** A plot of `series`, each `{ label, colour, tell }`, with a title. */
 export class Plot {
@@ -18,8 +28,8 @@ export class Plot {
     this.values = series.map(() => h("b", {}, "–"));
     this.surface = h("div", { class: "surface", role: "img", "aria-label": `${title}, over the last five minutes` });
     this.element = h("figure", { class: "plot" },
-      h("figcaption", {}, h("span", { class: "what" }, title),
-        series.map(({ label, colour }, at) => h("span", { class: `key key-${colour}` }, `${label} `, this.values[at]))),
+      h("figcaption", {}, h("span", { class: "what" }, title), h("span", { class: "keys" },
+        series.map(({ label, colour }, at) => h("span", { class: `key key-${colour}` }, `${label} `, this.values[at])))),
       this.surface);
     this.data = [[], ...series.map(() => [])];
   }
@@ -35,11 +45,11 @@ export class Plot {
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
-        x: { time: false, range: () => this.range() },
+        x: { time: false, range: () => range(this.data[0]) },
         y: { range: (_, __, max) => [0, Math.max((max ?? 0) * 1.15, this.least)] },
       },
       axes: [
-        { ...axis, size: 22, gap: 4, incrs: [60, 120], values: (_, splits) => seconds(splits, this.range()[1]), grid: { show: false } },
+        { ...axis, size: 22, gap: 4, splits: () => marks(range(this.data[0])), values: (_, splits) => splits.map((at) => ago(range(this.data[0])[1] - at)), grid: { show: false } },
         { ...axis, size: 54, gap: 6, space: 36, values: (_, splits) => splits.map((value) => (value === 0 ? "0" : this.tell(value))) },
       ],
       series: [{}, ...this.series.map(({ colour: name, fill }) => ({
@@ -48,12 +58,6 @@ export class Plot {
       hooks: { setCursor: [() => this.label()] },
     }, this.data, this.surface);
     this.label();
-  }
-
-  range() {
-    const [at] = this.data;
-    const now = at.at(-1) ?? 0;
-    return [now - SPAN, now];
   }
 
   /** Shows these columns: the times first. */
@@ -97,8 +101,8 @@ export class Water {
       legend: { show: false },
       cursor: { show: false },
       scales: {
-        x: { time: false, range: () => [(this.data[0].at(-1) ?? 0) - SPAN, this.data[0].at(-1) ?? 1] },
-        y: { range: [-0.9, 3.2] },
+        x: { time: false, range: () => range(this.data[0]) },
+        y: { range: [-0.8, 2.6] },
       },
       axes: [{ show: false }, { show: false }],
       series: [{},

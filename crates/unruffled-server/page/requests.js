@@ -3,6 +3,8 @@
 import { $, h, rows, say } from "./dom.js";
 import { clock, time } from "./tell.js";
 
+let shown = null;
+
 const plain = (code) => code.replaceAll("_", " ");
 
 function makeRow() {
@@ -16,6 +18,11 @@ function makeRow() {
 
 /** The table of the last requests. */
 export function showRequests(model) {
+  // Rows that move cannot be hit: they stay while somebody points at one of this model, or has it in focus.
+  const held = shown === model.name && $("requests").matches(":hover, :focus-within");
+  $("held").hidden = !held;
+  if (held) return;
+  shown = model.name;
   $("no-requests").hidden = model.recent.length > 0;
   const longest = Math.max(...model.recent.map(({ total_ms }) => total_ms), 1e-3);
   rows($("requests"), model.recent, ({ id, arrived_ms }) => `${id} ${Math.round(arrived_ms / 100)}`, makeRow, (row, request) => {

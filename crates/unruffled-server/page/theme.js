@@ -16,7 +16,10 @@
     if (choice === "automatic") delete root.dataset.theme;
     else root.dataset.theme = choice;
     const button = document.getElementById("theme");
-    if (button) button.textContent = `Colours: ${choice}`;
+    if (button) {
+      button.textContent = choice;
+      button.setAttribute("aria-label", `Colours: ${choice}`);
+    }
     window.dispatchEvent(new Event("colours"));
   };
 

@@ -179,7 +179,7 @@ export class DigitPad {
     this.bars.forEach(({ bar, text, row }, digit) => {
       const part = this.answer?.[digit] ?? 0;
       bar.value = part;
-      say(text, this.answer ? percent(part) : "");
+      say(text, part >= 0.0005 ? percent(part) : "");
       row.classList.toggle("best-row", digit === best);
     });
   }

@@ -37,7 +37,8 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
 
 /// The protocol's end points, and those for operators.
 pub(crate) fn with_operator(service: Service) -> Router {
-    protocol().merge(operator::router()).with_state(service)
+    // Once more: it holds for the routes that are there when it is said.
+    protocol().merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
 }
 
 fn protocol() -> Router<Service> {

@@ -244,3 +244,38 @@ fn each_cache(all: &Reading, mut tell: impl FnMut(&[&str; 2], &CacheMetrics)) {
 fn with<'a>([model, version]: &[&'a str; 2], kind: &'a str) -> [&'a str; 3] {
     [model, version, kind]
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::{Kind, TABLE};
+
+    const GUIDE: &str = include_str!("../../../../docs/guide/metrics.md");
+
+    #[test]
+    fn the_guide_has_the_table() {
+        let mut expected = String::from("| metric | kind | labels | meaning |\n| --- | --- | --- | --- |\n");
+        for metric in TABLE {
+            let kind = format!("{:?}", metric.kind).to_lowercase();
+            let labels: Vec<_> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+            expected += &format!("| `{}` | {kind} | {} | {} |\n", metric.name, labels.join(" "), metric.help);
+        }
+        assert!(GUIDE.contains(&expected), "docs/guide/metrics.md is to hold\n\n{expected}");
+    }
+
+    #[test]
+    fn names_follow_the_conventions() {
+        let names: BTreeSet<_> = TABLE.iter().map(|metric| metric.name).collect();
+        assert_eq!(names.len(), TABLE.len(), "each is there once");
+        for metric in TABLE {
+            let name = metric.name;
+            assert!(name.starts_with("unruffled_"), "{name}");
+            assert!(name.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'_'), "{name}");
+            assert_eq!(name.ends_with("_total"), metric.kind == Kind::Counter, "{name}");
+            assert!(!name.contains("_ms") && !name.contains("_kb"), "{name} is not in base units");
+            assert!(metric.labels.iter().all(|label| ["model", "version", "kind"].contains(label)), "{name}");
+            assert!(!metric.help.ends_with('.'), "{name}: the encoder adds the full stop");
+        }
+    }
+}

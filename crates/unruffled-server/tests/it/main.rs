@@ -20,6 +20,8 @@ mod overload;
 
 mod sizes;
 
+mod operator;
+
 mod ending;
 
 mod other_clients;

@@ -114,6 +114,15 @@ impl Client {
 
     /// Reads one answer; `None` if the connection ends instead.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.read_head()?;
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).unwrap();
+        answer.body = String::from_utf8(body).unwrap();
+        Some(answer)
+    }
+
+    fn read_head(&mut self) -> Option<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut answer = Answer {
@@ -128,11 +137,31 @@ impl Client {
             };
             answer.headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).unwrap();
-        answer.body = String::from_utf8(body).unwrap();
         Some(answer)
+    }
+
+    /// Reads what comes, line by line, up to the first that begins so; gives that line.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, begin: &str) -> String {
+        loop {
+            let line = self.line().expect("the connection goes on");
+            if line.starts_with(begin) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads what comes until the connection ends.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    /// Asks, and reads the head of the answer only: its body has no end, or there is none.
+    pub(crate) fn head_of(&mut self, method: &str, path: &str) -> Answer {
+        self.write(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.read_head().expect("the connection ended without an answer")
     }
 
     fn line(&mut self) -> Option<String> {
