@@ -76,7 +76,7 @@ export class ModelView {
     const outputs = model.outputs.length ? side(model.outputs) : [h("span", { class: "tensor" }, "what it gives")];
     $("signature").replaceChildren(...inputs, h("span", { class: "arrow", role: "img", "aria-label": "gives" }, "→"), ...outputs);
     this.plots = [
-      new Plot("Requests ended", [{ label: "a second", colour: "water", fill: true }], { tell: rate, least: 1 }),
+      new Plot("Requests ended", [{ label: "now", colour: "water", fill: true }], { tell: rate, least: 1 }),
       new Plot("Load", [
         { label: "waiting", colour: "sun", fill: true }, { label: "running", colour: "water" },
       ], { tell: count, least: 2 }),

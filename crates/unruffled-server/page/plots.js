@@ -5,9 +5,9 @@ import { colour, h, say, sharp } from "./dom.js";
 /** How much is shown, in seconds: what there is, between these bounds. */
 const [LEAST, MOST] = [30, 300];
 
-const range = (times) => {
+const range = (times, least = LEAST) => {
   const now = times.at(-1) ?? 0;
-  return [now - Math.min(Math.max(now - (times[0] ?? now), LEAST), MOST), now];
+  return [now - Math.min(Math.max(now - (times[0] ?? now), least), MOST), now];
 };
 
 /** A time as so long ago. */
@@ -18,6 +18,10 @@ const marks = ([begin, now]) => {
   const step = [10, 20, 60].find((step) => (now - begin) / step <= 6) ?? 120;
   return Array.from({ length: Math.floor((now - begin) / step) + 1 }, (_, at) => now - at * step).reverse();
 };
+
+/** Where a value stands by itself, so that no line shows it. */
+const alone = (values) => values.flatMap((value, at) =>
+  (value != null && values[at - 1] == null && values[at + 1] == null ? [at] : []));
 
 /** A plot of `series`, each `{ label, colour, tell }`, with a title. */
 export class Plot {
@@ -41,7 +45,7 @@ export class Plot {
     this.plot = new uPlot({
       width: Math.max(this.surface.clientWidth, 120),
       height: 132,
-      padding: [8, 8, 0, 0],
+      padding: [8, 14, 0, 0],
       legend: { show: false },
       cursor: { drag: { x: false, y: false }, points: { size: 6 } },
       scales: {
@@ -53,7 +57,8 @@ export class Plot {
         { ...axis, size: 54, gap: 6, space: 36, values: (_, splits) => splits.map((value) => (value === 0 ? "0" : this.tell(value))) },
       ],
       series: [{}, ...this.series.map(({ colour: name, fill }) => ({
-        stroke: colour(name), width: 1.75, fill: fill ? colour(`${name}-wash`) : undefined, points: { show: false },
+        stroke: colour(name), width: 1.75, fill: fill ? colour(`${name}-wash`) : undefined,
+        points: { show: true, size: 4, width: 0, fill: colour(name), filter: (plot, series) => alone(plot.data[series]) },
       }))],
       hooks: { setCursor: [() => this.label()] },
     }, this.data, this.surface);
@@ -101,7 +106,7 @@ export class Water {
       legend: { show: false },
       cursor: { show: false },
       scales: {
-        x: { time: false, range: () => range(this.data[0]) },
+        x: { time: false, range: () => range(this.data[0], 1) },
         y: { range: [-0.8, 2.6] },
       },
       axes: [{ show: false }, { show: false }],

@@ -82,8 +82,8 @@ function told(story) {
     fact("Had", story.allowed_ms == null ? "all the time" : time(story.allowed_ms)),
     fact("Ahead of it", `${ahead.requests} waiting, ${ahead.running} running`),
     fact("Predicted", predicted.run_ms == null ? "nothing yet" : `wait ${time(predicted.wait_ms ?? 0)}, run ${time(predicted.run_ms)}`));
-  const runs = story.runs.map((run, at) => h("li", {},
-    `Run ${at + 1} on instance ${run.instance} with ${run.requests} request${run.requests === 1 ? "" : "s"} (${run.rows} row${run.rows === 1 ? "" : "s"}): `,
+  const runs = story.runs.map((run) => h("li", {},
+    `On instance ${run.instance} with ${run.requests} request${run.requests === 1 ? "" : "s"} (${run.rows} row${run.rows === 1 ? "" : "s"}): `,
     `${time(run.began_ms)} to ${time(run.ended_ms)}, ${end[run.end] ?? run.end}`,
     run.neighbours.length ? `. With ${run.neighbours.join(", ")}` : ""));
   return [

@@ -9,7 +9,8 @@ const GRID = 8;
 /** The model learned from digits of 32 x 32 dots, each square of 4 x 4 counted. */
 const DOTS = 32;
 const INK = 16;
-const PEN = 3.6;
+/** As thick as makes the model read most hands right. */
+const PEN = 6;
 
 /** Strokes of sample digits, in the unit square, for whoever has no pen at hand. */
 const SAMPLES = [

@@ -16,7 +16,7 @@ export class TextPanel {
     this.answer = new Answer();
     this.compared = h("p", { class: "compared", "aria-live": "polite" });
     this.element = h("form", { submit: (event) => this.send(event) },
-      h("label", { for: "try-text" }, `Text for ${this.input.name}`), this.text,
+      h("label", { for: "try-text" }, "Text"), this.text,
       h("div", { class: "buttons" }, h("button", { type: "submit" }, "Ask"), h("span", { class: "note" }, "or Ctrl and Enter")),
       this.compared, this.answer.element);
   }

@@ -4,6 +4,7 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use axum::Router;
@@ -44,7 +45,7 @@ pub struct Server {
     listener: TcpListener,
     router: Router,
     options: ServerOptions,
-    slots: Arc<Semaphore>,
+    open: Arc<AtomicUsize>,
     loop_watch: LoopWatch,
     phase: watch::Sender<Phase>,
 }
@@ -64,7 +65,7 @@ impl Server {
         let service = Service::new(engine, options.clone(), of_service);
         Self {
             listener,
-            slots: Arc::clone(service.connections()),
+            open: Arc::clone(service.connections()),
             loop_watch: service.loop_watch().clone(),
             router: with_operator(service),
             options,
@@ -109,7 +110,8 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, router, options, slots, loop_watch, phase } = self;
+        let Self { listener, router, options, open, loop_watch, phase } = self;
+        let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
         // Dropped with the server, and the heartbeat with it.
         let mut heart = JoinSet::new();
         heart.spawn(loop_watch.heartbeat());
@@ -124,8 +126,9 @@ impl Server {
                 (stream, slot) = accept(&listener, &slots) => {
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
+                    let counted = Counted::new(&open);
                     connections.spawn(async move {
-                        let _slot = slot;
+                        let (_slot, _counted) = (slot, counted);
                         connection::serve(stream, router, &options, phase).await;
                     });
                 }
@@ -156,6 +159,22 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Served {
     Server::new(listener, engine, options).run(shutdown).await
+}
+
+/// A connection among those that are open, as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The next connection, once there is a slot for it.

@@ -1,7 +1,7 @@
 //! [`Service`]: what the end points share, and how they find a model.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
@@ -27,7 +27,7 @@ struct Inner {
     options: ServerOptions,
     /// How late the event loop is, where a server runs it.
     loop_watch: LoopWatch,
-    connections: Arc<Semaphore>,
+    connections: Arc<AtomicUsize>,
     requests: Arc<Semaphore>,
     refused: AtomicU64,
     budget: Budget,
@@ -46,12 +46,11 @@ pub(crate) struct Found {
 
 impl Service {
     pub(crate) fn new(engine: Engine, options: ServerOptions, phase: watch::Receiver<Phase>) -> Self {
-        let slots = |most: usize| Arc::new(Semaphore::new(most.min(Semaphore::MAX_PERMITS)));
         Self(Arc::new(Inner {
             loop_watch: engine.watch_loop("server", WatchOptions::default()),
             engine,
-            connections: slots(options.connections),
-            requests: slots(options.in_flight_requests),
+            connections: Arc::default(),
+            requests: Arc::new(Semaphore::new(options.in_flight_requests.min(Semaphore::MAX_PERMITS))),
             refused: AtomicU64::new(0),
             budget: Budget::new(options.in_flight_bytes),
             offload: Offload::new(options.inline_bytes),
@@ -68,8 +67,8 @@ impl Service {
         &self.0.loop_watch
     }
 
-    /// The places of connections.
-    pub(crate) fn connections(&self) -> &Arc<Semaphore> {
+    /// How many connections there are; the server counts them.
+    pub(crate) fn connections(&self) -> &Arc<AtomicUsize> {
         &self.0.connections
     }
 
@@ -155,12 +154,10 @@ impl Service {
     /// How many connections and requests there are, and how much was refused.
     pub(crate) fn traffic(&self) -> Traffic {
         let Inner { options, connections, requests, refused, budget, .. } = &*self.0;
-        let taken = |slots: &Semaphore, most: usize| {
-            most.min(Semaphore::MAX_PERMITS).saturating_sub(slots.available_permits())
-        };
+        let most = options.in_flight_requests.min(Semaphore::MAX_PERMITS);
         Traffic {
-            connections: taken(connections, options.connections),
-            requests: taken(requests, options.in_flight_requests),
+            connections: connections.load(Ordering::Relaxed),
+            requests: most.saturating_sub(requests.available_permits()),
             body_bytes: budget.held(),
             refused_requests: refused.load(Ordering::Relaxed),
             refused_bytes: budget.refused(),
@@ -181,7 +178,7 @@ impl Service {
 /// What the server holds at a time, and what was too much.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Traffic {
-    /// Connections, one that is waited for included.
+    /// Connections that are open; zero where a router is embedded.
     pub(crate) connections: usize,
     /// Inference requests.
     pub(crate) requests: usize,

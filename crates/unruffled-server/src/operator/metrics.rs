@@ -71,7 +71,7 @@ fn encode(mut sample: MetricEncoder<'_>, kind: Kind, value: &Value) -> fmt::Resu
         Value::Number(number) => sample.encode_gauge(number),
         Value::Buckets { sum, count, at_most } => {
             let mut buckets = at_most.clone();
-            buckets.push((f64::MAX, *count));
+            buckets.push((f64::INFINITY, *count));
             // The encoder adds them up itself.
             for at in (1..buckets.len()).rev() {
                 buckets[at].1 = buckets[at].1.saturating_sub(buckets[at - 1].1);

@@ -48,7 +48,7 @@ pub(super) const TABLE: &[Metric] = &[
         help: "Always 1; the label is the version of the program",
         read: |_, out| out(&[env!("CARGO_PKG_VERSION")], Value::Number(1)) },
     Metric { name: "unruffled_server_connections", kind: Kind::Gauge, labels: NONE,
-        help: "Connections that are open, one that is waited for included",
+        help: "Connections that are open",
         read: |all, out| out(&[], number(all.traffic.connections)) },
     Metric { name: "unruffled_server_connections_limit", kind: Kind::Gauge, labels: NONE,
         help: "Connections that may be open",
