@@ -119,6 +119,10 @@ A folder of models holds
   NAME/pipeline.toml   models of the folder, chained and branched
 and, where there is something to set, NAME/model.toml
 
+Opened in a browser, the address shows what the server does, and lets you try
+the models. /metrics is for Prometheus. `unruffled explain` tells what became of
+a request.
+
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
 finish. A second one ends it at once.")]
 pub(crate) struct Serve {

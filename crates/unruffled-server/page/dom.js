@@ -22,7 +22,12 @@ export function say(element, text) {
 
 /** Puts rows in order, made by `make` once per key and brought up to date by `update`. */
 export function rows(parent, items, key, make, update) {
-  const known = new Map([...parent.children].map((row) => [row.dataset.key, row]));
+  const known = new Map();
+  for (const row of [...parent.children]) {
+    // Two of one key, as requests of one name may be: the second is made anew.
+    if (known.has(row.dataset.key)) row.remove();
+    else known.set(row.dataset.key, row);
+  }
   items.forEach((item, at) => {
     const name = key(item);
     let row = known.get(name);

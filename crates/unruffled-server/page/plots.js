@@ -111,7 +111,7 @@ export class Water {
       },
       axes: [{ show: false }, { show: false }],
       series: [{},
-        { stroke: colour("water"), width: 1.5, fill: colour("water-wash"), points: { show: false }, paths: uPlot.paths.spline() },
+        { stroke: colour("water"), width: 1.5, fill: colour("water-wash"), fillTo: -0.8, points: { show: false }, paths: uPlot.paths.spline() },
         { stroke: colour("muted"), width: 1, dash: [2, 4], points: { show: false }, paths: uPlot.paths.spline() },
       ],
     }, this.levels(), this.surface);

@@ -1,7 +1,7 @@
 // The last requests of a model, out of the flight recorder, and the story of each.
 
 import { $, h, rows, say } from "./dom.js";
-import { clock, time } from "./tell.js";
+import { clock, many, time } from "./tell.js";
 
 let shown = null;
 
@@ -33,7 +33,7 @@ export function showRequests(model) {
     tell("came", clock(request.arrived_ms));
     tell("waited", time(request.waited_ms));
     tell("ran", time(request.ran_ms));
-    tell("shared", request.rows == null ? "–" : request.shared_with ? `${request.shared_with}` : "alone");
+    tell("shared", request.rows == null ? "–" : request.shared_with ? many(request.shared_with, "other") : "alone");
     tell("ended", request.outcome === "answered" ? "answered" : plain(request.outcome));
     row.dataset.outcome = request.outcome === "answered" ? "good" : request.outcome === "cancelled" ? "gone" : "bad";
     lane(row.querySelector("canvas"), request, longest);

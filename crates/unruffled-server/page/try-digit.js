@@ -154,8 +154,14 @@ export class DigitPad {
     context.lineCap = context.lineJoin = "round";
     for (const stroke of this.strokes) {
       context.beginPath();
-      context.moveTo(...place(...stroke[0]));
-      for (const point of stroke.length > 1 ? stroke.slice(1) : stroke) context.lineTo(...place(...point));
+      const points = stroke.map((point) => place(...point));
+      context.moveTo(...points[0]);
+      // Round from the middle of one piece to the middle of the next, as a hand would.
+      for (let at = 1; at < points.length - 1; at += 1) {
+        const [[x, y], [nextX, nextY]] = [points[at], points[at + 1]];
+        context.quadraticCurveTo(x, y, (x + nextX) / 2, (y + nextY) / 2);
+      }
+      context.lineTo(...points.at(-1));
       context.stroke();
     }
   }
