@@ -9,7 +9,8 @@ use crate::terminal;
 
 pub(crate) fn run(args: &Explain) -> Result<(), Failure> {
     let body = Remote::server(&args.url, None)?.explain(args.model.as_deref(), &args.id)?;
-    let story: Value = serde_json::from_slice(&body).map_err(|error| strange(&args.url, &error.to_string()))?;
+    let story: Value =
+        serde_json::from_slice(&body).map_err(|error| strange(&args.url, &error.to_string()))?;
     let text = story["story"].as_str().ok_or_else(|| strange(&args.url, "its answer has no `story`"))?;
     let page = if args.json { format!("{story:#}\n") } else { text.to_owned() };
     terminal::print(&page);

@@ -52,16 +52,13 @@ impl Remote {
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(timeout.map(|timeout| timeout + REPLY_GRACE))
             .build();
-        Ok(Self {
-            agent: config.new_agent(),
-            url: server.to_owned(),
-            server: server.to_owned(),
-        })
+        Ok(Self { agent: config.new_agent(), url: server.to_owned(), server: server.to_owned() })
     }
 
     /// What became of a request: a document.
     pub(crate) fn explain(&self, model: Option<&str>, id: &str) -> Result<Vec<u8>, Failure> {
-        let steps: String = model.into_iter().chain([id]).map(|step| format!("/{}", path_step(step))).collect();
+        let steps: String =
+            model.into_iter().chain([id]).map(|step| format!("/{}", path_step(step))).collect();
         let answer = self.agent.get(format!("{}/v1/explain{steps}", self.server)).call();
         self.body(answer).map(|(body, _)| body)
     }

@@ -10,14 +10,14 @@ const sum = (kinds) => Object.values(kinds).reduce((all, one) => all + one, 0);
 const last = (history, name) => history.of(name)[0].at(-1);
 const dims = (shape) => (shape.length ? shape.map((size) => (size < 0 ? "n" : size)).join(" × ") : "scalar");
 
-const cell = (name, wide) => h("td", { class: `number${wide ? " wide" : ""}`, "data-cell": name });
+const cell = (name, where = "") => h("td", { class: `number ${where}`, "data-cell": name });
 
 function makeRow(model) {
   const link = h("a", { href: `#model/${encodeURIComponent(model.name)}` }, model.name);
   return h("tr", {},
     h("th", { scope: "row" }, h("span", { class: "state" }), link, h("span", { class: "platform wide" })),
-    cell("rate"), h("td", { class: "wide" }, h("canvas", { class: "spark", "aria-hidden": "true" })),
-    cell("queue"), cell("rows", true), cell("median", true), cell("p99"), cell("instances", true), cell("bad", true));
+    cell("rate"), h("td", { class: "far" }, h("canvas", { class: "spark", "aria-hidden": "true" })),
+    cell("queue"), cell("rows", "far"), cell("median", "wide"), cell("p99"), cell("instances", "wide"), cell("bad", "wide"));
 }
 
 function updateRow(row, model, history, chosen) {

@@ -86,8 +86,8 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
     let (request, _part) = receive(service, admitted, body, part).await?;
-    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?
-        .superseding(admitted.supersede.clone());
+    let terms =
+        Terms::new(&request.parameters, admitted.deadline, *arrived)?.superseding(admitted.supersede.clone());
     let answered = ask(found, request, &terms).await?;
     let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
     let body = encode(service, found.handle.name(), answered).await?;

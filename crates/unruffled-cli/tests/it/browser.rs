@@ -57,7 +57,8 @@ impl Browser {
     pub(crate) async fn start() -> Self {
         let remedy = "chromedriver does not start; remedy: cargo xtask test setup";
         let mut driver = Command::new("chromedriver");
-        let mut process = driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(remedy);
+        let mut process =
+            driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(remedy);
         let said = BufReader::new(process.stdout.take().unwrap());
         let profile = tempfile::tempdir().unwrap();
         let ready = said.lines().map(Result::unwrap).find(|line| line.contains("successfully on port"));

@@ -29,7 +29,8 @@ async fn draw(browser: &Browser, points: &[(f64, f64)]) {
         x: (left + x * side).round(),
         y: (top + y * side).round(),
     };
-    let mut mouse = MouseActions::new("mouse".into()).then(move_to(&points[0])).then(PointerAction::Down { button: 0 });
+    let mut mouse =
+        MouseActions::new("mouse".into()).then(move_to(&points[0])).then(PointerAction::Down { button: 0 });
     for point in &points[1..] {
         mouse = mouse.then(move_to(point));
     }
@@ -86,7 +87,14 @@ async fn all_is_reached_by_keyboard() {
     let browser = open(&server).await;
     let mut reached: Vec<Value> = Vec::new();
     for _ in 0..16 {
-        browser.client.active_element().await.unwrap().send_keys(&char::from(Key::Tab).to_string()).await.unwrap();
+        browser
+            .client
+            .active_element()
+            .await
+            .unwrap()
+            .send_keys(&char::from(Key::Tab).to_string())
+            .await
+            .unwrap();
         let focused = "const one = document.activeElement;
             const ring = one.matches('.ways input') ? one.nextElementSibling : one;
             return [one.id || one.className || one.textContent.trim(), getComputedStyle(ring).outlineStyle]";

@@ -12,8 +12,8 @@ mod meter;
 #[cfg(test)]
 mod tests;
 
-pub use distribution::{Distribution, SizeDistribution};
 pub(crate) use distribution::DurationCounts;
+pub use distribution::{Distribution, SizeDistribution};
 pub(crate) use meter::{Meter, RunFigures};
 pub use report::{CacheMetrics, Metrics, ModelMetrics};
 pub(crate) use text::{Brief, words};

@@ -237,7 +237,16 @@ pub struct PoolStatus {
 impl PoolStatus {
     /// Of a model that is not in memory.
     pub(crate) const fn absent() -> Self {
-        Self { ready: false, instances: 0, wanted: 0, leased: 0, idle: 0, running: 0, queued: 0, queued_bytes: 0 }
+        Self {
+            ready: false,
+            instances: 0,
+            wanted: 0,
+            leased: 0,
+            idle: 0,
+            running: 0,
+            queued: 0,
+            queued_bytes: 0,
+        }
     }
 }
 

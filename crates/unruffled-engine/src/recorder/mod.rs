@@ -225,11 +225,7 @@ impl Recorder {
 }
 
 /// The story of a request that ended so; `notes` are those of the runs that a request of its id was in and survived.
-fn explain<'a>(
-    model: &Name,
-    ending: Ending,
-    notes: impl Iterator<Item = &'a Arc<RunNote>>,
-) -> Explanation {
+fn explain<'a>(model: &Name, ending: Ending, notes: impl Iterator<Item = &'a Arc<RunNote>>) -> Explanation {
     // Others are those of an older request of the same id.
     let own = notes.filter(|note| note.began >= ending.arrival.at && note.began <= ending.ended);
     let mut notes: Vec<_> = own.cloned().collect();

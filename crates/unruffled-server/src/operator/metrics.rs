@@ -29,9 +29,10 @@ pub(super) async fn metrics(State(service): State<Service>, headers: HeaderMap) 
         write(&mut body, &registry).map(|()| body)
     };
     // Never on the event loop, whatever its size.
-    let body = service.offload().run(usize::MAX, read).await?.map_err(|_| {
-        Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written")
-    })?;
+    let body =
+        service.offload().run(usize::MAX, read).await?.map_err(|_| {
+            Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the metrics could not be written")
+        })?;
     let form = if open { OPEN_METRICS } else { prometheus_text::CONTENT_TYPE };
     let form = [
         (header::CONTENT_TYPE, HeaderValue::from_static(form)),

@@ -14,11 +14,20 @@ mod welcome;
 mod page;
 
 use axum::Router;
-use axum::extract::State;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
 use axum::routing::get;
 
 use self::overview::Watchers;
+use crate::refusal::Refusal;
 use crate::service::Service;
+
+/// What a path names, decoded, if it can be.
+type Named<T> = Result<Path<T>, PathRejection>;
+
+fn named<T>(path: Named<T>) -> Result<T, Refusal> {
+    path.map(|Path(named)| named).map_err(|_| Refusal::not_found("the path is not UTF-8 when decoded"))
+}
 
 /// The end points for operators.
 pub(crate) fn router() -> Router<Service> {

@@ -71,7 +71,9 @@ pub(super) async fn once(State(service): State<Service>) -> Result<Response, Ref
 pub(super) async fn events(service: Service, watchers: Watchers) -> Result<Response, Refusal> {
     let places = Arc::clone(&watchers.places);
     let place = places.try_acquire_owned().map_err(|_| {
-        Refusal::overloaded(format!("{WATCHERS} watch already; ask for `/v1/overview` instead, or try again later"))
+        Refusal::overloaded(format!(
+            "{WATCHERS} watch already; ask for `/v1/overview` instead, or try again later"
+        ))
     })?;
     let mut beats = interval(BEAT);
     beats.set_missed_tick_behavior(MissedTickBehavior::Delay);

@@ -1,10 +1,11 @@
 //! `GET /`: the live page, in the program itself; nothing of it comes from elsewhere.
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 
 use super::welcome::welcome;
+use super::{Named, named};
 use crate::refusal::Refusal;
 use crate::service::Service;
 
@@ -67,10 +68,8 @@ pub(super) async fn index(State(service): State<Service>, headers: HeaderMap) ->
     response
 }
 
-pub(super) async fn file(
-    name: Result<Path<String>, axum::extract::rejection::PathRejection>,
-) -> Result<Response, Refusal> {
-    let Path(name) = name.map_err(|_| Refusal::not_found("the path is not UTF-8 when decoded"))?;
+pub(super) async fn file(name: Named<String>) -> Result<Response, Refusal> {
+    let name = named(name)?;
     let found = FILES.iter().find(|file| file.name == name);
     let missing = || Refusal::not_found(format!("the page has no file `{name}`"));
     found.map(IntoResponse::into_response).ok_or_else(missing)
@@ -100,7 +99,8 @@ mod tests {
     #[test]
     fn every_file_of_the_page_is_served() {
         let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("page");
-        let names = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+        let names =
+            std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
         let served: BTreeSet<_> = FILES.iter().map(|file| file.name.to_owned()).collect();
         assert_eq!(served, names.collect());
     }

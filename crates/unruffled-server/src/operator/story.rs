@@ -2,42 +2,43 @@
 
 use std::time::{Duration, UNIX_EPOCH};
 
-use axum::extract::{Path, State};
+use axum::Json;
+use axum::extract::State;
 use serde_json::{Value, json};
 use unruffled_engine::{ExplainedRun, Explanation, Priority, RequestId, RunEnd};
 
+use super::{Named, named};
 use crate::refusal::Refusal;
 use crate::service::Service;
 
 /// The newest request of this name to any model.
 pub(super) async fn of_any(
     State(service): State<Service>,
-    id: Result<Path<String>, axum::extract::rejection::PathRejection>,
-) -> Result<axum::Json<Value>, Refusal> {
-    let Path(id) = id.map_err(|_| not_utf8())?;
+    id: Named<String>,
+) -> Result<Json<Value>, Refusal> {
+    let id = named(id)?;
     match service.engine().explain(&RequestId::Text(id.as_str().into())) {
-        Some(explanation) => Ok(axum::Json(json(&explanation))),
-        None => Err(unknown(&id, "; one that was sent without an `id` is found by its model and number, at \
-            `/v1/explain/{model}/{number}`")),
+        Some(explanation) => Ok(Json(json(&explanation))),
+        None => Err(unknown(
+            &id,
+            "; one that was sent without an `id` is found by its model and number, at \
+            `/v1/explain/{model}/{number}`",
+        )),
     }
 }
 
 /// The newest request of this name, or of this number, to one model.
 pub(super) async fn of_model(
     State(service): State<Service>,
-    names: Result<Path<(String, String)>, axum::extract::rejection::PathRejection>,
-) -> Result<axum::Json<Value>, Refusal> {
-    let Path((model, id)) = names.map_err(|_| not_utf8())?;
+    names: Named<(String, String)>,
+) -> Result<Json<Value>, Refusal> {
+    let (model, id) = named(names)?;
     let engine = service.engine();
     let mut found = engine.explain_of(&model, &RequestId::Text(id.as_str().into()))?;
     if let (None, Ok(number)) = (&found, id.parse()) {
         found = engine.explain_of(&model, &RequestId::Number(number))?;
     }
-    found.map(|explanation| axum::Json(json(&explanation))).ok_or_else(|| unknown(&id, ""))
-}
-
-fn not_utf8() -> Refusal {
-    Refusal::not_found("the path is not UTF-8 when decoded")
+    found.map(|explanation| Json(json(&explanation))).ok_or_else(|| unknown(&id, ""))
 }
 
 fn unknown(id: &str, remedy: &str) -> Refusal {

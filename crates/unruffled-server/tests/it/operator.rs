@@ -51,7 +51,8 @@ fn metrics_tell_what_happened() {
     assert_eq!(of("unruffled_server_requests"), "0");
     assert!(!answer.body.contains("# EOF"));
 
-    let open = client.request("GET", "/metrics", "Accept: application/openmetrics-text; version=1.0.0\r\n", "");
+    let open =
+        client.request("GET", "/metrics", "Accept: application/openmetrics-text; version=1.0.0\r\n", "");
     let form = "application/openmetrics-text; version=1.0.0; charset=utf-8";
     assert_eq!(open.header("content-type"), Some(form));
     assert!(open.body.ends_with("# EOF\n"));
@@ -64,7 +65,12 @@ fn metrics_have_the_names_that_they_always_had() {
     let body = server.client().get("/metrics").body;
     let names: Vec<&str> = body.lines().filter_map(|line| line.strip_prefix("# TYPE ")).collect();
     let golden: Vec<&str> = include_str!("metrics.txt").lines().collect();
-    assert_eq!(names, golden, "a new name goes into metrics.txt and the guide; an old one stays:\n{}", names.join("\n"));
+    assert_eq!(
+        names,
+        golden,
+        "a new name goes into metrics.txt and the guide; an old one stays:\n{}",
+        names.join("\n")
+    );
 }
 
 #[test]
@@ -231,7 +237,8 @@ fn the_page_is_for_browsers_and_the_text_for_others() {
 #[test]
 fn every_end_point_takes_get_and_head_only() {
     let (_server, mut client) = busy();
-    let paths = ["/", "/page/style.css", "/metrics", "/v1/explain/good", "/v1/explain/m/good", "/v1/overview"];
+    let paths =
+        ["/", "/page/style.css", "/metrics", "/v1/explain/good", "/v1/explain/m/good", "/v1/overview"];
     for path in paths {
         for method in ["POST", "DELETE"] {
             client.request(method, path, "", "").assert_error(405, &[path, "takes GET", method]);
@@ -262,5 +269,7 @@ fn a_newer_request_of_the_same_name_supersedes_the_older() {
     wait_until("it to be counted", || handle.metrics().superseded == 1);
     let empty = "X-Unruffled-Supersede: \r\n";
     let mut client = server.client();
-    client.request("POST", "/v2/models/m/infer", empty, ONE_ROW).assert_error(400, &["X-Unruffled-Supersede"]);
+    client
+        .request("POST", "/v2/models/m/infer", empty, ONE_ROW)
+        .assert_error(400, &["X-Unruffled-Supersede"]);
 }
