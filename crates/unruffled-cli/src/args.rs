@@ -146,6 +146,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) memory: Option<usize>,
 
+    /// Let clients on this machine pass tensors in POSIX shared memory; whoever may ask then has the server use it
+    #[arg(long)]
+    pub(crate) shared_memory: bool,
+
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
     pub(crate) grace: Duration,

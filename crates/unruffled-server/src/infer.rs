@@ -6,20 +6,22 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 use unruffled_engine::{Error, ErrorKind, Timings};
-use unruffled_model::Name;
-use unruffled_protocol::{InferRequest, InferResponse, Limits};
+use unruffled_model::{Name, Tensors};
+use unruffled_protocol::{Form, InferRequest, InferResponse, raw};
 
 use crate::ask::{Answered, ask};
 use crate::body;
 use crate::budget::Part;
-use crate::metadata::json;
+use crate::coding::Coding;
+use crate::packing::{Packed, Packing};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service, Target};
+use crate::shared_memory::SharedMemory;
 use crate::terms::{self, Terms};
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
@@ -34,6 +36,9 @@ struct Admitted {
     /// By when the headers want the answer.
     deadline: Option<Instant>,
     supersede: Option<Name>,
+    packing: Packing,
+    /// What the answer's headers are chosen by.
+    accepts: HeaderMap,
     _place: OwnedSemaphorePermit,
 }
 
@@ -70,8 +75,10 @@ fn admit(
     arrived: Instant,
 ) -> Result<(Admitted, Part), Refusal> {
     let part = body::admit(body, service.options().body_limit(), service.budget())?;
-    terms::check_form(headers)?;
+    let accepts = headers.get_all(header::ACCEPT_ENCODING).iter();
     let admitted = Admitted {
+        packing: Packing::of(headers)?,
+        accepts: accepts.map(|value| (header::ACCEPT_ENCODING, value.clone())).collect(),
         deadline: terms::header_deadline(headers, arrived)?,
         supersede: terms::supersede(headers)?,
         found: service.find(target)?,
@@ -88,10 +95,10 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let (request, _part) = receive(service, admitted, body, part).await?;
     let terms =
         Terms::new(&request.parameters, admitted.deadline, *arrived)?.superseding(admitted.supersede.clone());
-    let answered = ask(found, request, &terms).await?;
+    let answered = ask(service, found, request, &terms).await?;
     let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
-    let body = encode(service, found.handle.name(), answered).await?;
-    Ok((timing, json(body)).into_response())
+    let packed = encode(service, admitted, answered).await?;
+    Ok((timing, packed).into_response())
 }
 
 /// The request, read and decoded in time.
@@ -120,14 +127,24 @@ async fn receive(
         Err(refusal.closing())
     })?;
 
-    let bytes = body.len();
+    let packing = admitted.packing;
+    let info = match (packing.is_raw(), admitted.found.handle.known_info()) {
+        // What the data are is known to the model alone.
+        (true, None) => {
+            admitted.found.handle.ready().await?;
+            Some(admitted.found.handle.info())
+        }
+        (_, info) => info,
+    };
+    let (memory, limit) = (service.shared_memory().clone(), options.body_limit());
+    let weight = packing.weight(&body, &memory);
     let decode = move || {
-        let request = InferRequest::from_json(&body, &Limits::default());
+        let signature = info.as_ref().map(|info| &info.signature);
+        let request = packing.unpack(body, limit, &mut part, &memory, signature);
         // A large body is freed here, off the event loop; its part is kept also when nobody waits any more.
-        drop(body);
         (request, part)
     };
-    let decoded = service.offload().run(bytes, decode);
+    let decoded = service.offload().run(weight, decode);
     let decoded = match admitted.deadline {
         Some(deadline) => timeout_at(deadline.into(), decoded).await.unwrap_or_else(|_| Err(late()))?,
         None => decoded.await?,
@@ -136,14 +153,36 @@ async fn receive(
     Ok((request?, part))
 }
 
-async fn encode(service: &Service, name: &Name, answered: Answered) -> Result<Vec<u8>, Refusal> {
-    let name = name.clone();
-    let bytes = answered.outputs.byte_len().saturating_mul(TEXT_PER_BYTE);
-    let encode = move || {
-        let (version, id) = (answered.version.as_deref(), answered.id.as_deref());
-        InferResponse::write_json(&name, version, id, &answered.parameters, answered.outputs.iter())
+/// Writes the answer: each output in its form, the whole in the coding that the client takes.
+async fn encode(service: &Service, admitted: &Admitted, answered: Answered) -> Result<Packed, Refusal> {
+    let bytes = answered.outputs.byte_len();
+    let is_text = answered.forms.contains(&Form::Json);
+    let coding = Coding::wanted(&admitted.accepts, bytes);
+    let weight = match coding {
+        Coding::Identity if !is_text => bytes,
+        _ => bytes.saturating_mul(TEXT_PER_BYTE),
     };
-    Ok(service.offload().run(bytes, encode).await??)
+    let (name, memory) = (admitted.found.handle.name().clone(), service.shared_memory().clone());
+    let encode = move || {
+        let forms = place(&answered.outputs, answered.forms, &memory)?;
+        let (version, id) = (answered.version.as_deref(), answered.id.as_deref());
+        let outputs = answered.outputs.iter().zip(&forms).map(|((name, tensor), form)| (name, tensor, form));
+        let body = InferResponse::write(&name, version, id, &answered.parameters, outputs)?;
+        Packed::new(body, coding)
+    };
+    service.offload().run(weight, encode).await?
+}
+
+/// Puts outputs into shared memory that are wanted there, and says how much each took.
+fn place(outputs: &Tensors, mut forms: Vec<Form>, memory: &SharedMemory) -> Result<Vec<Form>, Refusal> {
+    for ((_, tensor), form) in outputs.iter().zip(&mut forms) {
+        if let Form::Shared(span) = form {
+            let data = raw::lend(tensor)?;
+            memory.write(span, &data)?;
+            span.bytes = data.len();
+        }
+    }
+    Ok(forms)
 }
 
 /// Where the time went, for people with the developer tools of a browser open: milliseconds.

@@ -60,9 +60,13 @@ mod options;
 mod refusal;
 
 mod budget;
+mod coding;
 mod offload;
+mod sessions;
+mod shared_memory;
 
 mod body;
+mod packing;
 mod terms;
 
 mod service;
@@ -70,6 +74,10 @@ mod service;
 mod ask;
 
 mod metadata;
+mod repository;
+mod statistics;
+
+mod control;
 
 mod infer;
 
@@ -82,7 +90,7 @@ mod patient;
 mod connection;
 mod server;
 
-pub use catalog::{Catalog, Unversioned};
+pub use catalog::{Catalog, Control, Unversioned};
 pub use options::ServerOptions;
 pub use router::router;
 pub use server::{Served, Server, serve};

@@ -22,6 +22,7 @@ pub struct ServerOptions {
     pub(crate) idle_timeout: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) grace: Duration,
+    pub(crate) shared_memory: bool,
     pub(crate) catalog: Arc<dyn Catalog>,
 }
 
@@ -38,6 +39,7 @@ impl Default for ServerOptions {
             idle_timeout: Duration::from_secs(75),
             answer_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(30),
+            shared_memory: false,
             catalog: Arc::new(Unversioned),
         }
     }
@@ -106,6 +108,13 @@ impl ServerOptions {
         self
     }
 
+    /// Whether clients on the same machine may pass tensors in POSIX shared memory. Whoever may ask then has the server read
+    /// and write shared memory that the server's user may use. Off unless set.
+    pub fn with_shared_memory(mut self, allowed: bool) -> Self {
+        self.shared_memory = allowed;
+        self
+    }
+
     /// Which versions the models have; without it, none.
     pub fn with_catalog(mut self, catalog: impl Catalog + 'static) -> Self {
         self.catalog = Arc::new(catalog);
@@ -130,6 +139,7 @@ impl fmt::Debug for ServerOptions {
             .field("idle_timeout", &self.idle_timeout)
             .field("answer_timeout", &self.answer_timeout)
             .field("grace", &self.grace)
+            .field("shared_memory", &self.shared_memory)
             .finish_non_exhaustive()
     }
 }

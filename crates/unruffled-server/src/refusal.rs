@@ -88,6 +88,23 @@ impl Refusal {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).closing()
     }
 
+    /// The body is larger than it looks.
+    pub(crate) fn expands_too_much(limit: usize) -> Self {
+        let message =
+            format!("the body expands to more than {limit} bytes: split the request into smaller ones");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// A part of the protocol that is not here, or not switched on.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
+    /// What was wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     /// Adds a header.
     #[must_use]
     pub(crate) fn with(mut self, name: HeaderName, value: impl Into<HeaderValue>) -> Self {

@@ -3,7 +3,7 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use unruffled_engine::Priority;
 use unruffled_model::Name;
 use unruffled_protocol::Parameters;
@@ -18,29 +18,6 @@ const SUPERSEDE: HeaderName = HeaderName::from_static("x-unruffled-supersede");
 
 /// The most bytes of such a name.
 const SUPERSEDE_BYTES: usize = 256;
-
-/// The length of the JSON part of a body with binary tensors behind it.
-const BINARY: HeaderName = HeaderName::from_static("inference-header-content-length");
-
-/// Refuses bodies in forms that are not read here; only headers tell them.
-pub(crate) fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
-    let codings = headers.get_all(header::CONTENT_ENCODING);
-    let is_plain =
-        |coding: &HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    if let Some(coding) = codings.iter().find(|coding| !is_plain(coding)) {
-        let coding = shown(coding);
-        let message =
-            format!("content encoding `{coding}` is not supported; send the body as it is (`identity`)");
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
-            .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
-    }
-    if headers.contains_key(BINARY) {
-        let message = "binary tensors are not supported here yet; send `data` in JSON, without the header \
-            `Inference-Header-Content-Length`";
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
-    }
-    Ok(())
-}
 
 /// The instant by which the header wants the answer, if it does.
 pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<Option<Instant>, Refusal> {

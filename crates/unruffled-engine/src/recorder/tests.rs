@@ -312,7 +312,7 @@ fn the_last_requests_are_told_newest_first_with_their_runs() {
         recent.iter().map(|one| (one.id.to_string(), one.runs.len(), one.ended)).collect::<Vec<_>>()
     };
     let (a, b) = (("a".to_owned(), 2, world.at(50)), ("b".to_owned(), 1, world.at(70)));
-    assert_eq!(told(1), [b.clone()]);
+    assert_eq!(told(1), std::slice::from_ref(&b));
     assert_eq!(told(9), [b, a]);
     assert_eq!(told(0), []);
 }

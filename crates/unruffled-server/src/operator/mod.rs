@@ -32,7 +32,10 @@ fn named<T>(path: Named<T>) -> Result<T, Refusal> {
 /// The end points for operators.
 pub(crate) fn router() -> Router<Service> {
     let watchers = Watchers::new();
-    let events = move |State(service)| overview::events(service, watchers.clone());
+    let events = move |State(service)| {
+        let watchers = watchers.clone();
+        async { overview::events(service, watchers) }
+    };
     Router::new()
         .route("/", get(page::index))
         .route("/page/{file}", get(page::file))

@@ -68,7 +68,7 @@ pub(super) async fn once(State(service): State<Service>) -> Result<Response, Ref
 }
 
 /// Until the client goes or the server drains. One that does not read is told nothing meanwhile.
-pub(super) async fn events(service: Service, watchers: Watchers) -> Result<Response, Refusal> {
+pub(super) fn events(service: Service, watchers: Watchers) -> Result<Response, Refusal> {
     let places = Arc::clone(&watchers.places);
     let place = places.try_acquire_owned().map_err(|_| {
         Refusal::overloaded(format!(

@@ -17,11 +17,13 @@ mod deadlines;
 mod disconnects;
 
 mod overload;
+mod repository;
 
 mod sizes;
 
 mod operator;
 
 mod ending;
+mod extensions;
 
 mod other_clients;

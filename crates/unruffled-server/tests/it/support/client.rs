@@ -16,7 +16,9 @@ pub(crate) struct Client {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
+    /// The body; what is not text in it is replaced.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -92,6 +94,16 @@ impl Client {
         self.answer()
     }
 
+    /// Asks the model `m` with a body of any kind.
+    pub(crate) fn infer_bytes(&mut self, headers: &str, body: &[u8]) -> Answer {
+        let length = body.len();
+        self.write(format!(
+            "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{headers}\r\n"
+        ));
+        self.write(body);
+        self.answer()
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.request("GET", path, "", "")
     }
@@ -118,7 +130,8 @@ impl Client {
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).unwrap();
-        answer.body = String::from_utf8(body).unwrap();
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer.bytes = body;
         Some(answer)
     }
 
@@ -129,6 +142,7 @@ impl Client {
             status: status.unwrap_or_else(|| panic!("no status in `{line}`")),
             headers: Vec::new(),
             body: String::new(),
+            bytes: Vec::new(),
         };
         loop {
             let line = self.line().expect("the head ends");
