@@ -6,6 +6,8 @@ import { count, percent, time } from "./tell.js";
 const BARS = 12;
 const PREVIEWED = 24;
 const TEXTS = 200;
+/** A class as the protocol writes it: `value:index`, or `value:index:label`. */
+const CLASS = /^(-?[\d.]+(?:e[-+]?\d+)?):(\d+)(?::(.*))?$/s;
 
 /** The elements of an output that has numbers. */
 export const numbers = ({ datatype, data }) => (datatype === "BYTES" || datatype === "BOOL" ? null : data.flat(Infinity));
@@ -52,6 +54,7 @@ function output({ name, datatype, shape, data }) {
 
 function body(datatype, shape, values) {
   if (values.length === 0) return h("p", { class: "note" }, "empty");
+  if (datatype === "BYTES" && values.every((text) => CLASS.test(text))) return classes(values);
   if (datatype === "BYTES") {
     const more = values.length - TEXTS;
     return [h("ul", { class: "texts" }, values.slice(0, TEXTS).map((text) => h("li", {}, text))), more > 0 ? h("p", { class: "note" }, `and ${count(more)} more`) : null];
@@ -67,11 +70,23 @@ function body(datatype, shape, values) {
 
 /** The greatest of probabilities. */
 function bars(values) {
-  const best = values.map((value, at) => [value, at]).sort(([a], [b]) => b - a).slice(0, BARS);
-  return h("ol", { class: "bars" }, best.map(([value, at]) => h("li", {},
-    h("span", { class: "digit" }, String(at)),
-    h("meter", { min: "0", max: "1", value: String(value), "aria-label": `Probability of ${at}` }),
-    h("span", { class: "number" }, percent(value)))));
+  const best = values.map((value, at) => [value, String(at)]).sort(([a], [b]) => b - a);
+  return list(best.slice(0, BARS));
+}
+
+/** The best classes, by their names. */
+function classes(texts) {
+  return list(texts.map((text) => {
+    const [, value, index, label] = text.match(CLASS);
+    return [Number(value), label ?? index];
+  }), "named");
+}
+
+function list(scores, kind = "") {
+  return h("ol", { class: `bars ${kind}` }, scores.map(([value, name]) => h("li", {},
+    h("span", { class: "digit" }, name),
+    h("meter", { min: "0", max: "1", value: String(value), "aria-label": `Probability of ${name}` }),
+    h("span", { class: "number" }, value >= 0 && value <= 1 ? percent(value) : value.toPrecision(4)))));
 }
 
 /** A vector as a strip of colours. */

@@ -7,6 +7,9 @@ import { inferText } from "./infer.js";
 /** The most numbers that a sample spells out. */
 const MOST = 4096;
 
+/** How many of the classes that have names a sample asks for. */
+const BEST = 5;
+
 /** A request of zeros that the model is likely to take. */
 export function sample(model) {
   const inputs = model.inputs.filter(({ optional }) => !optional).map(({ name, datatype, shape }) => {
@@ -16,7 +19,10 @@ export function sample(model) {
     const zero = { BYTES: "text", BOOL: false }[datatype] ?? 0;
     return { name, datatype, shape: sizes, data: count <= MOST ? new Array(count).fill(zero) : [] };
   });
-  const text = JSON.stringify({ inputs }, null, 2);
+  // Of classes that have names, the best few, by name.
+  const outputs = model.outputs.map(({ name, labelled }) => (labelled ? { name, parameters: { classification: BEST } } : { name }));
+  const request = model.outputs.some(({ labelled }) => labelled) ? { inputs, outputs } : { inputs };
+  const text = JSON.stringify(request, null, 2);
   // Numbers on one line, as a person would write them.
   return text.replace(/\[\s+([^[\]{}]*?)\s+\]/g, (_, items) => `[${items.replace(/\s*\n\s*/g, " ")}]`);
 }

@@ -28,7 +28,7 @@
 //!   request from the arrival of its headers; the shorter one counts, 0 is none.
 //! - The parameter `priority` is 1 for interactive, 2 or 0 for normal, 3 and above for bulk work.
 //! - The header `X-Unruffled-Supersede` names a canvas or a search box: a newer request to the same model under the same
-//!   name cancels the older one, queued or running, which is answered with 499.
+//!   name cancels the older one, queued or running, which is answered with 499. Steps of a sequence are never cancelled so.
 //! - A client that disconnects cancels its request, queued or running. So does one that only closes its sending side.
 //!   Bytes of a further request, sent before the answer, hide the disconnect until the answer is written.
 //! - The header `Server-Timing` of the answer says how long the request waited and ran, and in which company.

@@ -89,7 +89,6 @@ impl Browser {
     }
 
     /// Waits until an expression holds, looked at with every frame, and gives its value.
-    #[track_caller]
     pub(crate) async fn until(&self, expression: &str) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1];

@@ -8,14 +8,14 @@ use fantoccini::key::Key;
 use serde_json::{Value, json};
 
 use crate::browser::Browser;
-use crate::program::Server;
+use crate::program::{Server, typed};
 
 /// The model that the page shows is there, and its plots have something to show.
 const LIVE: &str = "document.querySelector('#models a[aria-current]') && document.querySelectorAll('#plots canvas').length === 5";
 
 async fn open(server: &Server) -> Browser {
     let browser = Browser::start().await;
-    browser.client.goto(&server.url()).await.unwrap();
+    browser.client.goto(server.url()).await.unwrap();
     browser.until(LIVE).await;
     browser
 }
@@ -78,6 +78,31 @@ async fn a_request_as_json_is_answered_and_a_wrong_one_told() {
     browser.run(send).await;
     let said = browser.until("document.querySelector('.answer[data-state=bad] .note')?.textContent").await;
     assert!(said.as_str().unwrap().contains("inputs"), "{said}");
+    browser.end().await;
+}
+
+#[tokio::test]
+async fn a_file_goes_to_a_model_that_takes_bytes() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("picture");
+    std::fs::create_dir(&folder).unwrap();
+    std::fs::write(folder.join("model.toml"), "[step]\nkind = \"decode-image\"\n").unwrap();
+    // The digits beside it have a line to paste.
+    let server =
+        Server::start(&["--models", &root.path().display().to_string(), &typed("assets/models/digits")]);
+    let browser = open(&server).await;
+    browser.run("location.hash = '#model/picture'").await;
+    browser.until("document.querySelector('#try-file')").await;
+    let input = browser.client.find(Locator::Css("#try-file")).await.unwrap();
+    input.send_keys(&typed("assets/models/digits/samples/seven.png")).await.unwrap();
+    let said = browser.until("document.querySelector('.answer[data-state] .note')?.textContent.includes('answered in') && document.querySelector('.outputs').textContent").await;
+    assert!(said.as_str().unwrap().contains("picture"), "{said}");
+    // The request came as raw bytes, and is among the last.
+    browser.until("document.querySelector('#requests [data-outcome=good]')").await;
+    // And back.
+    browser.run("location.hash = '#model/digits'").await;
+    browser.until("document.querySelector('.pad')").await;
+    assert_eq!(browser.complaints().await, Vec::<String>::new());
     browser.end().await;
 }
 

@@ -133,7 +133,13 @@ fn lateness(late: &Lateness) -> Value {
 
 fn model(service: &Service, all: &Reading, status: &ModelStatus) -> Value {
     let info = status.info.as_ref();
-    let tensors = |specs: &[TensorSpec]| specs.iter().map(tensor).collect::<Vec<_>>();
+    let inputs = |specs: &[TensorSpec]| specs.iter().map(tensor).collect::<Vec<_>>();
+    let output = |spec: &TensorSpec| {
+        let mut told = tensor(spec);
+        told["labelled"] = service.label(&status.name, &spec.name, 0).is_some().into();
+        told
+    };
+    let outputs = |specs: &[TensorSpec]| specs.iter().map(output).collect::<Vec<_>>();
     // Of a model that is being loaded for the first time nothing happened yet.
     let recent = service.engine().recent(&status.name, LATELY_REQUESTS).unwrap_or_default();
     let metrics: Vec<&ModelMetrics> = all.metrics_of(&status.name).collect();
@@ -144,8 +150,8 @@ fn model(service: &Service, all: &Reading, status: &ModelStatus) -> Value {
         "state": state(status),
         "ready": status.is_ready(),
         "platform": info.map(|info| &*info.platform),
-        "inputs": info.map(|info| tensors(&info.signature.inputs)).unwrap_or_default(),
-        "outputs": info.map(|info| tensors(&info.signature.outputs)).unwrap_or_default(),
+        "inputs": info.map(|info| inputs(&info.signature.inputs)).unwrap_or_default(),
+        "outputs": info.map(|info| outputs(&info.signature.outputs)).unwrap_or_default(),
         "versions": status.versions.iter().map(|version| json!({
             "version": all.told(status, version),
             "share_percent": version.share_percent,

@@ -141,6 +141,8 @@ fn the_overview_has_all_models() {
     let [m, slow] = all["models"].as_array().unwrap().as_slice() else { panic!("{all}") };
     assert_eq!((&m["name"], &m["state"], &slow["name"]), (&json!("m"), &json!("ready"), &json!("slow")));
     assert_eq!(m["inputs"], json!([{"name": "x", "datatype": "FP32", "shape": [-1, 2], "optional": false}]));
+    let y = json!({"name": "y", "datatype": "FP32", "shape": [-1, 2], "optional": false, "labelled": false});
+    assert_eq!(m["outputs"], json!([y]));
     assert_eq!(m["totals"]["failed"], json!({"model_failed": 1}));
     assert_eq!(m["totals"]["refused"], json!({"invalid_input": 1}));
     assert_eq!((&m["totals"]["answered"], &m["totals"]["runs"]), (&json!(1), &json!(2)));
