@@ -64,8 +64,13 @@ function body(datatype, shape, values) {
   const sum = first.reduce((all, value) => all + value, 0);
   if (row > 1 && first.every((value) => value >= 0 && value <= 1) && Math.abs(sum - 1) < 0.01) return bars(first);
   if (row >= 64 && values.length === row) return strip(values);
+  // Pairs, boxes and their like a row a line; what is longer runs on.
   const shown = values.slice(0, PREVIEWED).map((value) => (value == null ? "NaN" : Number.isInteger(value) ? value : value.toPrecision(5)));
-  return h("p", { class: "numbers" }, shown.join("  "), values.length > PREVIEWED ? `  and ${count(values.length - PREVIEWED)} more` : "");
+  const width = shape.length > 1 ? shape.slice(1).reduce((all, size) => all * size, 1) : PREVIEWED;
+  const step = width <= 8 ? width : PREVIEWED;
+  const lines = Array.from({ length: Math.ceil(shown.length / step) }, (_, at) => shown.slice(at * step, (at + 1) * step).join("  "));
+  const more = values.length - shown.length;
+  return h("p", { class: "numbers" }, lines.join("\n"), more > 0 ? `  and ${count(more)} more` : "");
 }
 
 /** The greatest of probabilities. */

@@ -43,6 +43,7 @@ export class FilePanel {
   async take(file) {
     if (!file) return;
     say(this.said, `${file.name}, ${bytes(file.size)}`);
+    this.zone.classList.add("taken");
     this.canvas.hidden = true;
     const raw = await file.arrayBuffer();
     const shape = this.input.shape.map((size) => (size < 0 ? 1 : size));
