@@ -1,6 +1,6 @@
 //! [`ask`]: the middle of every front: a request that is decoded becomes an answer that is not encoded yet.
 
-use unruffled_engine::Timings;
+use unruffled_engine::{Request, Timings};
 use unruffled_model::{Batching, Name, Provenance, Tensors};
 use unruffled_protocol::classify::classify;
 use unruffled_protocol::{Form, InferRequest, Parameters, RequestedOutput, outputs};
@@ -36,7 +36,8 @@ pub(crate) struct Answered {
     pub(crate) forms: Vec<Form>,
     /// Where the outputs come from, if not simply from a run of the model.
     pub(crate) parameters: Parameters,
-    pub(crate) timings: Timings,
+    /// Where the time went, if there was a run.
+    pub(crate) timings: Option<Timings>,
 }
 
 /// Asks a model. Dropped before its end, the request is cancelled, queued or running.
@@ -94,7 +95,26 @@ pub(crate) async fn ask(
         id: request.id,
         outputs: given,
         parameters: answer.provenance.as_deref().map(parameters).unwrap_or_default(),
-        timings: answer.timings,
+        timings: Some(answer.timings),
+    })
+}
+
+/// A request for each row of the inputs.
+pub(crate) fn requests_of_rows<'a>(
+    found: &'a Found,
+    inputs: &'a Tensors,
+    rows: usize,
+    terms: &'a Terms,
+    id: Option<&'a str>,
+) -> impl Iterator<Item = Request<'a, Tensors, Tensors>> {
+    (0..rows).map(move |row| {
+        let part = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.rows(row..row + 1))).collect();
+        let id = id.filter(|id| !id.is_empty()).map(|id| format!("{id}/{row}"));
+        let asked = refined!(found.handle.infer(part), terms, id);
+        match &found.asked {
+            Some(version) => asked.version(version.clone()),
+            None => asked,
+        }
     })
 }
 

@@ -12,7 +12,7 @@ use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::{body, control, infer, metadata, operator};
+use crate::{body, control, infer, jobs, metadata, operator};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -56,6 +56,11 @@ fn protocol() -> Router<Service> {
         .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
         .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
         .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace));
+    router = router
+        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/v1/jobs/{job}", get(jobs::status).delete(jobs::cancel))
+        .route("/v1/jobs/{job}/result", get(jobs::result))
+        .route("/v1/jobs/{job}/events", get(jobs::events));
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         router = router
             .route(model, get(metadata::model))
@@ -79,7 +84,12 @@ async fn unknown_path(request: Request) -> Response {
 
 async fn wrong_method(request: Request) -> Response {
     let (method, path) = (request.method(), shown(request.uri().path()));
-    let right = if POSTED.iter().any(|end| path.ends_with(end)) { "POST" } else { "GET" };
+    let right = match path.as_str() {
+        "/v1/jobs" => "GET and POST",
+        job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
+        other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
+        _ => "GET",
+    };
     let message = format!("`{path}` takes {right}, not {method}");
     refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
 }

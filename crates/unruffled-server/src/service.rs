@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use unruffled_engine::{Engine, Handle, LoopWatch, Metrics, ModelStatus, WatchOptions};
+use unruffled_engine::{Engine, Group, Handle, Jobs, LoopWatch, Metrics, ModelStatus, Request, WatchOptions};
 use unruffled_model::{Name, Tensors};
 
 use crate::budget::Budget;
@@ -129,6 +129,19 @@ impl Service {
         }
     }
 
+    /// Several requests under one scope.
+    pub(crate) fn group<'a>(
+        &self,
+        requests: impl Iterator<Item = Request<'a, Tensors, Tensors>>,
+    ) -> Group<Tensors> {
+        self.0.engine.group(requests)
+    }
+
+    /// The engine's jobs.
+    pub(crate) fn jobs(&self) -> Jobs {
+        self.0.engine.jobs()
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
@@ -218,7 +231,7 @@ impl Service {
         }
     }
 
-    /// Waits until no more is to be begun.
+    /// Waits until nothing new is to begin.
     pub(crate) async fn draining(&self) {
         phase::reached(&mut self.0.phase.clone(), Phase::Draining).await;
     }

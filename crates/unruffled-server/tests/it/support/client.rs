@@ -124,9 +124,28 @@ impl Client {
         self.try_answer().expect("the connection ended without an answer")
     }
 
+    /// Reads one answer whose body comes in chunks, to its end.
+    #[track_caller]
+    pub(crate) fn chunked(&mut self) -> Answer {
+        let mut answer = self.head().expect("the connection ended without an answer");
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        loop {
+            let line = self.line().expect("a chunk begins with its length");
+            let length = usize::from_str_radix(&line, 16).unwrap();
+            // Each chunk ends with an empty line.
+            let mut chunk = vec![0; length + 2];
+            self.reader.read_exact(&mut chunk).unwrap();
+            if length == 0 {
+                answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
+                return answer;
+            }
+            answer.bytes.extend_from_slice(&chunk[..length]);
+        }
+    }
+
     /// Reads one answer; `None` if the connection ends instead.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
-        let mut answer = self.read_head()?;
+        let mut answer = self.head()?;
         let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
         let mut body = vec![0; length];
         self.reader.read_exact(&mut body).unwrap();
@@ -135,7 +154,8 @@ impl Client {
         Some(answer)
     }
 
-    fn read_head(&mut self) -> Option<Answer> {
+    /// Reads the head of an answer.
+    fn head(&mut self) -> Option<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut answer = Answer {
@@ -175,7 +195,7 @@ impl Client {
     /// Asks, and reads the head of the answer only: its body has no end, or there is none.
     pub(crate) fn head_of(&mut self, method: &str, path: &str) -> Answer {
         self.write(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
-        self.read_head().expect("the connection ended without an answer")
+        self.head().expect("the connection ended without an answer")
     }
 
     fn line(&mut self) -> Option<String> {
