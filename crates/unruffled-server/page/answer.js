@@ -15,8 +15,8 @@ export const numbers = ({ datatype, data }) => (datatype === "BYTES" || datatype
 export class Answer {
   constructor() {
     this.status = h("p", { class: "note", role: "status" });
-    this.outputs = h("dl", { class: "outputs" });
-    this.element = h("div", { class: "answer", "aria-live": "polite" }, this.status, this.outputs);
+    this.outputs = h("dl", { class: "outputs", "aria-live": "polite" });
+    this.element = h("div", { class: "answer" }, this.status, this.outputs);
   }
 
   /** Shows what comes of asking. */

@@ -57,6 +57,8 @@ function mood({ event_loop: loop, models }) {
 }
 
 function setMood(kind, text) {
+  // Read out when it turns, not with every number.
+  if ($("mood").dataset.kind !== kind) say($("mood-change"), text);
   $("mood").dataset.kind = kind;
   say($("mood"), text);
 }

@@ -42,6 +42,8 @@ export class Feed {
 
   take(snapshot) {
     const before = this.now;
+    // What somebody else was told a moment ago may come once more.
+    if (before?.at_ms === snapshot.at_ms) return;
     this.now = snapshot;
     const at = snapshot.at_ms / 1000;
     const { late_ms, timer_late_ms } = snapshot.event_loop;

@@ -107,11 +107,13 @@ impl Browser {
         self.client.issue_cmd(Beyond("goog/cdp/execute", body)).await.unwrap()
     }
 
-    /// What was written to the console as a warning or an error.
+    /// What was written to the console as a warning or an error. A request that gave way to a newer one is told there by the
+    /// browser itself, as it tells of every status from 400 on: that is no complaint.
     pub(crate) async fn complaints(&self) -> Vec<String> {
         let log = self.client.issue_cmd(Beyond("se/log", json!({ "type": "browser" }))).await.unwrap();
         let lines = log.as_array().unwrap().iter();
         let loud = lines.filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
-        loud.map(|line| line["message"].as_str().unwrap().to_owned()).collect()
+        let messages = loud.map(|line| line["message"].as_str().unwrap().to_owned());
+        messages.filter(|message| !message.contains("responded with a status of 499")).collect()
     }
 }
