@@ -66,6 +66,7 @@ pub(crate) enum Command {
     Serve(Serve),
     Infer(Infer),
     Inspect(Inspect),
+    Explain(Explain),
     Jobs(Jobs),
     Keys(KeysArgs),
     Prove(Prove),
@@ -122,6 +123,10 @@ A folder of models holds
   NAME/model.toml      a step that needs no other file, if it says which
   NAME/pipeline.toml   models of the folder, chained and branched
 and, where there is something to set, NAME/model.toml
+
+Opened in a browser, the address shows what the server does, and lets you try
+the models. /metrics is for Prometheus. `unruffled explain` tells what became of
+a request.
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
 finish. A second one ends it at once. SIGHUP reads keys and certificates again.")]
@@ -255,6 +260,36 @@ pub(crate) struct Inspect {
     /// The folder of models; without it, `models` if there is one
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say what became of a request to a server, and why it took as long as it did
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A server remembers the last 1,024 requests of each model that have ended. ID is
+what the client gave as `id`; one that was sent without has a number, which
+needs --model: the server's page, or /v1/overview, lists the last ones.
+
+Examples:
+  unruffled explain order-17                    when it came, waited, ran, ended
+  unruffled explain order-17 --json             the same for a script
+  unruffled explain 42 --model digits           one that was sent without an id
+  unruffled explain order-17 --url http://host:8000")]
+pub(crate) struct Explain {
+    /// The name of the request, or its number
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// The model that it was for
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+
+    /// The server to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    pub(crate) url: String,
 
     /// Print one JSON document
     #[arg(long)]

@@ -48,7 +48,7 @@ impl Example {
         let Self { above, curl, below } = self;
         let models = if count == 1 { "one model".into() } else { format!("{count} models") };
         format!(
-            "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
+            "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Open it in a browser to watch; Ctrl-C ends it{FAINT:#}\n\n\
              {HINT}{above}{HINT:#}\n{curl}\n{FAINT}{below}{FAINT:#}\n"
         )
     }
@@ -58,7 +58,7 @@ impl Example {
 pub(crate) fn on_demand(url: &str, curl: &str, count: usize) -> String {
     let models = if count == 1 { "one model".into() } else { format!("{count} models") };
     format!(
-        "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
+        "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Open it in a browser to watch; Ctrl-C ends it{FAINT:#}\n\n\
          {HINT}Each is loaded when it is first asked for. See what one takes:{HINT:#}\n{curl}{url}/v2/models/NAME\n"
     )
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use unruffled::{Dim, Signature, TensorSpec, Tensors};
+use unruffled_protocol::example::path_step;
 use unruffled_protocol::{
     ErrorBody, InferRequest, InferResponse, Limits, ModelMetadata, ProtocolError, TensorMetadata,
 };
@@ -22,9 +23,10 @@ const REPLY_GRACE: Duration = Duration::from_secs(2);
 const KEY: &str = "UNRUFFLED_KEY";
 const API_KEY: &str = "X-API-Key";
 
-/// A model on a server.
+/// A model on a server, or the server itself.
 pub(crate) struct Remote {
     agent: ureq::Agent,
+    /// Of the model.
     url: String,
     server: String,
     /// The key that the server asks for. From the environment: arguments are seen by everybody on the machine.
@@ -51,6 +53,13 @@ fn signature(metadata: &ModelMetadata) -> Signature {
 
 impl Remote {
     pub(crate) fn new(server: &str, model: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
+        let server = Self::server(server, timeout)?;
+        let url = format!("{}/v2/models/{}", server.server, path_step(model));
+        Ok(Self { url, ..server })
+    }
+
+    /// A server, of whose models none is meant.
+    pub(crate) fn server(server: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
         if !server.starts_with("http://") {
             return Err(Failure::new(Exit::Usage, format!("--url {server}: only http:// is spoken here"))
                 .hint("--url http://127.0.0.1:8000"));
@@ -63,19 +72,31 @@ impl Remote {
             .build();
         Ok(Self {
             agent: config.new_agent(),
-            url: format!("{server}/v2/models/{}", unruffled_protocol::example::path_step(model)),
+            url: server.to_owned(),
             server: server.to_owned(),
             key: std::env::var_os(KEY).and_then(|key| key.into_string().ok()),
         })
     }
 
+    /// What became of a request: a document.
+    pub(crate) fn explain(&self, model: Option<&str>, id: &str) -> Result<Vec<u8>, Failure> {
+        let steps: String =
+            model.into_iter().chain([id]).map(|step| format!("/{}", path_step(step))).collect();
+        let answer = self.get(&format!("{}/v1/explain{steps}", self.server)).call();
+        self.body(answer).map(|(body, _)| body)
+    }
+
+    fn get(&self, url: &str) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
+        let get = self.agent.get(url);
+        match &self.key {
+            Some(key) => get.header(API_KEY, key),
+            None => get,
+        }
+    }
+
     /// What the model takes and gives, and what runs it.
     pub(crate) fn describe(&self) -> Result<(Signature, String), Failure> {
-        let mut get = self.agent.get(&self.url);
-        if let Some(key) = &self.key {
-            get = get.header(API_KEY, key);
-        }
-        let answer = get.call();
+        let answer = self.get(&self.url).call();
         let (body, _) = self.body(answer)?;
         let metadata = ModelMetadata::from_json(&body).map_err(|error| self.strange(&error))?;
         Ok((signature(&metadata), metadata.platform))

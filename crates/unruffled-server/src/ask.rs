@@ -60,6 +60,9 @@ pub(crate) async fn ask(
     let answer = match step {
         None => {
             let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
+            if let Some(key) = &terms.supersede {
+                asked = asked.supersede(Name::clone(key));
+            }
             if let Some(version) = &found.asked {
                 asked = asked.version(version.clone());
             }

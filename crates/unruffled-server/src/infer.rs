@@ -52,7 +52,8 @@ async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) 
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
     let (request, _part, _place) = receive(service, admitted, body, part).await?;
-    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
+    let terms =
+        Terms::new(&request.parameters, admitted.deadline, *arrived)?.superseding(admitted.supersede.clone());
     let answered = ask_rows(service, found, request, &terms).await?;
     let timing = answered.timings.as_ref().map(server_timing);
     let mut response =

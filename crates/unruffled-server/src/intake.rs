@@ -6,6 +6,7 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
+use unruffled_model::Name;
 use unruffled_protocol::InferRequest;
 
 use crate::access::Identity;
@@ -22,6 +23,8 @@ pub(crate) struct Admitted {
     pub(crate) arrived: Instant,
     /// By when the headers want the answer.
     pub(crate) deadline: Option<Instant>,
+    /// What the request takes the place of an older one for.
+    pub(crate) supersede: Option<Name>,
     packing: Packing,
     /// What the answer's headers are chosen by.
     pub(crate) accepts: HeaderMap,
@@ -42,6 +45,7 @@ pub(crate) fn admit(
         packing: Packing::of(headers)?,
         accepts: accepts.map(|value| (header::ACCEPT_ENCODING, value.clone())).collect(),
         deadline: terms::header_deadline(headers, arrived)?,
+        supersede: terms::supersede(headers)?,
         found: service.find(identity, target)?,
         arrived,
     };

@@ -11,7 +11,15 @@
 //! | `GET /v2/models/{model}/ready` | whether the model can answer |
 //! | `POST /v2/models/{model}/infer` | the model's outputs |
 //! | `POST /inference.GRPCInferenceService/...` | the same over gRPC, streams with `ModelStreamInfer`; health and reflection |
-//! | `GET /` | a page for people; not part of [`router`] |
+//!
+//! And for operators, not part of [`router`]:
+//!
+//! | end point | answers |
+//! | --- | --- |
+//! | `GET /` | a live page; a text for whoever does not want HTML |
+//! | `GET /metrics` | counters, gauges and histograms for Prometheus |
+//! | `GET /v1/explain/{id}` | what became of a request; `/v1/explain/{model}/{id}` where it has only a number |
+//! | `GET /v1/overview` | all models at this moment; `/v1/overview/events` once a second |
 //!
 //! `/v2/models/{model}` may always be followed by `/versions/{version}`.
 //!
@@ -20,6 +28,8 @@
 //! - The parameter `timeout` (microseconds) and the header `X-Request-Timeout` (seconds, such as `0.25`) bound the whole
 //!   request from the arrival of its headers; the shorter one counts, 0 is none.
 //! - The parameter `priority` is 1 for interactive, 2 or 0 for normal, 3 and above for bulk work.
+//! - The header `X-Unruffled-Supersede` names a canvas or a search box: a newer request to the same model under the same
+//!   name cancels the older one, queued or running, which is answered with 499. Steps of a sequence are never cancelled so.
 //! - A client that disconnects cancels its request, queued or running. So does one that only closes its sending side.
 //!   Bytes of a further request, sent before the answer, hide the disconnect until the answer is written.
 //! - The header `Server-Timing` of the answer says how long the request waited and ran, and in which company.
@@ -98,7 +108,8 @@ mod control;
 
 mod infer;
 mod jobs;
-mod welcome;
+
+mod operator;
 
 mod grpc;
 

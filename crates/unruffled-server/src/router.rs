@@ -13,8 +13,7 @@ use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::welcome::welcome;
-use crate::{body, control, grpc, infer, jobs, metadata};
+use crate::{body, control, grpc, infer, jobs, metadata, operator};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -40,9 +39,13 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
     guarded(protocol(&service).with_state(service.clone()), service.options(), None)
 }
 
-/// The protocol's end points and the page at `/`.
-pub(crate) fn with_welcome(service: Service) -> Router {
-    protocol(&service).route("/", get(welcome)).with_state(service)
+/// The protocol's end points, and those for operators.
+pub(crate) fn with_operator(service: Service) -> Router {
+    // Once more: it holds for the routes that are there when it is said.
+    protocol(&service)
+        .merge(operator::router())
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(service)
 }
 
 fn protocol(service: &Service) -> Router<Service> {
@@ -99,7 +102,7 @@ async fn wrong_method(request: Request) -> Response {
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
         // The calls of gRPC.
-        other if !other.starts_with("/v1") && !other.starts_with("/v2") => "POST",
+        other if other.starts_with("/inference.") || other.starts_with("/grpc.") => "POST",
         _ => "GET",
     };
     let message = format!("`{path}` takes {right}, not {method}");

@@ -3,6 +3,8 @@
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
@@ -11,12 +13,12 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use unruffled_engine::Engine;
+use unruffled_engine::{Engine, LoopWatch};
 
 use crate::access::guarded;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
-use crate::router::with_welcome;
+use crate::router::with_operator;
 use crate::seats::{Seat, Seats};
 use crate::service::Service;
 use crate::{connection, reload};
@@ -47,6 +49,8 @@ pub struct Server {
     others: Vec<TcpListener>,
     router: Router,
     options: ServerOptions,
+    open: Arc<AtomicUsize>,
+    loop_watch: LoopWatch,
     phase: watch::Sender<Phase>,
 }
 
@@ -63,7 +67,15 @@ impl Server {
     pub fn new(listener: TcpListener, engine: Engine, options: ServerOptions) -> Self {
         let (phase, of_service) = watch::channel(Phase::Serving);
         let service = Service::new(engine, options.clone(), of_service);
-        Self { listener, others: Vec::new(), router: with_welcome(service), options, phase }
+        Self {
+            listener,
+            others: Vec::new(),
+            open: Arc::clone(service.connections()),
+            loop_watch: service.loop_watch().clone(),
+            router: with_operator(service),
+            options,
+            phase,
+        }
     }
 
     /// A server on this address; port 0 takes one that is free.
@@ -119,10 +131,13 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, others, router, options, phase } = self;
+        let Self { listener, others, router, options, open, loop_watch, phase } = self;
         let router = guarded(router, &options, listener.local_addr().ok());
         let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
         let seats = Seats::new(options.connections, options.connections_per_peer);
+        // Dropped with the server, and the heartbeat with it.
+        let mut heart = JoinSet::new();
+        heart.spawn(loop_watch.heartbeat());
         let mut connections = JoinSet::new();
         // Dropped with the server.
         let mut reloads = JoinSet::new();
@@ -140,7 +155,9 @@ impl Server {
                     let (stream, peer) = newcomer.take().expect("a place is taken for somebody");
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
+                    let counted = Counted::new(&open);
                     connections.spawn(async move {
+                        let _counted = counted;
                         connection::welcome(stream, peer, seat, router, &options, phase).await;
                     });
                 }
@@ -179,6 +196,22 @@ pub async fn serve(
     shutdown: impl Future<Output = ()>,
 ) -> Served {
     Server::new(listener, engine, options).run(shutdown).await
+}
+
+/// A connection among those that are open, as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
 }
 
 /// The next connection of any listener.

@@ -1,6 +1,7 @@
 //! The program as its users meet it: started, talked to, ended.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod browser;
 mod program;
 
 mod doors;
@@ -8,6 +9,7 @@ mod gathered;
 mod infer;
 mod inspect;
 mod jobs;
+mod live_page;
 mod pipelines;
 mod prove;
 mod python;

@@ -79,8 +79,7 @@ impl Identity {
         if self.sees(model) { Ok(()) } else { self.may_infer(model) }
     }
 
-    /// Refuses those who may not read metrics. Part of the doors: the end points of metrics ask it.
-    #[allow(dead_code, reason = "for the end points of metrics")]
+    /// Refuses those who may not read metrics.
     pub(crate) fn may_read_metrics(&self) -> Result<(), Refusal> {
         match &self.0 {
             Who::Bearer(grant) if !(grant.metrics || grant.admin) => Err(lacks(grant, "`metrics`")),

@@ -26,6 +26,7 @@ mod sizes;
 mod floods;
 
 mod idlers;
+mod operator;
 
 mod ending;
 mod extensions;

@@ -185,6 +185,30 @@ impl<S: Read + Write> Client<S> {
         Some(answer)
     }
 
+    /// Reads what comes, line by line, up to the first that begins so; gives that line.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, begin: &str) -> String {
+        loop {
+            let line = self.line().expect("the connection goes on");
+            if line.starts_with(begin) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads what comes until the connection ends.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    /// Asks, and reads the head of the answer only: its body has no end, or there is none.
+    pub(crate) fn head_of(&mut self, method: &str, path: &str) -> Answer {
+        self.write(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.head().expect("the connection ended without an answer")
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {

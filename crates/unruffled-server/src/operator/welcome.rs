@@ -1,8 +1,7 @@
-//! `GET /`: a page in plain text for whoever opens the address in a browser.
+//! `GET /` for whoever does not want HTML: a text with a line for each model that asks it something.
 
 use std::fmt::Write as _;
 
-use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use unruffled_engine::ModelStatus;
 use unruffled_protocol::example;
@@ -13,12 +12,8 @@ use crate::service::Service;
 /// The most elements that an example spells out.
 const ELEMENTS: usize = 16;
 
-pub(crate) async fn welcome(
-    State(service): State<Service>,
-    identity: Identity,
-    headers: HeaderMap,
-) -> String {
-    let host = host(&headers);
+pub(super) fn welcome(service: &Service, identity: &Identity, headers: &HeaderMap) -> String {
+    let host = host(headers);
     let scheme = if service.options().tls.is_some() { "https" } else { "http" };
     let mut page = format!(
         "This is Unruffled {}: machine-learning models behind the Open Inference Protocol V2.\n\n\
