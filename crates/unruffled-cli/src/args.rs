@@ -146,6 +146,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) memory: Option<usize>,
 
+    /// A folder for what outlives the server: jobs that were accepted are run, and their results kept, also after a crash
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
     /// Let clients on this machine pass tensors in POSIX shared memory; whoever may ask then has the server use it
     #[arg(long)]
     pub(crate) shared_memory: bool,

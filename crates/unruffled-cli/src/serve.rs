@@ -3,12 +3,16 @@
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
+use unruffled::engine::JobsOptions;
+use unruffled::engine::job::JobLimits;
 use unruffled::{
-    Backends, Engine, EngineOptions, Follow, ModelFolder, Repository, TensorHandle, memory, sample,
+    Backends, DurableJobs, Engine, EngineOptions, Follow, ModelFolder, Repository, TensorHandle, memory,
+    sample,
 };
 use unruffled_server::{Server, ServerOptions};
 
@@ -103,6 +107,11 @@ async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Re
         None => Engine::new(),
         Some(bytes) => Engine::with_options(EngineOptions::default().with_memory(memory::budget(bytes))),
     };
+    if let Some(folder) = &args.data {
+        let place = folder.join("jobs");
+        let store = DurableJobs::open(&place, JobLimits::default()).await.map_err(Failure::loading)?;
+        engine.use_jobs(Arc::new(store), JobsOptions::default()).map_err(Failure::loading)?;
+    }
     let sources = Sources::of(args);
     let root = sources.models.clone().or_else(|| Some(sources.file.as_ref()?.parent()?.to_owned()));
     let shelf = Shelf::new(&engine, backends, repository, root, move || sources.open());

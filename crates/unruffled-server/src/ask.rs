@@ -2,7 +2,7 @@
 
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use unruffled_engine::{Error, Outputs, Timings};
+use unruffled_engine::{Error, Outputs, Request, Timings};
 use unruffled_model::{Batching, Name, Provenance, Tensors};
 use unruffled_protocol::classify::classify;
 use unruffled_protocol::{Form, InferRequest, Parameters, RequestedOutput, outputs};
@@ -38,7 +38,7 @@ pub(crate) struct Answered {
     pub(crate) forms: Vec<Form>,
     /// Where the outputs come from, if not simply from a run of the model.
     pub(crate) parameters: Parameters,
-    /// Where the time went, once all is answered.
+    /// Where the time went, if there was a run and it has ended.
     pub(crate) timings: Option<Timings>,
     /// Whether it is known that there is no further answer.
     pub(crate) is_last: bool,
@@ -75,7 +75,7 @@ pub(crate) async fn ask(
     Ok(Answered { timings: Some(answer.timings), ..answered })
 }
 
-/// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if it
+/// Whether a request to a model has one answer for sure: one that gains from batches gives no more, and would not share them if it
 /// were asked for more; and a step of a sequence leaves one state.
 pub(crate) fn has_one_answer(found: &Found, request: &InferRequest) -> Result<bool, Refusal> {
     Ok(found.handle.info().batching == Batching::Joint || Step::of(&request.parameters)?.is_some())
@@ -187,6 +187,25 @@ impl Wanted {
             is_last: true,
         })
     }
+}
+
+/// A request for each row of the inputs.
+pub(crate) fn requests_of_rows<'a>(
+    found: &'a Found,
+    inputs: &'a Tensors,
+    rows: usize,
+    terms: &'a Terms,
+    id: Option<&'a str>,
+) -> impl Iterator<Item = Request<'a, Tensors, Tensors>> {
+    (0..rows).map(move |row| {
+        let part = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.rows(row..row + 1))).collect();
+        let id = id.filter(|id| !id.is_empty()).map(|id| format!("{id}/{row}"));
+        let asked = refined!(found.handle.infer(part), terms, id);
+        match &found.asked {
+            Some(version) => asked.version(version.clone()),
+            None => asked,
+        }
+    })
 }
 
 /// The outputs, those of which only the best classes are wanted replaced by these.

@@ -65,6 +65,10 @@ mod terms;
 mod service;
 
 mod ask;
+mod partial;
+
+mod intake;
+mod reply;
 
 mod metadata;
 mod repository;
@@ -73,6 +77,7 @@ mod statistics;
 mod control;
 
 mod infer;
+mod jobs;
 mod welcome;
 
 mod grpc;
@@ -85,6 +90,7 @@ mod connection;
 mod server;
 
 pub use catalog::{Catalog, Control, Unversioned};
+pub use jobs::job_status;
 pub use options::ServerOptions;
 pub use router::router;
 pub use server::{Served, Server, serve};

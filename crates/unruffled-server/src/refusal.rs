@@ -75,6 +75,11 @@ impl Refusal {
         Self::new(status_of(ErrorKind::Overloaded), message).retry_after(Duration::ZERO)
     }
 
+    /// The server is about to end.
+    pub(crate) fn shutting_down() -> Self {
+        Error::new(ErrorKind::ShuttingDown, "the server is shutting down").into()
+    }
+
     /// The deadline passed while the server still had the request.
     pub(crate) fn late(message: impl Into<String>) -> Self {
         Self::new(status_of(ErrorKind::DeadlineExceeded), message)

@@ -13,7 +13,7 @@ use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::welcome::welcome;
-use crate::{body, control, grpc, infer, metadata};
+use crate::{body, control, grpc, infer, jobs, metadata};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -57,6 +57,11 @@ fn protocol(service: &Service) -> Router<Service> {
         .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
         .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
         .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace));
+    router = router
+        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/v1/jobs/{job}", get(jobs::status).delete(jobs::cancel))
+        .route("/v1/jobs/{job}/result", get(jobs::result))
+        .route("/v1/jobs/{job}/events", get(jobs::events));
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         router = router
             .route(model, get(metadata::model))
@@ -73,7 +78,7 @@ const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", 
 
 async fn unknown_path(request: Request) -> Response {
     if grpc::is_call(request.headers()) {
-        return grpc::unknown(request).await;
+        return grpc::unknown(&request);
     }
     let path = shown(request.uri().path());
     let message =
@@ -83,11 +88,16 @@ async fn unknown_path(request: Request) -> Response {
 
 async fn wrong_method(request: Request) -> Response {
     if grpc::is_call(request.headers()) {
-        return grpc::unknown(request).await;
+        return grpc::unknown(&request);
     }
     let (method, path) = (request.method(), shown(request.uri().path()));
-    let is_posted = !path.starts_with("/v2") || POSTED.iter().any(|end| path.ends_with(end));
-    let right = if is_posted { "POST" } else { "GET" };
+    let right = match path.as_str() {
+        "/v1/jobs" => "GET and POST",
+        job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
+        other if other.starts_with("/inference.") => "POST",
+        other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
+        _ => "GET",
+    };
     let message = format!("`{path}` takes {right}, not {method}");
     refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
 }

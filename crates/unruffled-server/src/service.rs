@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use unruffled_engine::{Engine, Handle, Metrics, ModelStatus};
+use unruffled_engine::{Engine, Group, Handle, Jobs, Metrics, ModelStatus, Request};
 use unruffled_model::{Name, Tensors};
 
 use crate::budget::Budget;
@@ -108,6 +108,19 @@ impl Service {
         }
     }
 
+    /// Several requests under one scope.
+    pub(crate) fn group<'a>(
+        &self,
+        requests: impl Iterator<Item = Request<'a, Tensors, Tensors>>,
+    ) -> Group<Tensors> {
+        self.0.engine.group(requests)
+    }
+
+    /// The engine's jobs.
+    pub(crate) fn jobs(&self) -> Jobs {
+        self.0.engine.jobs()
+    }
+
     pub(crate) fn sessions(&self) -> &Sessions {
         &self.0.sessions
     }
@@ -183,7 +196,7 @@ impl Service {
         })
     }
 
-    /// Waits until nothing new is to be begun.
+    /// Waits until nothing new is to begin.
     pub(crate) async fn draining(&self) {
         phase::reached(&mut self.0.phase.clone(), Phase::Draining).await;
     }

@@ -57,7 +57,7 @@ impl Terms {
 }
 
 /// The protocol counts from 1, the most urgent, without an end; there are three classes here, and 2 is the usual one.
-fn priority(given: Option<NonZeroU64>) -> Priority {
+pub(crate) fn priority(given: Option<NonZeroU64>) -> Priority {
     match given.map(NonZeroU64::get) {
         Some(1) => Priority::Interactive,
         None | Some(0 | 2) => Priority::Normal,

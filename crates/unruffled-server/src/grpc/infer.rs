@@ -8,7 +8,6 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use unruffled_engine::{Error, ErrorKind};
 use unruffled_model::{DType, Name, Tensor};
 use unruffled_protocol::grpc::{self, ModelInferRequest, ModelInferResponse};
 use unruffled_protocol::{Form, InferRequest, InferResponse, Limits};
@@ -18,10 +17,11 @@ use super::call::{Call, check_form};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, reply};
 use super::unary::only;
-use crate::ask::{Answered, ask};
+use crate::ask::Answered;
 use crate::budget::Part;
-use crate::infer::place;
+use crate::partial::ask_rows;
 use crate::refusal::Refusal;
+use crate::reply::place;
 use crate::service::{Service, Target};
 use crate::shared_memory::Reader;
 use crate::terms::Terms;
@@ -40,15 +40,10 @@ pub(super) async fn infer(State(service): State<Service>, request: Request) -> R
             // An answer that is there goes out, also in the last moment.
             biased;
             answer = answer(&service, &call, messages) => answer,
-            () = service.closing() => Err(closing()),
+            () = service.closing() => Err(Refusal::shutting_down()),
         }
     };
     reply(outcome.await)
-}
-
-/// What is told to those whose answer would come too late.
-pub(super) fn closing() -> Refusal {
-    Refusal::from(Error::new(ErrorKind::ShuttingDown, "the server is shutting down"))
 }
 
 async fn answer(service: &Service, call: &Call, mut messages: Messages) -> Result<Pieces, Refusal> {
@@ -57,7 +52,7 @@ async fn answer(service: &Service, call: &Call, mut messages: Messages) -> Resul
     let (target, request) = asked?;
     let found = service.find(&target)?;
     let terms = Terms::new(&request.parameters, call.deadline, call.arrived)?;
-    let answered = ask(service, &found, request, &terms).await?;
+    let answered = ask_rows(service, &found, request, &terms).await?;
     Ok(grpc::encode_response(write(service, found.handle.name(), answered).await?))
 }
 

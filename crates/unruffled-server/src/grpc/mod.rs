@@ -20,7 +20,7 @@ mod health;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
 
@@ -57,12 +57,12 @@ pub(crate) fn routes(service: &Service) -> Router<Service> {
 
 /// Whether this is a call of gRPC, by its headers.
 pub(crate) fn is_call(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).map(|value| value.as_bytes());
+    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
     content_type.is_some_and(|value| value.starts_with(CONTENT_TYPE.as_bytes()))
 }
 
 /// Answers a call that is not served.
-pub(crate) async fn unknown(request: Request) -> Response {
+pub(crate) fn unknown(request: &Request) -> Response {
     let path: String = request.uri().path().chars().take(200).collect();
     status::status(Refusal::unsupported(format!("the call `{path}` is not served here"))).into_http()
 }

@@ -20,12 +20,13 @@ use unruffled_protocol::grpc::{
 use unruffled_protocol::{InferResponse, Parameters};
 
 use super::call::{Call, check_form};
-use super::infer::{Received, closing, read, write};
+use super::infer::{Received, read, write};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
-use crate::ask::{Answered, ask, ask_each, has_one_answer};
+use crate::ask::{Answered, ask_each, has_one_answer};
 use crate::budget::Part;
+use crate::partial::{self, ask_rows};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
 use crate::terms::Terms;
@@ -82,7 +83,7 @@ fn requests(
             let message = tokio::select! {
                 // The end goes first, so that who never stops sending cannot put it off.
                 biased;
-                () = service.draining() => Err(closing()),
+                () = service.draining() => Err(Refusal::shutting_down()),
                 message = messages.next(&service) => message.transpose()?,
             };
             let messages = message.is_ok().then_some(messages);
@@ -97,7 +98,7 @@ async fn answer(service: Service, call: Call, message: Message) -> Answers {
     let begun = tokio::select! {
         biased;
         begun = begin(&service, &call, message, &mut id) => begun,
-        () = service.closing() => Err(closing()),
+        () = service.closing() => Err(Refusal::shutting_down()),
     };
     begun.unwrap_or_else(|refusal| {
         let answer = refused(&call, id, refusal);
@@ -136,8 +137,8 @@ async fn begin(
         call.in_time(async { Ok(found.handle.ready().await?) }).await?;
     }
     let held = (part, place);
-    if has_one_answer(&found, &request)? {
-        let answered = ask(service, &found, request, &terms).await?;
+    if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
+        let answered = ask_rows(service, &found, request, &terms).await?;
         let answer = written(service, found.handle.name(), answered).await?;
         return Ok(stream::once(async move {
             let _held = held;
@@ -150,7 +151,7 @@ async fn begin(
         call: *call,
         id: id.clone(),
         name: found.handle.name().clone(),
-        end: wants_final.then(|| empty(&found, request.id.clone())),
+        end: wants_final.then(|| empty(&found, request.id.as_deref())),
         each: ask_each(service.clone(), found, request, &terms)?.boxed(),
         is_over: false,
         _held: held,
@@ -182,7 +183,7 @@ impl Several {
         let answered = tokio::select! {
             biased;
             answered = self.each.next() => answered.transpose(),
-            () = self.service.closing() => Err(closing()),
+            () = self.service.closing() => Err(Refusal::shutting_down()),
         };
         let answer = match answered {
             Ok(Some(answered)) => {
@@ -203,10 +204,10 @@ impl Several {
 }
 
 /// An answer without outputs, which only says that it is the last.
-fn empty(found: &Found, id: Option<String>) -> ModelInferResponse {
+fn empty(found: &Found, id: Option<&str>) -> ModelInferResponse {
     let parameters = Parameters::new().with(FINAL_RESPONSE, true);
     let (name, version) = (found.handle.name(), found.version.as_deref());
-    let written = InferResponse::write_grpc(name, version, id.as_deref(), &parameters, std::iter::empty());
+    let written = InferResponse::write_grpc(name, version, id, &parameters, std::iter::empty());
     written.expect("there is no output that could not be written")
 }
 

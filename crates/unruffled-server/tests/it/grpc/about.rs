@@ -50,8 +50,8 @@ fn tells_what_it_is_and_what_the_models_take() {
     assert_eq!(about.name, "unruffled");
     assert!(about.extensions.iter().any(|name| name == "schedule_policy"));
 
-    assert_eq!(ready(&client, "m", "").unwrap(), true);
-    assert_eq!(ready(&client, "m", "3").unwrap(), true);
+    assert!(ready(&client, "m", "").unwrap());
+    assert!(ready(&client, "m", "3").unwrap());
     let model = metadata(&client, "m", "").unwrap();
     assert_eq!((&*model.name, &*model.versions, &*model.platform), ("m", &["3".to_owned()][..], "rust"));
     let x = &model.inputs[0];
@@ -88,7 +88,7 @@ fn readiness_is_that_of_the_models() {
     let all_ready: ServerReadyResponse =
         client.call("ServerReady", ServerReadyRequest {}).unwrap().into_inner();
     assert!(!all_ready.ready);
-    assert_eq!(ready(&client, "m", "").unwrap(), false);
+    assert!(!ready(&client, "m", "").unwrap());
 }
 
 #[test]

@@ -124,8 +124,38 @@ impl Client {
         self.try_answer().expect("the connection ended without an answer")
     }
 
+    /// Reads one answer whose body comes in chunks, to its end.
+    #[track_caller]
+    pub(crate) fn chunked(&mut self) -> Answer {
+        let mut answer = self.head().expect("the connection ended without an answer");
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        loop {
+            let line = self.line().expect("a chunk begins with its length");
+            let length = usize::from_str_radix(&line, 16).unwrap();
+            // Each chunk ends with an empty line.
+            let mut chunk = vec![0; length + 2];
+            self.reader.read_exact(&mut chunk).unwrap();
+            if length == 0 {
+                answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
+                return answer;
+            }
+            answer.bytes.extend_from_slice(&chunk[..length]);
+        }
+    }
+
     /// Reads one answer; `None` if the connection ends instead.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.head()?;
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).unwrap();
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer.bytes = body;
+        Some(answer)
+    }
+
+    /// Reads the head of an answer.
+    fn head(&mut self) -> Option<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut answer = Answer {
@@ -141,11 +171,6 @@ impl Client {
             };
             answer.headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).unwrap();
-        answer.body = String::from_utf8_lossy(&body).into_owned();
-        answer.bytes = body;
         Some(answer)
     }
 
