@@ -399,6 +399,18 @@ pub(crate) struct Prove {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
+    /// Try this server of the Open Inference Protocol V2 instead of one of our own, where a proof is about a server
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub(crate) url: Option<String>,
+
+    /// The model of that server to ask
+    #[arg(long, value_name = "MODEL", requires = "url")]
+    pub(crate) model: Option<String>,
+
+    /// The request to send it, a file of JSON, instead of one of zeros
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) request: Option<PathBuf>,
+
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,

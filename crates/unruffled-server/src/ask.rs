@@ -75,8 +75,8 @@ pub(crate) async fn ask(
     Ok(Answered { timings: Some(answer.timings), ..answered })
 }
 
-/// Whether a request to a model has one answer for sure: one that gains from batches gives no more, and would not share them if it
-/// were asked for more; and a step of a sequence leaves one state.
+/// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if
+/// it were asked for more; and a step of a sequence leaves one state.
 pub(crate) fn has_one_answer(found: &Found, request: &InferRequest) -> Result<bool, Refusal> {
     Ok(found.handle.info().batching == Batching::Joint || Step::of(&request.parameters)?.is_some())
 }

@@ -94,8 +94,9 @@ async fn wrong_method(request: Request) -> Response {
     let right = match path.as_str() {
         "/v1/jobs" => "GET and POST",
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
-        other if other.starts_with("/inference.") => "POST",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
+        // The calls of gRPC.
+        other if !other.starts_with("/v1") && !other.starts_with("/v2") => "POST",
         _ => "GET",
     };
     let message = format!("`{path}` takes {right}, not {method}");
