@@ -17,9 +17,10 @@ use crate::{body, control, grpc, infer, jobs, metadata};
 
 /// The protocol's end points, for a service of your own.
 ///
-/// The paths are `/v2` and below, and the services of gRPC for who speaks HTTP/2; whatever else is asked of the router is refused in the protocol's manner, by a
-/// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
-/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them.
+/// The paths are `/v2` and below, jobs under `/v1/jobs`, and the services of gRPC for who speaks HTTP/2. Whatever else is
+/// asked of the router is refused in the protocol's manner, by a fallback: call [`Router::reset_fallback`] before merging
+/// it with a router that has its own. Bounds on connections, headers and idling are those of the server that runs it;
+/// [`Server`](crate::Server) has all of them.
 ///
 /// ```
 /// # fn example(engine: unruffled_engine::Engine) -> axum::Router {

@@ -56,12 +56,12 @@ fn answers(
 ) -> impl Stream<Item = Result<Pieces, Status>> + Send + 'static {
     let options = service.options();
     let (messages, at_once) = (Messages::new(body, &call, options.body_limit()), options.stream_requests);
-    requests(service.clone(), messages)
-        .map(move |message| {
+    requests(service.clone(), call, messages)
+        .map(move |request| {
             let service = service.clone();
             async move {
-                match message {
-                    Ok(message) => answer(service, call, message).await,
+                match request {
+                    Ok(request) => answer(service, call, request).await,
                     // Nothing after it can be understood.
                     Err(refusal) => stream::once(async { Err(status(refusal)) }).boxed(),
                 }
@@ -71,11 +71,22 @@ fn answers(
         .flatten()
 }
 
-/// The messages of the client, as they come; the error that makes the rest unreadable, or the end of the server, is the last.
+/// A request that was read.
+struct Arrived {
+    at: Instant,
+    received: Received,
+    held: Held,
+}
+
+/// The requests of the client, as they come; what is wrong with one concerns no other. The error that makes the rest
+/// unreadable, or the end of the server, is the last.
+///
+/// Each is read before the next, large ones too, so that they are asked in their order: sequences go by it.
 fn requests(
     service: Service,
+    call: Call,
     messages: Messages,
-) -> impl Stream<Item = Result<Message, Refusal>> + Send + 'static {
+) -> impl Stream<Item = Result<Result<Arrived, Refusal>, Refusal>> + Send + 'static {
     stream::unfold(Some(messages), move |messages| {
         let service = service.clone();
         async move {
@@ -86,19 +97,34 @@ fn requests(
                 () = service.draining() => Err(Refusal::shutting_down()),
                 message = messages.next(&service) => message.transpose()?,
             };
-            let messages = message.is_ok().then_some(messages);
-            Some((message, messages))
+            Some(match message {
+                Ok(message) => (Ok(arrived(&service, &call, message).await), Some(messages)),
+                Err(refusal) => (Err(refusal), None),
+            })
         }
     })
 }
 
+async fn arrived(service: &Service, call: &Call, message: Message) -> Result<Arrived, Refusal> {
+    let at = Instant::now();
+    let place = service.enter()?;
+    let (received, part) = call.in_time(read(service, message)).await?;
+    Ok(Arrived { at, received, held: (part, place) })
+}
+
 /// Everything that is answered to one request. An error is an answer too: the next request is another one.
-async fn answer(service: Service, call: Call, message: Message) -> Answers {
+async fn answer(service: Service, call: Call, request: Result<Arrived, Refusal>) -> Answers {
     let mut id = String::new();
-    let begun = tokio::select! {
-        biased;
-        begun = begin(&service, &call, message, &mut id) => begun,
-        () = service.closing() => Err(Refusal::shutting_down()),
+    let begun = match request {
+        Err(refusal) => Err(refusal),
+        Ok(request) => {
+            id.clone_from(&request.received.id);
+            tokio::select! {
+                biased;
+                begun = begin(&service, &call, request) => begun,
+                () = service.closing() => Err(Refusal::shutting_down()),
+            }
+        }
     };
     begun.unwrap_or_else(|refusal| {
         let answer = refused(&call, id, refusal);
@@ -119,24 +145,15 @@ fn refused(call: &Call, id: String, refusal: Refusal) -> Result<Pieces, Status> 
     framed(vec![grpc::encode(&message).into()]).map_err(status)
 }
 
-async fn begin(
-    service: &Service,
-    call: &Call,
-    message: Message,
-    id: &mut String,
-) -> Result<Answers, Refusal> {
-    let arrived = Instant::now();
-    let place = service.enter()?;
-    let (Received { id: given, asked }, part) = call.in_time(read(service, message)).await?;
-    *id = given;
+async fn begin(service: &Service, call: &Call, request: Arrived) -> Result<Answers, Refusal> {
+    let Arrived { at, received: Received { id, asked }, held } = request;
     let (target, request) = asked?;
     let found = service.find(&target)?;
-    let terms = Terms::new(&request.parameters, call.deadline, arrived)?;
+    let terms = Terms::new(&request.parameters, call.deadline, at)?;
     let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
     if found.handle.known_info().is_none() {
         call.in_time(async { Ok(found.handle.ready().await?) }).await?;
     }
-    let held = (part, place);
     if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
         let answered = ask_rows(service, &found, request, &terms).await?;
         let answer = written(service, found.handle.name(), answered).await?;
@@ -149,7 +166,7 @@ async fn begin(
     let mut several = Several {
         service: service.clone(),
         call: *call,
-        id: id.clone(),
+        id,
         name: found.handle.name().clone(),
         end: wants_final.then(|| empty(&found, request.id.as_deref())),
         each: ask_each(service.clone(), found, request, &terms)?.boxed(),
