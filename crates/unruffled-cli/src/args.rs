@@ -63,7 +63,7 @@ pub(crate) struct RuntimeArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Infer(Infer),
     Inspect(Inspect),
     Explain(Explain),

@@ -41,7 +41,7 @@ pub(crate) struct Answered {
     pub(crate) forms: Vec<Form>,
     /// Where the outputs come from, if not simply from a run of the model.
     pub(crate) parameters: Parameters,
-    /// Where the time went, once all is answered.
+    /// Where the time went, if there was a run and it has ended.
     pub(crate) timings: Option<Timings>,
     /// Whether it is known that there is no further answer.
     pub(crate) is_last: bool,
@@ -81,8 +81,8 @@ pub(crate) async fn ask(
     Ok(Answered { timings: Some(answer.timings), ..answered })
 }
 
-/// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if it
-/// were asked for more; and a step of a sequence leaves one state.
+/// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if
+/// it were asked for more; and a step of a sequence leaves one state.
 pub(crate) fn has_one_answer(found: &Found, request: &InferRequest) -> Result<bool, Refusal> {
     Ok(found.handle.info().batching == Batching::Joint || Step::of(&request.parameters)?.is_some())
 }

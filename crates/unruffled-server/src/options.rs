@@ -136,8 +136,8 @@ impl ServerOptions {
         self
     }
 
-    /// How long a connection may take over the headers of its next request, idling included; then it is closed. Does
-    /// not count where a router is embedded. 75 seconds unless set.
+    /// How long a connection may take over the headers of its next request, idling included, or have no request if it
+    /// speaks HTTP/2; then it is closed. Does not count where a router is embedded. 75 seconds unless set.
     pub fn with_idle_timeout(mut self, timeout: Duration) -> Self {
         self.idle_timeout = timeout;
         self

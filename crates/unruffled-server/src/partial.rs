@@ -27,7 +27,7 @@ pub(crate) async fn ask_rows(
     request: InferRequest,
     terms: &Terms,
 ) -> Result<Answered, Refusal> {
-    if request.parameters.bool(PARTIAL)? != Some(true) {
+    if !is_wanted(&request)? {
         return ask(service, found, request, terms).await;
     }
     found.identity.may_infer(found.handle.name())?;
@@ -63,15 +63,13 @@ pub(crate) async fn ask_rows(
         .with("unruffled_errors", json!(errors).to_string());
     let mut forms = outputs::forms(&request.parameters, &request.outputs, outputs.len())?;
     forms.truncate(outputs.len());
-    Ok(Answered {
-        version: found.version.clone(),
-        id: request.id,
-        forms,
-        outputs,
-        parameters,
-        timings,
-        is_last: true,
-    })
+    let version = found.version.clone();
+    Ok(Answered { version, id: request.id, forms, outputs, parameters, timings, is_last: true })
+}
+
+/// Whether a request asks for outcomes of its rows.
+pub(crate) fn is_wanted(request: &InferRequest) -> Result<bool, Refusal> {
+    Ok(request.parameters.bool(PARTIAL)? == Some(true))
 }
 
 /// How many rows the inputs have.

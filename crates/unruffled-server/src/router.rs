@@ -17,9 +17,10 @@ use crate::{body, control, grpc, infer, jobs, metadata, operator};
 
 /// The protocol's end points, for a service of your own.
 ///
-/// The paths are `/v2` and below, and the services of gRPC for who speaks HTTP/2; whatever else is asked of the router is refused in the protocol's manner, by a
-/// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
-/// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them. Keys are asked for
+/// The paths are `/v2` and below, jobs under `/v1/jobs`, and the services of gRPC for who speaks HTTP/2. Whatever else is
+/// asked of the router is refused in the protocol's manner, by a fallback: call [`Router::reset_fallback`] before merging
+/// it with a router that has its own. Bounds on connections, headers and idling are those of the server that runs it;
+/// [`Server`](crate::Server) has all of them. Keys are asked for
 /// here too. Where there are none, limits per address and administration need to know addresses: serve it with axum's
 /// `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
@@ -42,10 +43,7 @@ pub fn router(engine: Engine, options: ServerOptions) -> Router {
 /// The protocol's end points, and those for operators.
 pub(crate) fn with_operator(service: Service) -> Router {
     // Once more: it holds for the routes that are there when it is said.
-    protocol(&service)
-        .merge(operator::router())
-        .method_not_allowed_fallback(wrong_method)
-        .with_state(service)
+    protocol(&service).merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
 }
 
 fn protocol(service: &Service) -> Router<Service> {
@@ -84,7 +82,7 @@ const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", 
 
 async fn unknown_path(request: Request) -> Response {
     if is_grpc(request.headers()) {
-        return grpc::unknown(request).await;
+        return grpc::unknown(&request);
     }
     let path = shown(request.uri().path());
     let message =
@@ -94,7 +92,7 @@ async fn unknown_path(request: Request) -> Response {
 
 async fn wrong_method(request: Request) -> Response {
     if is_grpc(request.headers()) {
-        return grpc::unknown(request).await;
+        return grpc::unknown(&request);
     }
     let (method, path) = (request.method(), shown(request.uri().path()));
     let right = match path.as_str() {

@@ -78,8 +78,7 @@ async fn measure(plan: &Plan<'_>) -> Outcome {
         findings.bytes("peak_bytes", "memory at its peak", peak);
         findings.require(peak <= idle + MEMORY_MAX, || "it took more memory than it states".into());
     }
-    findings
-        .require(goodput >= GOODPUT_MIN, || format!("{:.2} of the capacity was answered in time", goodput));
+    findings.require(goodput >= GOODPUT_MIN, || format!("{goodput:.2} of the capacity was answered in time"));
     findings.require(health.p99 <= HEALTH_MAX, || format!("health took {:?} at p99", health.p99));
     findings.require(asked.errors.is_empty(), || asked.errors.first().cloned().unwrap_or_default());
     // What is left over may be one run under way, and the queue of those who have not given up.

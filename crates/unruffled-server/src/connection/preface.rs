@@ -38,16 +38,20 @@ pub(super) async fn read<S: Stream>(stream: &mut Patient<S>) -> io::Result<Proto
 
 #[cfg(test)]
 mod tests {
+    use std::net::IpAddr;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 
     use super::{PREFACE, Protocol, read};
     use crate::patient::Patient;
+    use crate::seats::Seats;
 
     async fn check(pieces: &[&[u8]], expected: Protocol) {
         let (mut client, server) = duplex(1);
-        let mut server = Patient::new(server, Duration::from_secs(1));
+        let seat = Seats::new(1, None).take(IpAddr::from([127, 0, 0, 1])).await;
+        let mut server = Patient::new(server, Arc::new(seat), Duration::from_secs(1));
         let send = async {
             for piece in pieces {
                 client.write_all(piece).await.unwrap();

@@ -8,7 +8,6 @@ use std::time::Instant;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use bytes::Bytes;
-use unruffled_engine::{Error, ErrorKind};
 use unruffled_model::{DType, Name, Tensor};
 use unruffled_protocol::grpc::{self, ModelInferRequest, ModelInferResponse};
 use unruffled_protocol::{Form, InferRequest, InferResponse, Limits};
@@ -42,15 +41,10 @@ pub(super) async fn infer(State(service): State<Service>, identity: Identity, re
             // An answer that is there goes out, also in the last moment.
             biased;
             answer = answer(&service, &identity, &call, messages) => answer,
-            () = service.closing() => Err(closing()),
+            () = service.closing() => Err(Refusal::shutting_down()),
         }
     };
     reply(outcome.await)
-}
-
-/// What is told to those whose answer would come too late.
-pub(super) fn closing() -> Refusal {
-    Refusal::from(Error::new(ErrorKind::ShuttingDown, "the server is shutting down"))
 }
 
 async fn answer(

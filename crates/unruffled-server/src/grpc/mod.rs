@@ -52,7 +52,7 @@ pub(crate) fn routes(service: &Service) -> Router<Service> {
 }
 
 /// Answers a call that is not served.
-pub(crate) async fn unknown(request: Request) -> Response {
+pub(crate) fn unknown(request: &Request) -> Response {
     let path: String = request.uri().path().chars().take(200).collect();
     status::status(Refusal::unsupported(format!("the call `{path}` is not served here"))).into_http()
 }

@@ -20,14 +20,14 @@ use unruffled_protocol::grpc::{
 use unruffled_protocol::{InferResponse, Parameters};
 
 use super::call::{Call, check_form};
-use super::infer::{Received, closing, read, write};
+use super::infer::{Received, read, write};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
 use crate::access::Identity;
 use crate::ask::{Answered, ask_each, has_one_answer};
 use crate::budget::Part;
-use crate::partial::ask_rows;
+use crate::partial::{self, ask_rows};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
 use crate::terms::Terms;
@@ -58,12 +58,12 @@ fn answers(
 ) -> impl Stream<Item = Result<Pieces, Status>> + Send + 'static {
     let options = service.options();
     let (messages, at_once) = (Messages::new(body, &call, options.body_limit()), options.stream_requests);
-    requests(service.clone(), messages)
-        .map(move |message| {
+    requests(service.clone(), call, messages)
+        .map(move |request| {
             let (service, identity) = (service.clone(), identity.clone());
             async move {
-                match message {
-                    Ok(message) => answer(service, identity, call, message).await,
+                match request {
+                    Ok(request) => answer(service, identity, call, request).await,
                     // Nothing after it can be understood.
                     Err(refusal) => stream::once(async { Err(status(refusal)) }).boxed(),
                 }
@@ -73,11 +73,22 @@ fn answers(
         .flatten()
 }
 
-/// The messages of the client, as they come; the error that makes the rest unreadable, or the end of the server, is the last.
+/// A request that was read.
+struct Arrived {
+    at: Instant,
+    received: Received,
+    held: Held,
+}
+
+/// The requests of the client, as they come; what is wrong with one concerns no other. The error that makes the rest
+/// unreadable, or the end of the server, is the last.
+///
+/// Each is read before the next, large ones too, so that they are asked in their order: sequences go by it.
 fn requests(
     service: Service,
+    call: Call,
     messages: Messages,
-) -> impl Stream<Item = Result<Message, Refusal>> + Send + 'static {
+) -> impl Stream<Item = Result<Result<Arrived, Refusal>, Refusal>> + Send + 'static {
     stream::unfold(Some(messages), move |messages| {
         let service = service.clone();
         async move {
@@ -85,22 +96,42 @@ fn requests(
             let message = tokio::select! {
                 // The end goes first, so that who never stops sending cannot put it off.
                 biased;
-                () = service.draining() => Err(closing()),
+                () = service.draining() => Err(Refusal::shutting_down()),
                 message = messages.next(&service) => message.transpose()?,
             };
-            let messages = message.is_ok().then_some(messages);
-            Some((message, messages))
+            Some(match message {
+                Ok(message) => (Ok(arrived(&service, &call, message).await), Some(messages)),
+                Err(refusal) => (Err(refusal), None),
+            })
         }
     })
 }
 
+async fn arrived(service: &Service, call: &Call, message: Message) -> Result<Arrived, Refusal> {
+    let at = Instant::now();
+    let place = service.enter()?;
+    let (received, part) = call.in_time(read(service, message)).await?;
+    Ok(Arrived { at, received, held: (part, place) })
+}
+
 /// Everything that is answered to one request. An error is an answer too: the next request is another one.
-async fn answer(service: Service, identity: Identity, call: Call, message: Message) -> Answers {
+async fn answer(
+    service: Service,
+    identity: Identity,
+    call: Call,
+    request: Result<Arrived, Refusal>,
+) -> Answers {
     let mut id = String::new();
-    let begun = tokio::select! {
-        biased;
-        begun = begin(&service, &identity, &call, message, &mut id) => begun,
-        () = service.closing() => Err(closing()),
+    let begun = match request {
+        Err(refusal) => Err(refusal),
+        Ok(request) => {
+            id.clone_from(&request.received.id);
+            tokio::select! {
+                biased;
+                begun = begin(&service, &identity, &call, request) => begun,
+                () = service.closing() => Err(Refusal::shutting_down()),
+            }
+        }
     };
     begun.unwrap_or_else(|refusal| {
         let answer = refused(&call, id, refusal);
@@ -125,22 +156,17 @@ async fn begin(
     service: &Service,
     identity: &Identity,
     call: &Call,
-    message: Message,
-    id: &mut String,
+    request: Arrived,
 ) -> Result<Answers, Refusal> {
-    let arrived = Instant::now();
-    let place = service.enter()?;
-    let (Received { id: given, asked }, part) = call.in_time(read(service, message)).await?;
-    *id = given;
+    let Arrived { at, received: Received { id, asked }, held } = request;
     let (target, request) = asked?;
     let found = service.find(identity, &target)?;
-    let terms = Terms::new(&request.parameters, call.deadline, arrived)?;
+    let terms = Terms::new(&request.parameters, call.deadline, at)?;
     let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
     if found.handle.known_info().is_none() {
         call.in_time(async { Ok(found.handle.ready().await?) }).await?;
     }
-    let held = (part, place);
-    if has_one_answer(&found, &request)? {
+    if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
         let answered = ask_rows(service, &found, request, &terms).await?;
         let answer = written(service, found.handle.name(), answered).await?;
         return Ok(stream::once(async move {
@@ -152,9 +178,9 @@ async fn begin(
     let mut several = Several {
         service: service.clone(),
         call: *call,
-        id: id.clone(),
+        id,
         name: found.handle.name().clone(),
-        end: wants_final.then(|| empty(&found, request.id.clone())),
+        end: wants_final.then(|| empty(&found, request.id.as_deref())),
         each: ask_each(service.clone(), found, request, &terms)?.boxed(),
         is_over: false,
         _held: held,
@@ -186,7 +212,7 @@ impl Several {
         let answered = tokio::select! {
             biased;
             answered = self.each.next() => answered.transpose(),
-            () = self.service.closing() => Err(closing()),
+            () = self.service.closing() => Err(Refusal::shutting_down()),
         };
         let answer = match answered {
             Ok(Some(answered)) => {
@@ -207,10 +233,10 @@ impl Several {
 }
 
 /// An answer without outputs, which only says that it is the last.
-fn empty(found: &Found, id: Option<String>) -> ModelInferResponse {
+fn empty(found: &Found, id: Option<&str>) -> ModelInferResponse {
     let parameters = Parameters::new().with(FINAL_RESPONSE, true);
     let (name, version) = (found.handle.name(), found.version.as_deref());
-    let written = InferResponse::write_grpc(name, version, id.as_deref(), &parameters, std::iter::empty());
+    let written = InferResponse::write_grpc(name, version, id, &parameters, std::iter::empty());
     written.expect("there is no output that could not be written")
 }
 

@@ -20,8 +20,8 @@ use unruffled_protocol::{TensorMetadata, datatype};
 
 use super::reading::Reading;
 use super::story::{brief, millis};
-use crate::metadata::json as json_body;
 use crate::access::Identity;
+use crate::metadata::json as json_body;
 use crate::refusal::Refusal;
 use crate::service::Service;
 

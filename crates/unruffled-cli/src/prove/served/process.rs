@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use super::super::models::wait;
 use super::super::plan::{Broken, join, thread};
 
 /// How long it may take to begin.
@@ -68,7 +69,7 @@ impl ServerProcess {
             if begin.elapsed() > within {
                 return Ok(None);
             }
-            std::thread::sleep(Duration::from_millis(2));
+            wait(Duration::from_millis(2));
         }
     }
 }

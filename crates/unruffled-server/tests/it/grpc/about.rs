@@ -2,6 +2,7 @@
 //! those that are not served.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use tonic::{Code, Response, Status};
 use tonic_health::pb::health_check_response::ServingStatus;
@@ -50,8 +51,8 @@ fn tells_what_it_is_and_what_the_models_take() {
     assert_eq!(about.name, "unruffled");
     assert!(about.extensions.iter().any(|name| name == "schedule_policy"));
 
-    assert_eq!(ready(&client, "m", "").unwrap(), true);
-    assert_eq!(ready(&client, "m", "3").unwrap(), true);
+    assert!(ready(&client, "m", "").unwrap());
+    assert!(ready(&client, "m", "3").unwrap());
     let model = metadata(&client, "m", "").unwrap();
     assert_eq!((&*model.name, &*model.versions, &*model.platform), ("m", &["3".to_owned()][..], "rust"));
     let x = &model.inputs[0];
@@ -88,7 +89,32 @@ fn readiness_is_that_of_the_models() {
     let all_ready: ServerReadyResponse =
         client.call("ServerReady", ServerReadyRequest {}).unwrap().into_inner();
     assert!(!all_ready.ready);
-    assert_eq!(ready(&client, "m", "").unwrap(), false);
+    assert!(!ready(&client, "m", "").unwrap());
+}
+
+#[test]
+fn who_watches_health_hears_of_changes_and_of_the_end() {
+    use tonic_health::pb::health_client::HealthClient;
+
+    let (mut server, _) = TestServer::with_model(doubling());
+    let stopper = server.stopper();
+    {
+        let mut watch = server.runtime.block_on(async {
+            let address = format!("http://{}", server.address());
+            let channel = tonic::transport::Endpoint::from_shared(address).unwrap().connect().await.unwrap();
+            let mut client = HealthClient::new(channel);
+            client.watch(HealthCheckRequest::default()).await.unwrap().into_inner()
+        });
+        let mut next = || server.runtime.block_on(watch.message()).unwrap().map(|answer| answer.status());
+        assert_eq!(next(), Some(ServingStatus::Serving));
+        server.runtime.block_on(server.engine.shutdown(Duration::ZERO));
+        assert_eq!(next(), Some(ServingStatus::NotServing));
+        stopper.send(()).unwrap();
+        while let Some(status) = next() {
+            assert_eq!(status, ServingStatus::NotServing);
+        }
+    }
+    assert_eq!(server.served().cut, 0);
 }
 
 #[test]

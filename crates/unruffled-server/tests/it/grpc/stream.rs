@@ -12,7 +12,7 @@ use unruffled_protocol::grpc::{
     FINAL_RESPONSE, InferParameter, ModelInferRequest, ModelInferResponse, WANTS_FINAL_RESPONSE,
 };
 use unruffled_server::ServerOptions;
-use unruffled_testing::scripted::{Gate, doubling};
+use unruffled_testing::scripted::{Gate, ScriptedModel, doubling};
 
 use super::client::{Grpc, assert_status, one_row, with_x};
 use crate::support::{ONE_ROW, TestServer, wait_until};
@@ -176,6 +176,26 @@ fn only_so_many_at_a_time() {
         assert_eq!(stream.answer().id, i.to_string());
     }
     assert!(script.batch_sizes().iter().all(|size| *size <= 3), "{:?}", script.batch_sizes());
+}
+
+#[test]
+fn large_requests_keep_their_place_among_small_ones() {
+    let model = ScriptedModel::new(|inputs: &Tensors, _| Ok(inputs.clone())).batching(Batching::Single);
+    let script = model.script();
+    let (server, _) = TestServer::with_model(model);
+    let mut stream = Grpc::connect(&server).stream(&[]);
+    let ids: Vec<String> = (0..20).map(|i| i.to_string()).collect();
+    for (i, id) in ids.iter().enumerate() {
+        // The large ones are read off the event loop.
+        let bytes = if i % 2 == 0 { 500_000 } else { 1 };
+        stream.send(with_x(id, Tensor::filled(&[bytes], 7_u8).unwrap()));
+    }
+    stream.finish();
+    for id in &ids {
+        assert_eq!(stream.answer().id, *id);
+    }
+    let ran: Vec<_> = script.batches().into_iter().flat_map(|batch| batch.requests).collect();
+    assert_eq!(ran, ids.iter().map(|id| RequestId::Text(id.as_str().into())).collect::<Vec<_>>());
 }
 
 #[test]

@@ -63,6 +63,17 @@ impl<'a> Wire<'a> {
         headers: &[(&str, &str)],
         ends: bool,
     ) -> (ResponseFuture, SendStream<Bytes>) {
+        self.try_send(method, path, headers, ends).unwrap()
+    }
+
+    /// Sends the headers of a request, unless the server has ended the connection.
+    pub(crate) fn try_send(
+        &mut self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        ends: bool,
+    ) -> Result<(ResponseFuture, SendStream<Bytes>), h2::Error> {
         let uri = format!("http://{}{path}", self.server.address());
         let mut request = Request::builder().version(Version::HTTP_2).method(method).uri(uri);
         for (name, value) in headers {
@@ -70,8 +81,8 @@ impl<'a> Wire<'a> {
         }
         let request = request.body(()).unwrap();
         self.server.runtime.block_on(async {
-            let mut send = self.send.clone().ready().await.unwrap();
-            send.send_request(request, ends).unwrap()
+            let mut send = self.send.clone().ready().await?;
+            send.send_request(request, ends)
         })
     }
 
