@@ -61,7 +61,7 @@ pub(crate) async fn ask(
         None => {
             let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
             if let Some(key) = &terms.supersede {
-                asked = asked.supersede(Name::clone(key));
+                asked = asked.supersede(found.identity.owned(key));
             }
             if let Some(version) = &found.asked {
                 asked = asked.version(version.clone());
@@ -69,7 +69,7 @@ pub(crate) async fn ask(
             asked.await?
         }
         Some(step) => {
-            let session = service.sessions().find(&found.handle, &step)?;
+            let session = service.sessions().find(&found.handle, &step, &found.identity.owned(&step.id))?;
             let answer = refined!(session.infer(inputs), found, terms, wanted.id).await;
             if step.ends {
                 session.end();

@@ -96,7 +96,7 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn send(&mut self, method: &str, path: &str, headers: &str, body: &str) {
         let length = body.len();
         self.write(format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
+            "{method} {path} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n{body}"
         ));
     }
 
@@ -109,7 +109,7 @@ impl<S: Read + Write> Client<S> {
     pub(crate) fn infer_bytes(&mut self, headers: &str, body: &[u8]) -> Answer {
         let length = body.len();
         self.write(format!(
-            "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{headers}\r\n"
+            "POST /v2/models/m/infer HTTP/1.1\r\nHost: localhost\r\nContent-Length: {length}\r\n{headers}\r\n"
         ));
         self.write(body);
         self.answer()
@@ -205,7 +205,7 @@ impl<S: Read + Write> Client<S> {
 
     /// Asks, and reads the head of the answer only: its body has no end, or there is none.
     pub(crate) fn head_of(&mut self, method: &str, path: &str) -> Answer {
-        self.write(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.write(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
         self.head().expect("the connection ended without an answer")
     }
 
