@@ -63,7 +63,7 @@ pub(crate) struct RuntimeArgs {
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    Serve(Serve),
+    Serve(Box<Serve>),
     Infer(Infer),
     Inspect(Inspect),
     Jobs(Jobs),
@@ -145,6 +145,14 @@ pub(crate) struct Serve {
     /// How much memory the models may take together: 2GiB, 500MB, or a number of bytes; without it, all are kept
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) memory: Option<usize>,
+
+    /// A folder for what outlives the server: jobs that were accepted are run, and their results kept, also after a crash
+    #[arg(long, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+
+    /// Let clients on this machine pass tensors in POSIX shared memory; whoever may ask then has the server use it
+    #[arg(long)]
+    pub(crate) shared_memory: bool,
 
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]

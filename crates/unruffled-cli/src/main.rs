@@ -15,6 +15,7 @@ mod find;
 mod page;
 mod remote;
 mod runtimes;
+mod shelf;
 mod signals;
 
 mod greeting;

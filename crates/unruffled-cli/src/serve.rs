@@ -1,15 +1,18 @@
 //! `unruffled serve`: models behind HTTP, from the first byte read to the last request answered.
 
-use std::collections::HashMap;
 use std::net::SocketAddr;
-use std::path::Path;
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use unruffled::model::Name;
+use unruffled::engine::JobsOptions;
+use unruffled::engine::job::JobLimits;
 use unruffled::{
-    Backends, Engine, EngineOptions, Follow, ModelFolder, Repository, TensorHandle, memory, sample,
+    Backends, DurableJobs, Engine, EngineOptions, Follow, ModelFolder, Repository, TensorHandle, memory,
+    sample,
 };
 use unruffled_server::{Server, ServerOptions};
 
@@ -17,6 +20,7 @@ use crate::args::Serve;
 use crate::doors::Opened;
 use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
+use crate::shelf::Shelf;
 use crate::signals::Signals;
 use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
 use crate::{allocator, find, greeting, terminal};
@@ -47,16 +51,7 @@ pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
 
 /// The models that the command line names, with its settings.
 fn models(args: &Serve) -> Result<Repository, Failure> {
-    let mut models = Vec::new();
-    if let Some(file) = &args.file {
-        models.push(ModelFolder::open(file).map_err(Failure::loading)?);
-    }
-    if let Some(folder) = &args.models {
-        let repository = Repository::open(folder).map_err(Failure::loading)?;
-        find::warn(&repository);
-        models.extend(repository.models().iter().cloned());
-    }
-    if models.is_empty() {
+    if args.file.is_none() && args.models.is_none() {
         anstream::eprintln!("No models are named: serving the one that is built in, {NAME}digits{NAME:#}.");
         let hint = if Path::new("models").is_dir() {
             "unruffled serve --models models"
@@ -64,14 +59,45 @@ fn models(args: &Serve) -> Result<Repository, Failure> {
             "unruffled serve --models DIR"
         };
         anstream::eprintln!("{FAINT}For models of your own: {hint}, or unruffled serve FILE.onnx{FAINT:#}");
-        models.push(sample::digits());
     }
-    for model in &mut models {
-        model.config.run.queue_items = args.queue.or(model.config.run.queue_items);
+    let sources = Sources::of(args);
+    if let Some(folder) = &sources.models {
+        find::warn(&Repository::open(folder).map_err(Failure::loading)?);
     }
-    let repository = Repository::of(models);
+    let repository = sources.open().map_err(Failure::loading)?;
     find::warn(&repository);
     Ok(repository)
+}
+
+/// Where the models of the command line are, to be looked at again.
+#[derive(Clone)]
+struct Sources {
+    file: Option<PathBuf>,
+    models: Option<PathBuf>,
+    queue: Option<NonZeroUsize>,
+}
+
+impl Sources {
+    fn of(args: &Serve) -> Self {
+        Self { file: args.file.clone(), models: args.models.clone(), queue: args.queue }
+    }
+
+    fn open(&self) -> Result<Repository, unruffled::Error> {
+        let mut models = Vec::new();
+        if let Some(file) = &self.file {
+            models.push(ModelFolder::open(file)?);
+        }
+        if let Some(folder) = &self.models {
+            models.extend(Repository::open(folder)?.models().iter().cloned());
+        }
+        if self.file.is_none() && self.models.is_none() {
+            models.push(sample::digits());
+        }
+        for model in &mut models {
+            model.config.run.queue_items = self.queue.or(model.config.run.queue_items);
+        }
+        Ok(Repository::of(models))
+    }
 }
 
 async fn serve(
@@ -85,7 +111,18 @@ async fn serve(
         None => Engine::new(),
         Some(bytes) => Engine::with_options(EngineOptions::default().with_memory(memory::budget(bytes))),
     };
-    let options = ServerOptions::default().with_grace(args.grace).with_catalog(versions(repository));
+    if let Some(folder) = &args.data {
+        let place = folder.join("jobs");
+        let store = DurableJobs::open(&place, JobLimits::default()).await.map_err(Failure::loading)?;
+        engine.use_jobs(Arc::new(store), JobsOptions::default()).map_err(Failure::loading)?;
+    }
+    let sources = Sources::of(args);
+    let root = sources.models.clone().or_else(|| Some(sources.file.as_ref()?.parent()?.to_owned()));
+    let shelf = Shelf::new(&engine, backends, repository, root, move || sources.open());
+    let options = ServerOptions::default()
+        .with_grace(args.grace)
+        .with_shared_memory(args.shared_memory)
+        .with_catalog(shelf);
     let options = args.doors.apply(&doors, options);
     doors.reload_on_hangup()?;
     let server = Server::bind(args.http, engine.clone(), options)
@@ -152,11 +189,6 @@ async fn serve(
         }
         () = signals.next() => Err(Failure::new(Exit::Interrupted, "ended at once, as asked")),
     }
-}
-
-fn versions(repository: &Repository) -> HashMap<Name, Name> {
-    let version = |model: &ModelFolder| Some((model.name.clone(), model.version?.to_string().into()));
-    repository.models().iter().filter_map(version).collect()
 }
 
 /// Puts all models under their names: each is loaded when it is first asked for. Pipelines and chains apart, which only ask them.

@@ -16,7 +16,7 @@ pub use infer::{Canceller, Infer, Stopped};
 use crate::environment::Environment;
 use crate::error::Error;
 use crate::metrics::ModelMetrics;
-use crate::pool::{Demand, Follower, Pool, PoolStatus};
+use crate::pool::{Demand, Follower, Pool, PoolOptions, PoolStatus};
 use crate::queue::QueueLimits;
 use crate::recorder::Explanation;
 use crate::request::{RequestOptions, Response};
@@ -175,6 +175,17 @@ impl<I: Send + 'static, O: Send + 'static> Handle<I, O> {
     /// What has happened so far, counted and timed: of several versions to the one that answers those who name none.
     pub fn metrics(&self) -> ModelMetrics {
         self.0.main_metrics()
+    }
+
+    /// How it is run; of several versions the one that answers those who name none.
+    pub fn options(&self) -> PoolOptions {
+        self.0.options()
+    }
+
+    /// Whether this and the other are handles of the same model: one that was unloaded and loaded again is another, one that was
+    /// reloaded is the same.
+    pub fn is_same(&self, other: &Self) -> bool {
+        Arc::ptr_eq(self.versions_of(), other.versions_of())
     }
 
     /// What became of the newest request of this name, and why: if it is among the last that ended.

@@ -125,7 +125,7 @@ pub use job::{Job, JobState, JobStatus, Jobs, JobsOptions};
 pub use lease::{Acquire, Acquiring, Lease, LeaseCall};
 pub use load::Loading;
 pub use memory::{MemoryBudget, MemoryReport, ModelMemory};
-pub use metrics::{CacheMetrics, Distribution, Metrics, ModelMetrics, SizeDistribution};
+pub use metrics::{BatchMetrics, CacheMetrics, Distribution, Metrics, ModelMetrics, SizeDistribution};
 pub use outputs::Outputs;
 pub use pipeline::{Feed, Pipeline, PipelineError, PipelineErrorKind, PipelineStep, StepModel};
 pub use pool::{CacheOptions, Inline, PoolOptions, PoolStatus, Preemption};

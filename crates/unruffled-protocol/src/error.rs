@@ -91,6 +91,11 @@ impl ProtocolError {
         Self(Box::new(Inner { kind, place: None, message }))
     }
 
+    /// A parameter has a value that it cannot have, as somebody found out who knows more than the message.
+    pub fn invalid_parameter(message: impl Into<String>) -> Self {
+        Self::new(ProtocolErrorKind::InvalidParameter, message)
+    }
+
     /// Names the tensor at fault.
     pub(crate) fn at(mut self, place: Place) -> Self {
         self.0.place = Some(place);

@@ -23,8 +23,8 @@
 //! reads back to the same value. JSON has no text for NaN and the infinities, so the bare words `NaN`, `Infinity` and
 //! `-Infinity` are written and read, as Triton and Python's `json` do; a strict JSON parser refuses them.
 //!
-//! There are no sockets here, no runtime and no engine. The binary tensor data extension, shared memory and gRPC are
-//! not here yet: tensors that ask for them are refused as [`Unsupported`](ProtocolErrorKind::Unsupported).
+//! Tensors may also be bytes behind the JSON text ([`InferRequest::from_parts`], [`InferResponse::write`]), or in shared
+//! memory, which the caller lends as [`Regions`]. There are no sockets here, no runtime and no engine.
 
 mod brief;
 mod limits;
@@ -48,14 +48,26 @@ pub mod outputs;
 mod request;
 mod response;
 
+mod configuration;
 pub mod example;
 mod metadata;
+mod region;
+mod repository;
+mod statistics;
 
+pub use configuration::{
+    DynamicBatching, InstanceGroup, ModelConfiguration, SequenceBatching, TensorConfiguration, data_type,
+};
 pub use error::{Place, ProtocolError, ProtocolErrorKind};
 pub use limits::Limits;
 pub use metadata::{ErrorBody, Health, ModelMetadata, ModelReady, ServerMetadata, TensorMetadata};
 pub use outputs::RequestedOutput;
 pub use parameters::{ParameterValue, Parameters};
 pub use place::{Form, NoRegions, Regions, Span};
+pub use region::Region;
+pub use repository::{ControlRequest, IndexEntry, IndexRequest, IndexState};
 pub use request::InferRequest;
 pub use response::{Body, InferResponse};
+pub use statistics::{
+    BatchStatistics, InferStatistics, MemoryUsage, ModelStatistics, StatisticDuration, Statistics,
+};

@@ -7,6 +7,7 @@ use unruffled_model::{Name, Signature, Tensors};
 use crate::brief::Brief;
 use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::parameters::Parameters;
+use crate::place::Form;
 
 /// The most names that a message lists.
 const LISTED: usize = 16;
@@ -32,6 +33,30 @@ impl RequestedOutput {
         // More than there can be is as many as there are.
         Ok(classes.and_then(|classes| NonZeroUsize::new(usize::try_from(classes).unwrap_or(usize::MAX))))
     }
+}
+
+/// The parameter of a request that asks for all outputs in binary.
+pub(crate) const ALL_BINARY: &str = "binary_data_output";
+
+/// In which form outputs are to be sent, by the parameters of the request and those of the outputs that it asks for: all `count`
+/// of them, if it asks for none in particular.
+///
+/// # Errors
+///
+/// `InvalidParameter` if what is asked for makes no sense.
+pub fn forms(
+    parameters: &Parameters,
+    requested: &[RequestedOutput],
+    count: usize,
+) -> Result<Vec<Form>, ProtocolError> {
+    let binary = parameters.bool(ALL_BINARY)?.unwrap_or(false);
+    if requested.is_empty() {
+        return Ok(vec![if binary { Form::Binary } else { Form::Json }; count]);
+    }
+    let form = |output: &RequestedOutput| {
+        Form::of(&output.parameters, binary).map_err(|error| error.at(Place::output(&output.name)))
+    };
+    requested.iter().map(form).collect()
 }
 
 /// Checks before the run that the model has every output that is asked for, each once.

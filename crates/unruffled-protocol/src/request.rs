@@ -9,16 +9,13 @@ use crate::encode;
 use crate::envelope::{EnvelopeSeed, Item};
 use crate::error::{Place, ProtocolError, ProtocolErrorKind};
 use crate::limits::Limits;
-use crate::outputs::RequestedOutput;
+use crate::outputs::{self, RequestedOutput};
 use crate::parameters::Parameters;
-use crate::place::{Behind, Form, NoRegions, Regions, Source};
+use crate::place::{Behind, NoRegions, Regions, Source};
 use crate::raw;
 
 /// What Triton keeps for itself among the names of request parameters.
 const RESERVED_PREFIX: &str = "triton_";
-
-/// The parameter of a request that asks for all outputs in binary.
-const BINARY_OUTPUT: &str = "binary_data_output";
 
 /// An inference request of the Open Inference Protocol V2.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -95,11 +92,10 @@ impl InferRequest {
             let parameters = Parameters::from_json(item.parameters, limits).map_err(place)?;
             outputs.push(RequestedOutput { name, parameters });
         }
-        let request = Self { id, parameters, inputs, outputs };
         // What is asked for wrongly is told before the model has run for it.
-        request.forms(request.outputs.len())?;
-        request.outputs.iter().try_for_each(|output| output.classes().map(drop))?;
-        Ok(request)
+        outputs::forms(&parameters, &outputs, 0)?;
+        outputs.iter().try_for_each(|output| output.classes().map(drop))?;
+        Ok(Self { id, parameters, inputs, outputs })
     }
 
     /// A request for a model of one input, of which the message is nothing but the data.
@@ -120,26 +116,10 @@ impl InferRequest {
         };
         let tensor = raw_tensor(data, spec).map_err(|error| error.at(Place::input(&spec.name)))?;
         Ok(Self {
-            parameters: Parameters::new().with(BINARY_OUTPUT, true),
+            parameters: Parameters::new().with(outputs::ALL_BINARY, true),
             inputs: Tensors::new().with(spec.name.clone(), tensor),
             ..Self::default()
         })
-    }
-
-    /// In which form each of so many outputs is to be sent: those asked for, or all.
-    ///
-    /// # Errors
-    ///
-    /// `InvalidParameter` if what is asked for makes no sense.
-    pub fn forms(&self, outputs: usize) -> Result<Vec<Form>, ProtocolError> {
-        let binary = self.parameters.bool(BINARY_OUTPUT)?.unwrap_or(false);
-        if self.outputs.is_empty() {
-            return Ok(vec![if binary { Form::Binary } else { Form::Json }; outputs]);
-        }
-        let form = |output: &RequestedOutput| {
-            Form::of(&output.parameters, binary).map_err(|error| error.at(Place::output(&output.name)))
-        };
-        self.outputs.iter().map(form).collect()
     }
 
     /// Writes the request, data flat.
@@ -198,7 +178,7 @@ fn raw_tensor(data: &Bytes, spec: &TensorSpec) -> Result<Tensor, ProtocolError> 
     let kind = ProtocolErrorKind::InvalidTensor;
     let unclear = || {
         let message =
-            format!("is {}, so that its shape does not follow from the data: describe it in JSON", spec);
+            format!("is {spec}, so that its shape does not follow from the data: describe it in JSON");
         ProtocolError::new(kind, message)
     };
     let dims = spec.dims.as_ref().ok_or_else(unclear)?;

@@ -40,6 +40,11 @@ impl Part {
         if bytes > most.saturating_sub(held) { Err(full(held, *most)) } else { Ok(()) }
     }
 
+    /// Grows by so many bytes, if there is room.
+    pub(crate) fn grow_by(&mut self, bytes: usize) -> Result<(), Refusal> {
+        self.grow_to(self.bytes.saturating_add(bytes))
+    }
+
     /// Grows to this size, if it is not there yet and there is room.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {

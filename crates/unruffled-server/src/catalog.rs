@@ -1,15 +1,51 @@
 //! [`Catalog`]: what the server must know of models that the engine does not.
 
 use std::collections::HashMap;
+use std::future::Future;
+use std::pin::Pin;
 
+use unruffled_engine::{Error, ErrorKind};
 use unruffled_model::Name;
 
-/// Which version of each model is loaded, for the paths, metadata and answers that tell it.
+/// A load or an unload on its way.
+pub type Control = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
+
+/// Which version of each model is loaded, for the paths, metadata and answers that tell it; what classes are called; and
+/// which other models there are, that clients may have loaded.
 ///
 /// A model has one version at a time, or none: then answers leave it out and paths with a version are not found.
-pub trait Catalog: Send + Sync {
+pub trait Catalog: Send + Sync + 'static {
     /// The version of this model, a decimal integer as text. Asked for every request: it must not block.
     fn version(&self, model: &str) -> Option<Name>;
+
+    /// What a class of an output is called, counted from 0, if it has a name. It must not block.
+    fn label(&self, _model: &str, _output: &str, _class: usize) -> Option<String> {
+        None
+    }
+
+    /// The models that could be loaded, and their versions. Asked on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// Why they cannot be told.
+    fn index(&self) -> Result<Vec<(Name, Option<Name>)>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// Loads the model of this name, or loads it anew beside the one that runs and then in its place. Comes from a client:
+    /// it is to be looked up, never to be made a path. Called on a thread that may block; the future must not.
+    fn load(&self, _model: &str) -> Control {
+        Box::pin(std::future::ready(Err(no_control())))
+    }
+
+    /// Ends the model of this name: it is not found from now on, and requests in flight finish. As [`load`](Self::load).
+    fn unload(&self, _model: &str) -> Control {
+        Box::pin(std::future::ready(Err(no_control())))
+    }
+}
+
+fn no_control() -> Error {
+    Error::new(ErrorKind::InvalidInput, "models are not loaded or unloaded over the network here")
 }
 
 impl Catalog for HashMap<Name, Name> {

@@ -6,35 +6,21 @@ use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, StatusCode};
+use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
-use tokio::sync::OwnedSemaphorePermit;
-use tokio::time::timeout_at;
-use unruffled_engine::{Error, ErrorKind, Timings};
-use unruffled_model::Name;
-use unruffled_protocol::{InferRequest, InferResponse, Limits};
+use unruffled_engine::Timings;
 
 use crate::access::Identity;
-use crate::ask::{Answered, ask};
 use crate::body;
 use crate::budget::Part;
-use crate::metadata::json;
+use crate::intake::{Admitted, admit, receive};
+use crate::partial::ask_rows;
 use crate::refusal::Refusal;
-use crate::service::{Found, Service, Target};
-use crate::terms::{self, Terms};
+use crate::reply::encode;
+use crate::service::{Service, Target};
+use crate::terms::Terms;
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
-
-/// How many bytes of text one byte of a tensor makes, about.
-const TEXT_PER_BYTE: usize = 4;
-
-/// What is known of a request before its body is read.
-struct Admitted {
-    found: Found,
-    arrived: Instant,
-    /// By when the headers want the answer.
-    deadline: Option<Instant>,
-}
 
 pub(crate) async fn infer(
     State(service): State<Service>,
@@ -44,10 +30,8 @@ pub(crate) async fn infer(
 ) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
-    let admitted = target.and_then(|target| {
-        identity.may_infer(&target.model)?;
-        admit(&service, &target, &head.headers, &body, arrived)
-    });
+    let admitted =
+        target.and_then(|target| admit(&service, &identity, &target, &head.headers, &body, arrived));
     let (admitted, part) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
@@ -56,32 +40,9 @@ pub(crate) async fn infer(
         // An answer that is there goes out, also in the last moment.
         biased;
         answer = answer(&service, &identity, &admitted, body, part) => answer,
-        () = service.closing() => {
-            let error = Error::new(ErrorKind::ShuttingDown, "the server is shutting down");
-            Err(Refusal::from(error))
-        }
+        () = service.closing() => Err(Refusal::shutting_down()),
     };
     answer.unwrap_or_else(Refusal::into_response)
-}
-
-/// Refuses what can be refused before the body is read.
-fn admit(
-    service: &Service,
-    target: &Target,
-    headers: &HeaderMap,
-    body: &Body,
-    arrived: Instant,
-) -> Result<(Admitted, Part), Refusal> {
-    let part = body::admit(body, service.options().body_limit(), service.budget())?;
-    terms::check_form(headers)?;
-    let admitted = Admitted {
-        deadline: terms::header_deadline(headers, arrived)?,
-        found: service.find(target)?,
-        arrived,
-    };
-    // Given back at once: it is taken when the body is there, so that those who send slowly keep nobody out.
-    drop(service.enter()?);
-    Ok((admitted, part))
 }
 
 /// Takes the body in, has the model answer, writes what it says.
@@ -95,73 +56,25 @@ async fn answer(
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
     let (request, _part, _place) = receive(service, admitted, body, part).await?;
-    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
-    let answered = ask(found, identity, request, &terms).await?;
-    let timing = [(SERVER_TIMING, server_timing(&answered.timings))];
-    let body = encode(service, found.handle.name(), answered).await?;
-    Ok((timing, json(body)).into_response())
-}
-
-/// The request, read and decoded in time.
-async fn receive(
-    service: &Service,
-    admitted: &Admitted,
-    body: Body,
-    mut part: Part,
-) -> Result<(InferRequest, Part, OwnedSemaphorePermit), Refusal> {
-    let options = service.options();
-    let patience = admitted.arrived + options.body_timeout;
-    let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
-    let late = || Refusal::late("the deadline passed before the request was read");
-
-    let collect = body::collect(body, options.body_limit(), &mut part);
-    let collected = timeout_at(deadline.unwrap_or(patience).into(), collect).await;
-    let body = collected.unwrap_or_else(|_| {
-        let refusal = match deadline {
-            Some(_) => late(),
-            None => {
-                let message =
-                    format!("the body did not arrive within {:?}; send it faster", options.body_timeout);
-                Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
-            }
-        };
-        Err(refusal.closing())
-    })?;
-
-    let place = service.enter()?;
-    let bytes = body.len();
-    let decode = move || {
-        let request = InferRequest::from_json(&body, &Limits::default());
-        // A large body is freed here, off the event loop; its part is kept also when nobody waits any more.
-        drop(body);
-        (request, part)
-    };
-    let decoded = service.offload().run(bytes, decode);
-    let decoded = match admitted.deadline {
-        Some(deadline) => timeout_at(deadline.into(), decoded).await.unwrap_or_else(|_| Err(late()))?,
-        None => decoded.await?,
-    };
-    let (request, part) = decoded;
-    Ok((request?, part, place))
-}
-
-async fn encode(service: &Service, name: &Name, answered: Answered) -> Result<Vec<u8>, Refusal> {
-    let name = name.clone();
-    let bytes = answered.outputs.byte_len().saturating_mul(TEXT_PER_BYTE);
-    let encode = move || {
-        let (version, id) = (answered.version.as_deref(), answered.id.as_deref());
-        InferResponse::write_json(&name, version, id, &answered.parameters, answered.outputs.iter())
-    };
-    Ok(service.offload().run(bytes, encode).await??)
+    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived, identity)?;
+    let answered = ask_rows(service, found, request, &terms).await?;
+    let timing = answered.timings.as_ref().map(server_timing);
+    let mut response =
+        encode(service, found.handle.name(), &admitted.accepts, answered).await?.into_response();
+    if let Some(timing) = timing {
+        response.headers_mut().insert(SERVER_TIMING, timing);
+    }
+    Ok(response)
 }
 
 /// Where the time went, for people with the developer tools of a browser open: milliseconds.
-fn server_timing(timings: &Timings) -> String {
+fn server_timing(timings: &Timings) -> HeaderValue {
     let millis = |time: Duration| time.as_secs_f64() * 1e3;
     let Timings { batch_requests, batch_rows, instance, .. } = timings;
-    format!(
+    let text = format!(
         "queue;dur={:.3}, run;dur={:.3};desc=\"{batch_requests} requests, {batch_rows} rows, instance {instance}\"",
         millis(timings.queue),
         millis(timings.run),
-    )
+    );
+    HeaderValue::try_from(text).expect("figures are plain")
 }

@@ -48,7 +48,7 @@
 //! requests for foreign names, and what pages of other sites want done, are refused. [`Identity`] is who asks, as an
 //! extension of each request.
 //!
-//! There is no HTTP/2, no compression and no gRPC here, and no backend: models come with the engine.
+//! There is no HTTP/2 and no gRPC here, and no backend: models come with the engine.
 
 mod catalog;
 mod peer;
@@ -66,21 +66,35 @@ mod paths;
 mod refusal;
 
 mod budget;
+mod coding;
 mod held;
 mod offload;
+mod sessions;
+mod shared_memory;
 
 mod body;
-mod terms;
+mod packing;
 
 mod access;
+
+mod terms;
 
 mod service;
 
 mod ask;
+mod partial;
+
+mod intake;
+mod reply;
 
 mod metadata;
+mod repository;
+mod statistics;
+
+mod control;
 
 mod infer;
+mod jobs;
 mod welcome;
 
 mod router;
@@ -95,7 +109,8 @@ mod reload;
 mod server;
 
 pub use access::Identity;
-pub use catalog::{Catalog, Unversioned};
+pub use catalog::{Catalog, Control, Unversioned};
+pub use jobs::job_status;
 pub use keys::{Keys, NewKey, RateLimit};
 pub use options::ServerOptions;
 pub use router::router;

@@ -10,7 +10,19 @@ use crate::refusal::Refusal;
 use crate::service::{Service, Target};
 
 /// The parts of the protocol beyond its core that work fully.
-const EXTENSIONS: [&str; 1] = ["schedule_policy"];
+const EXTENSIONS: [&str; 11] = [
+    "binary_tensor_data",
+    "classification",
+    "model_configuration",
+    "model_repository",
+    "model_repository(unload_dependents)",
+    "parameters",
+    "schedule_policy",
+    "sequence",
+    "sequence(string_id)",
+    "statistics",
+    "system_shared_memory",
+];
 
 /// A body that is JSON already.
 pub(crate) fn json(body: Vec<u8>) -> impl IntoResponse {

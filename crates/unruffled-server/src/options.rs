@@ -30,6 +30,7 @@ pub struct ServerOptions {
     pub(crate) grace: Duration,
     pub(crate) handshake_timeout: Duration,
     pub(crate) reload_interval: Duration,
+    pub(crate) shared_memory: bool,
     pub(crate) catalog: Arc<dyn Catalog>,
     pub(crate) tls: Option<Tls>,
     pub(crate) keys: Option<Keys>,
@@ -54,6 +55,7 @@ impl Default for ServerOptions {
             grace: Duration::from_secs(30),
             handshake_timeout: Duration::from_secs(10),
             reload_interval: Duration::from_secs(5),
+            shared_memory: false,
             catalog: Arc::new(Unversioned),
             tls: None,
             keys: None,
@@ -133,6 +135,13 @@ impl ServerOptions {
     /// How long requests in flight have to finish once the server is told to end. 30 seconds unless set.
     pub fn with_grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
+        self
+    }
+
+    /// Whether clients on the same machine may pass tensors in POSIX shared memory. Whoever may ask then has the server read
+    /// and write shared memory that the server's user may use. Off unless set.
+    pub fn with_shared_memory(mut self, allowed: bool) -> Self {
+        self.shared_memory = allowed;
         self
     }
 
@@ -228,6 +237,7 @@ impl fmt::Debug for ServerOptions {
             .field("cors_origins", &self.cors_origins)
             .field("hosts", &self.hosts)
             .field("client_limits", &self.client_limits)
+            .field("shared_memory", &self.shared_memory)
             .finish_non_exhaustive()
     }
 }

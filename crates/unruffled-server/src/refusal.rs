@@ -93,6 +93,11 @@ impl Refusal {
         Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(wait)
     }
 
+    /// The server is about to end.
+    pub(crate) fn shutting_down() -> Self {
+        Error::new(ErrorKind::ShuttingDown, "the server is shutting down").into()
+    }
+
     /// The deadline passed while the server still had the request.
     pub(crate) fn late(message: impl Into<String>) -> Self {
         Self::new(status_of(ErrorKind::DeadlineExceeded), message)
@@ -104,6 +109,18 @@ impl Refusal {
         let message =
             format!("the body has {has}; the limit is {limit}: split the request into smaller ones");
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, message).closing()
+    }
+
+    /// The body is larger than it looks.
+    pub(crate) fn expands_too_much(limit: usize) -> Self {
+        let message =
+            format!("the body expands to more than {limit} bytes: split the request into smaller ones");
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// A part of the protocol that is not here, or not switched on.
+    pub(crate) fn unsupported(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
     }
 
     /// Adds a header.
@@ -124,6 +141,7 @@ impl Refusal {
         self.status
     }
 
+    /// What was wrong.
     pub(crate) fn message(&self) -> &str {
         &self.message
     }

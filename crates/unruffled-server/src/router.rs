@@ -14,7 +14,7 @@ use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::welcome::welcome;
-use crate::{body, infer, metadata};
+use crate::{body, control, infer, jobs, metadata};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -49,15 +49,35 @@ fn protocol() -> Router<Service> {
     let mut router = Router::new()
         .route("/v2", get(metadata::server))
         .route("/v2/health/live", get(metadata::live))
-        .route("/v2/health/ready", get(metadata::ready));
+        .route("/v2/health/ready", get(metadata::ready))
+        .route("/v2/models/stats", get(control::all_statistics))
+        .route("/v2/repository/index", post(control::index))
+        .route("/v2/repository/models/{model}/load", post(control::load))
+        .route("/v2/repository/models/{model}/unload", post(control::unload))
+        .route("/v2/systemsharedmemory/status", get(control::regions))
+        .route("/v2/systemsharedmemory/unregister", post(control::unregister))
+        .route("/v2/systemsharedmemory/region/{region}/status", get(control::regions))
+        .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
+        .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
+        .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace));
+    router = router
+        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
+        .route("/v1/jobs/{job}", get(jobs::status).delete(jobs::cancel))
+        .route("/v1/jobs/{job}/result", get(jobs::result))
+        .route("/v1/jobs/{job}/events", get(jobs::events));
     for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
         router = router
             .route(model, get(metadata::model))
             .route(&format!("{model}/ready"), get(metadata::model_ready))
+            .route(&format!("{model}/config"), get(control::configuration))
+            .route(&format!("{model}/stats"), get(control::model_statistics))
             .route(&format!("{model}/infer"), post(infer::infer));
     }
     router.fallback(unknown_path).method_not_allowed_fallback(wrong_method)
 }
+
+/// The ends of paths that take nothing but POST.
+const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", "/unregister"];
 
 async fn unknown_path(request: Request) -> Response {
     let path = shown(request.uri().path());
@@ -68,8 +88,12 @@ async fn unknown_path(request: Request) -> Response {
 
 async fn wrong_method(request: Request) -> Response {
     let (method, path) = (request.method(), shown(request.uri().path()));
-    // Only one of the paths takes anything but GET.
-    let right = if path.ends_with("/infer") { "POST" } else { "GET" };
+    let right = match path.as_str() {
+        "/v1/jobs" => "GET and POST",
+        job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
+        other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
+        _ => "GET",
+    };
     let message = format!("`{path}` takes {right}, not {method}");
     refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
 }

@@ -1,18 +1,22 @@
 //! [`Service`]: what the end points share, and how they find a model.
 
-use std::sync::Arc;
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use unruffled_engine::{Engine, Handle, ModelStatus};
+use unruffled_engine::{Engine, Group, Handle, Jobs, Metrics, ModelStatus, Request};
 use unruffled_model::{Name, Tensors};
 
 use crate::budget::Budget;
+use crate::catalog::Catalog;
 use crate::offload::Offload;
 use crate::options::ServerOptions;
 use crate::phase::{self, Phase};
 use crate::refusal::Refusal;
+use crate::sessions::Sessions;
+use crate::shared_memory::SharedMemory;
 
 /// The most bytes of a model's name in a path.
 const NAME_BYTES: usize = 1024;
@@ -27,6 +31,10 @@ struct Inner {
     requests: Arc<Semaphore>,
     budget: Budget,
     offload: Offload,
+    shared_memory: SharedMemory,
+    sessions: Sessions,
+    /// Models that clients have ended.
+    unloaded: Mutex<HashSet<Name>>,
     phase: watch::Receiver<Phase>,
 }
 
@@ -46,6 +54,9 @@ impl Service {
             requests: Arc::new(Semaphore::new(options.in_flight_requests.min(Semaphore::MAX_PERMITS))),
             budget: Budget::new(options.in_flight_bytes),
             offload: Offload::new(options.inline_bytes),
+            shared_memory: SharedMemory::new(options.shared_memory),
+            sessions: Sessions::default(),
+            unloaded: Mutex::default(),
             options,
             phase,
         }))
@@ -61,6 +72,62 @@ impl Service {
 
     pub(crate) fn offload(&self) -> &Offload {
         &self.0.offload
+    }
+
+    pub(crate) fn shared_memory(&self) -> &SharedMemory {
+        &self.0.shared_memory
+    }
+
+    pub(crate) fn catalog(&self) -> Arc<dyn Catalog> {
+        Arc::clone(&self.0.options.catalog)
+    }
+
+    /// What all models have done.
+    pub(crate) fn metrics(&self) -> Metrics {
+        self.0.engine.metrics()
+    }
+
+    /// What a model was found to take in memory, if that is measured.
+    pub(crate) fn memory_of(&self, model: &str) -> Option<usize> {
+        let report = self.0.engine.memory()?;
+        let taken = report.models.iter().filter(|taken| *taken.name == *model).map(|taken| taken.bytes);
+        Some(taken.sum())
+    }
+
+    /// Whether a client has ended the model of this name, and nobody has loaded it since.
+    pub(crate) fn was_unloaded(&self, model: &str) -> bool {
+        self.0.unloaded.lock().unwrap_or_else(PoisonError::into_inner).contains(model)
+    }
+
+    pub(crate) fn note_unloaded(&self, model: &str, unloaded: bool) {
+        let mut all = self.0.unloaded.lock().unwrap_or_else(PoisonError::into_inner);
+        if unloaded {
+            all.insert(model.into());
+        } else {
+            all.remove(model);
+        }
+    }
+
+    /// Several requests under one scope.
+    pub(crate) fn group<'a>(
+        &self,
+        requests: impl Iterator<Item = Request<'a, Tensors, Tensors>>,
+    ) -> Group<Tensors> {
+        self.0.engine.group(requests)
+    }
+
+    /// The engine's jobs.
+    pub(crate) fn jobs(&self) -> Jobs {
+        self.0.engine.jobs()
+    }
+
+    pub(crate) fn sessions(&self) -> &Sessions {
+        &self.0.sessions
+    }
+
+    /// What a class of an output is called, if it has a name.
+    pub(crate) fn label(&self, model: &str, output: &str, class: usize) -> Option<String> {
+        self.0.options.catalog.label(model, output, class)
     }
 
     /// Whether all models can answer.
@@ -127,6 +194,11 @@ impl Service {
             let most = self.0.options.in_flight_requests;
             Refusal::overloaded(format!("the server is full: {most} requests are in flight; try again later"))
         })
+    }
+
+    /// Waits until nothing new is to begin.
+    pub(crate) async fn draining(&self) {
+        phase::reached(&mut self.0.phase.clone(), Phase::Draining).await;
     }
 
     /// Waits until what is left is to be ended.

@@ -3,37 +3,15 @@
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use unruffled_engine::Priority;
 use unruffled_protocol::Parameters;
 
+use crate::access::Identity;
 use crate::refusal::Refusal;
 
 /// How long the client waits, in seconds; a fraction is fine, 0 is for ever.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
-
-/// The length of the JSON part of a body with binary tensors behind it.
-const BINARY: HeaderName = HeaderName::from_static("inference-header-content-length");
-
-/// Refuses bodies in forms that are not read here; only headers tell them.
-pub(crate) fn check_form(headers: &HeaderMap) -> Result<(), Refusal> {
-    let codings = headers.get_all(header::CONTENT_ENCODING);
-    let is_plain =
-        |coding: &HeaderValue| coding.is_empty() || coding.as_bytes().eq_ignore_ascii_case(b"identity");
-    if let Some(coding) = codings.iter().find(|coding| !is_plain(coding)) {
-        let coding = shown(coding);
-        let message =
-            format!("content encoding `{coding}` is not supported; send the body as it is (`identity`)");
-        return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message)
-            .with(header::ACCEPT_ENCODING, HeaderValue::from_static("identity")));
-    }
-    if headers.contains_key(BINARY) {
-        let message = "binary tensors are not supported here yet; send `data` in JSON, without the header \
-            `Inference-Header-Content-Length`";
-        return Err(Refusal::new(StatusCode::NOT_IMPLEMENTED, message));
-    }
-    Ok(())
-}
 
 /// The instant by which the header wants the answer, if it does.
 pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<Option<Instant>, Refusal> {
@@ -56,11 +34,12 @@ pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<O
     }
 }
 
-/// When and how urgently a request is to be answered.
-#[derive(Debug, PartialEq, Eq)]
+/// When, how urgently and on whose behalf a request is to be answered.
+#[derive(Debug)]
 pub(crate) struct Terms {
     pub(crate) deadline: Option<Instant>,
     pub(crate) priority: Priority,
+    pub(crate) identity: Identity,
 }
 
 impl Terms {
@@ -70,17 +49,19 @@ impl Terms {
         parameters: &Parameters,
         header_deadline: Option<Instant>,
         arrived: Instant,
+        identity: &Identity,
     ) -> Result<Self, Refusal> {
         let own = parameters.timeout()?.and_then(|timeout| arrived.checked_add(timeout));
         Ok(Self {
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
+            identity: identity.clone(),
         })
     }
 }
 
 /// The protocol counts from 1, the most urgent, without an end; there are three classes here, and 2 is the usual one.
-fn priority(given: Option<NonZeroU64>) -> Priority {
+pub(crate) fn priority(given: Option<NonZeroU64>) -> Priority {
     match given.map(NonZeroU64::get) {
         Some(1) => Priority::Interactive,
         None | Some(0 | 2) => Priority::Normal,
@@ -103,6 +84,7 @@ mod tests {
     use unruffled_protocol::Parameters;
 
     use super::{Terms, header_deadline};
+    use crate::access::Identity;
 
     #[test]
     fn the_header_counts_seconds() {
@@ -128,7 +110,7 @@ mod tests {
         let after = |millis| arrived + Duration::from_millis(millis);
         let deadline = |timeout: i64, header| {
             let parameters = Parameters::new().with("timeout", timeout);
-            Terms::new(&parameters, header, arrived).unwrap().deadline
+            Terms::new(&parameters, header, arrived, &Identity::default()).unwrap().deadline
         };
         assert_eq!(deadline(5000, None), Some(after(5)));
         assert_eq!(deadline(5000, Some(after(3))), Some(after(3)));
@@ -141,7 +123,9 @@ mod tests {
     fn priorities_fall_into_three_classes() {
         let class = |priority: i64| {
             let parameters = Parameters::new().with("priority", priority);
-            Terms::new(&parameters, None, Instant::now()).map(|terms| terms.priority).ok()
+            Terms::new(&parameters, None, Instant::now(), &Identity::default())
+                .map(|terms| terms.priority)
+                .ok()
         };
         let classes = [0, 1, 2, 3, i64::MAX, -1].map(class);
         let expected = [

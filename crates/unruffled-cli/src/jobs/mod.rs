@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Jobs) -> Result<(), Failure> {
             let opened = Opened::open(&store.folder)?;
             let status = opened.find(job)?;
             terminal::print(&if store.json {
-                format!("{:#}\n", told::json(&status))
+                format!("{:#}\n", unruffled_server::job_status(&status))
             } else {
                 told::page(&status, SystemTime::now(), &store.folder.display().to_string())
             });

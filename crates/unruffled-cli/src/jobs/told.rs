@@ -1,11 +1,12 @@
 //! What is said of jobs: pages for people, documents for scripts.
 
 use std::fmt::Write as _;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime};
 
 use serde_json::{Value, json};
 use unruffled::engine::job::{JobId, PayloadInfo};
 use unruffled::{JobState, JobStatus};
+use unruffled_server::job_status;
 
 use crate::terminal::{BAD, FAINT, GOOD, HINT, NAME, WARN, milliseconds, size};
 
@@ -39,7 +40,7 @@ pub(super) fn list(all: &[JobStatus], listed: &[JobStatus], now: SystemTime) -> 
 pub(super) fn list_json(all: &[JobStatus], listed: &[JobStatus]) -> Value {
     let counts: serde_json::Map<String, Value> =
         JobState::ALL.iter().map(|state| (state.name().to_owned(), json!(count(all, *state)))).collect();
-    json!({ "counts": counts, "jobs": listed.iter().map(json).collect::<Vec<_>>() })
+    json!({ "counts": counts, "jobs": listed.iter().map(job_status).collect::<Vec<_>>() })
 }
 
 /// All that is known of a job.
@@ -89,29 +90,6 @@ pub(super) fn page(status: &JobStatus, now: SystemTime, store: &str) -> String {
     page
 }
 
-pub(super) fn json(status: &JobStatus) -> Value {
-    let payload = |info: &PayloadInfo| json!({ "kind": &*info.kind, "bytes": info.bytes });
-    let failure = status.failure.as_ref();
-    json!({
-        "id": status.id.to_string(),
-        "model": &*status.model,
-        "state": status.state.name(),
-        "key": status.key.as_deref(),
-        "priority": format!("{:?}", status.priority).to_lowercase(),
-        "attempts": status.attempts,
-        "attempts_max": status.attempts_max,
-        "input": payload(&status.input),
-        "result": status.result.as_ref().map(payload),
-        "failure": failure.map(|failure| json!({ "kind": failure.kind.code(), "message": &*failure.message })),
-        "cancel_asked": status.cancel_asked,
-        "submitted_ms": since_1970(status.submitted),
-        "ready_ms": since_1970(status.ready),
-        "started_ms": status.started.map(since_1970),
-        "finished_ms": status.finished.map(since_1970),
-        "deadline_ms": status.deadline.map(since_1970),
-    })
-}
-
 /// What was done to jobs.
 pub(super) fn done(done: &[(JobId, &str)]) -> String {
     if done.is_empty() {
@@ -159,10 +137,6 @@ fn rough(time: Duration) -> String {
         seconds @ 7_200..172_800 => format!("{} h", seconds / 3_600),
         seconds => format!("{} days", seconds / 86_400),
     }
-}
-
-fn since_1970(at: SystemTime) -> u64 {
-    at.duration_since(UNIX_EPOCH).map_or(0, |since| since.as_millis() as u64)
 }
 
 /// Text that stays on its line, and cannot steer the terminal.

@@ -1,11 +1,12 @@
 //! [`Meter`]: where a pool counts what happens to it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use unruffled_model::Name;
 
+use super::batches::Batches;
 use super::distribution::{Durations, Sizes};
 use super::report::ModelMetrics;
 use crate::error::ErrorKind;
@@ -58,10 +59,13 @@ struct Recording {
     run: Durations,
     requests: Sizes,
     rows: Sizes,
+    batches: Batches,
     queue: Durations,
     answered: Durations,
     failed: Durations,
     failed_kinds: [u64; KINDS],
+    /// When the last run ended that gave an answer.
+    last: Option<Instant>,
 }
 
 impl Recording {
@@ -70,10 +74,12 @@ impl Recording {
             run: Durations::new(),
             requests: Sizes::new(),
             rows: Sizes::new(),
+            batches: Batches::default(),
             queue: Durations::new(),
             answered: Durations::new(),
             failed: Durations::new(),
             failed_kinds: [0; KINDS],
+            last: None,
         }
     }
 
@@ -98,9 +104,11 @@ impl Recording {
         self.run.merge(&other.run);
         self.requests.merge(&other.requests);
         self.rows.merge(&other.rows);
+        self.batches.merge(&other.batches);
         self.queue.merge(&other.queue);
         self.answered.merge(&other.answered);
         self.failed.merge(&other.failed);
+        self.last = self.last.max(other.last);
         for (sum, more) in self.failed_kinds.iter_mut().zip(other.failed_kinds) {
             *sum += more;
         }
@@ -127,12 +135,19 @@ impl Meter {
         &self,
         slot: usize,
         figures: RunFigures,
+        ended: Instant,
         done: impl IntoIterator<Item = (Duration, Duration, Option<ErrorKind>)>,
     ) {
         let mut recording = self.slot(slot).0.lock();
         recording.run(figures);
+        let mut answered = false;
         for (queue, total, outcome) in done {
             recording.request(queue, total, outcome);
+            answered |= outcome.is_none();
+        }
+        if answered {
+            recording.batches.record(figures.rows, figures.run);
+            recording.last = recording.last.max(Some(ended));
         }
     }
 
@@ -145,10 +160,14 @@ impl Meter {
     /// A request has been run on its caller's thread, without waiting.
     ///
     /// Under a lock that callers share: they are few at a time, and it is held for less than a microsecond.
-    pub(crate) fn inline_run(&self, run: Duration, rows: usize, outcome: Option<ErrorKind>) {
+    pub(crate) fn inline_run(&self, run: Duration, rows: usize, ended: Instant, outcome: Option<ErrorKind>) {
         let mut recording = self.inline_slot().0.lock();
         recording.run(RunFigures { run, requests: 1, rows });
         recording.request(Duration::ZERO, run, outcome);
+        if outcome.is_none() {
+            recording.batches.record(rows, run);
+            recording.last = recording.last.max(Some(ended));
+        }
     }
 
     /// A request has been answered from the cache, without a run.
@@ -207,12 +226,14 @@ impl Meter {
             total_failed: all.failed.report(),
             batch_requests: all.requests.report(),
             batch_rows: all.rows.report(),
+            batches: all.batches.report(),
             runs: all.run.count(),
             extra_runs: count(&self.extra_runs),
             inline_runs,
             preempted: count(&self.preempted),
             superseded: count(&self.superseded),
             leases: count(&self.leases),
+            last_run: all.last,
             cache: None,
         }
     }
@@ -232,6 +253,7 @@ impl Meter {
         let bytes = |one: &Recording| {
             one.requests.bytes()
                 + one.rows.bytes()
+                + one.batches.bytes()
                 + [&one.run, &one.queue, &one.answered, &one.failed]
                     .iter()
                     .map(|one| one.bytes())

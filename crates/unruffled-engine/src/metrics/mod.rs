@@ -3,6 +3,7 @@
 
 mod text;
 
+mod batches;
 mod distribution;
 
 mod report;
@@ -12,6 +13,7 @@ mod meter;
 #[cfg(test)]
 mod tests;
 
+pub use batches::BatchMetrics;
 pub use distribution::{Distribution, SizeDistribution};
 pub(crate) use meter::{Meter, RunFigures};
 pub use report::{CacheMetrics, Metrics, ModelMetrics};

@@ -1,9 +1,11 @@
 //! What monitoring says: [`Metrics`], model by model, and the table that a person reads.
 
 use std::fmt;
+use std::time::Instant;
 
 use unruffled_model::Name;
 
+use super::batches::BatchMetrics;
 use super::distribution::{Distribution, SizeDistribution};
 use super::text::{Brief, Grouped, words};
 use crate::error::ErrorKind;
@@ -51,6 +53,8 @@ pub struct ModelMetrics {
     pub batch_requests: SizeDistribution,
     /// How many rows a run had.
     pub batch_rows: SizeDistribution,
+    /// Runs that gave an answer, by the number of their rows; 64 numbers are told apart.
+    pub batches: Vec<BatchMetrics>,
     /// Runs, of whatever kind and end.
     pub runs: u64,
     /// Runs, among these, that were made only because an earlier run of the same requests had failed.
@@ -63,6 +67,8 @@ pub struct ModelMetrics {
     pub superseded: u64,
     /// Leases that were granted; the requests for them are among those answered.
     pub leases: u64,
+    /// When the last run ended that gave an answer.
+    pub last_run: Option<Instant>,
     /// What was remembered, if anything is.
     pub cache: Option<CacheMetrics>,
 }

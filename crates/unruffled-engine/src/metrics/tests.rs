@@ -1,7 +1,7 @@
 //! What is counted, summed up and shown.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::{Meter, Metrics, ModelMetrics, RunFigures};
 use crate::error::ErrorKind;
@@ -14,7 +14,7 @@ fn snapshot(meter: &Meter) -> ModelMetrics {
 
 fn run(meter: &Meter, slot: usize, run: Duration, outcomes: &[Option<ErrorKind>]) {
     let figures = RunFigures { run, requests: outcomes.len(), rows: 2 * outcomes.len() };
-    meter.run(slot, figures, outcomes.iter().map(|outcome| (run / 2, run * 2, *outcome)));
+    meter.run(slot, figures, Instant::now(), outcomes.iter().map(|outcome| (run / 2, run * 2, *outcome)));
 }
 
 #[test]
@@ -34,8 +34,8 @@ fn a_snapshot_merges_what_all_instances_recorded_and_is_exact_on_counts() {
         }
     }
     run(&meter, 1, 90 * MS, &[Some(ErrorKind::ModelCrashed)]);
-    meter.inline_run(MS, 5, None);
-    meter.inline_run(MS, 5, Some(ErrorKind::ModelFailed));
+    meter.inline_run(MS, 5, Instant::now(), None);
+    meter.inline_run(MS, 5, Instant::now(), Some(ErrorKind::ModelFailed));
     meter.ended(ErrorKind::DeadlineExceeded);
     meter.ended(ErrorKind::ModelFailed);
     meter.refused(ErrorKind::Overloaded);
@@ -73,7 +73,7 @@ fn quantiles_have_two_significant_digits_from_a_microsecond_to_an_hour() {
         let figures = RunFigures { run: unit, requests: 1, rows: 1 };
         // From one unit to a thousand of them, in an order that is not theirs.
         for at in (0..1000).map(|at| (at * 617) % 1000 + 1) {
-            meter.run(0, figures, [(unit * at, unit * at, None)]);
+            meter.run(0, figures, Instant::now(), [(unit * at, unit * at, None)]);
         }
         let found = snapshot(&meter).queue;
         assert_eq!((found.count, found.max), (1000, unit * 1000));
@@ -91,8 +91,13 @@ fn quantiles_have_two_significant_digits_from_a_microsecond_to_an_hour() {
 fn what_is_out_of_range_counts_at_the_border_and_keeps_the_maximum() {
     let meter = Meter::new(1);
     let day = Duration::from_secs(86_400);
-    meter.run(0, RunFigures { run: day, requests: 1, rows: usize::MAX }, [(Duration::ZERO, day, None)]);
-    meter.run(0, RunFigures { run: day, requests: 1, rows: 0 }, []);
+    meter.run(
+        0,
+        RunFigures { run: day, requests: 1, rows: usize::MAX },
+        Instant::now(),
+        [(Duration::ZERO, day, None)],
+    );
+    meter.run(0, RunFigures { run: day, requests: 1, rows: 0 }, Instant::now(), []);
     let found = snapshot(&meter);
     assert_eq!((found.run.max, found.run.mean), (day, day));
     let hour = Duration::from_secs(3600);
@@ -110,11 +115,11 @@ fn the_histograms_take_no_more_than_they_promise() {
         for slot in 0..2 {
             for outcome in [None, Some(ErrorKind::ModelFailed)] {
                 let figures = RunFigures { run: longest, requests: rows, rows };
-                meter.run(slot, figures, [(longest, longest, outcome)]);
+                meter.run(slot, figures, Instant::now(), [(longest, longest, outcome)]);
             }
         }
-        meter.inline_run(longest, rows, None);
-        meter.inline_run(longest, rows, Some(ErrorKind::ModelFailed));
+        meter.inline_run(longest, rows, Instant::now(), None);
+        meter.inline_run(longest, rows, Instant::now(), Some(ErrorKind::ModelFailed));
     };
     fill(100 * MS, 32);
     assert!(meter.bytes() <= slots * (76 << 10), "{} bytes at 100 ms", meter.bytes());

@@ -309,10 +309,13 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             }
         }
         match ran.inline {
-            true => self.meter.inline_run(ran.took(), ran.rows, figures.first().and_then(|(.., kind)| *kind)),
+            true => {
+                let kind = figures.first().and_then(|(.., kind)| *kind);
+                self.meter.inline_run(ran.took(), ran.rows, ran.ended, kind);
+            }
             false => {
                 let run = RunFigures { run: ran.took(), requests: ran.requests, rows: ran.rows };
-                self.meter.run(ran.slot, run, figures);
+                self.meter.run(ran.slot, run, ran.ended, figures);
             }
         }
         if let Some(note) = note {

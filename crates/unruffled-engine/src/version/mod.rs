@@ -211,7 +211,12 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
     }
 
     pub(crate) fn queue_limits(&self) -> QueueLimits {
-        self.routes.load().main().options.queue()
+        self.options().queue()
+    }
+
+    /// How the version is run that answers those who name none.
+    pub(crate) fn options(&self) -> PoolOptions {
+        self.routes.load().main().options
     }
 
     /// Ready when so many bytes may find room in the queue.

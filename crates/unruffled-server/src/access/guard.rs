@@ -42,8 +42,10 @@ struct Guard(Arc<Inner>);
 
 struct Inner {
     keys: Option<Keys>,
-    /// The names under which the server may be asked for, where that is checked.
-    hosts: Option<Vec<String>>,
+    /// Whether nobody may ask under a foreign name.
+    checks_hosts: bool,
+    /// The names of the server beside those of loopback.
+    hosts: Vec<String>,
     origins: Vec<HeaderValue>,
     limits: ClientLimits,
     meters: Meters,
@@ -54,7 +56,8 @@ pub(crate) fn guarded(router: Router, options: &ServerOptions, bound: Option<Soc
     let is_local = bound.is_some_and(|bound| bound.ip().is_loopback());
     let guard = Guard(Arc::new(Inner {
         keys: options.keys.clone(),
-        hosts: (is_local && options.keys.is_none()).then(|| options.hosts.clone()),
+        checks_hosts: is_local && options.keys.is_none(),
+        hosts: options.hosts.clone(),
         origins: options.cors_origins.clone(),
         limits: options.client_limits,
         meters: Meters::default(),
@@ -98,7 +101,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
 impl Guard {
     /// Lets a request in, with the identity of who asks as an extension, or says why not.
     fn admit(&self, head: &mut Parts) -> Result<Option<Place>, Refusal> {
-        let Inner { keys, hosts, origins, limits, meters } = &*self.0;
+        let Inner { keys, checks_hosts, hosts, origins, limits, meters } = &*self.0;
         let peer = head.extensions.get::<ConnectInfo<SocketAddr>>().map(|peer| peer.0.ip());
         let (identity, client, limits) = match keys {
             Some(keys) => {
@@ -115,12 +118,14 @@ impl Guard {
                 (Identity::bearer(grant), Some(client), limits)
             }
             None => {
-                if let Some(hosts) = hosts {
-                    site::check_host(head, hosts)?;
+                let named = site::check_host(head, hosts);
+                let is_named = named.is_ok();
+                if *checks_hosts {
+                    named?;
                 }
                 site::check_origin(head, origins)?;
-                let is_here = peer.is_some_and(|peer| peer.to_canonical().is_loopback())
-                    && site::names_loopback(head)
+                let is_here = is_named
+                    && peer.is_some_and(|peer| peer.to_canonical().is_loopback())
                     && !site::is_forwarded(&head.headers);
                 let nearness = if is_here { Nearness::Here } else { Nearness::Elsewhere };
                 let client = peer.map(|peer| Client::Peer(peer::network(peer)));

@@ -79,8 +79,7 @@ impl Identity {
         if self.sees(model) { Ok(()) } else { self.may_infer(model) }
     }
 
-    /// Refuses those who may not read metrics. Part of the doors: the end points of metrics ask it.
-    #[allow(dead_code, reason = "for the end points of metrics")]
+    /// Refuses those who may not read metrics.
     pub(crate) fn may_read_metrics(&self) -> Result<(), Refusal> {
         match &self.0 {
             Who::Bearer(grant) if !(grant.metrics || grant.admin) => Err(lacks(grant, "`metrics`")),
@@ -88,8 +87,15 @@ impl Identity {
         }
     }
 
+    /// Refuses those who may not see what others have submitted.
+    pub(crate) fn may_list_jobs(&self) -> Result<(), Refusal> {
+        match &self.0 {
+            Who::Bearer(grant) if !grant.admin => Err(lacks(grant, "`admin`")),
+            _ => Ok(()),
+        }
+    }
+
     /// Refuses those who may not load and unload models, or change settings.
-    #[allow(dead_code, reason = "for the end points of administration")]
     pub(crate) fn may_administrate(&self) -> Result<(), Refusal> {
         match &self.0 {
             Who::Bearer(grant) if grant.admin => Ok(()),
@@ -107,13 +113,20 @@ fn lacks(grant: &Grant, scope: &str) -> Refusal {
     Refusal::forbidden(format!("key `{}` lacks the scope {scope}", grant.name()))
 }
 
+impl Default for Identity {
+    /// Somebody unknown.
+    fn default() -> Self {
+        Self::anybody(Nearness::Elsewhere)
+    }
+}
+
 impl<S: Sync> FromRequestParts<S> for Identity {
     type Rejection = Infallible;
 
     /// Somebody unknown where nothing stands before the end points.
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let known = parts.extensions.get::<Self>().cloned();
-        Ok(known.unwrap_or(Self::anybody(Nearness::Elsewhere)))
+        Ok(known.unwrap_or_default())
     }
 }
 

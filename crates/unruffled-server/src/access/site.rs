@@ -28,7 +28,7 @@ fn authority(head: &Parts) -> Option<Authority> {
 }
 
 /// Whether a request names this machine as such. One without a name does: browsers always send one.
-pub(super) fn names_loopback(head: &Parts) -> bool {
+fn names_loopback(head: &Parts) -> bool {
     match authority(head) {
         Some(authority) => is_loopback(authority.host()),
         None => !head.headers.contains_key(header::HOST),

@@ -160,3 +160,64 @@ fn the_server_looks_by_itself() {
     wait_until("the new keys", || infer(&mut server.client(), "m", &bearer(&new)).status == 200);
     infer(&mut server.client(), "m", &bearer(&old)).assert_error(401, &[]);
 }
+
+#[test]
+fn every_end_point_asks_for_what_it_needs() {
+    let (phone, phone_entry) = key("phone", "infer = [\"m\"]");
+    let (meter, meter_entry) = key("meter", "metrics = true");
+    let (operator, operator_entry) = key("operator", "admin = true");
+    let server = start(&[phone_entry, meter_entry, operator_entry].concat());
+    let mut client = server.client();
+    // Statuses for the phone, the meter and the operator; 403 is what a key lacks, all else is the end point's own.
+    for (method, path, body, expected) in [
+        ("GET", "/v2", "", [200, 200, 200]),
+        ("GET", "/v2/models/m", "", [200, 403, 200]),
+        ("GET", "/v2/models/m/ready", "", [200, 403, 200]),
+        ("GET", "/v2/models/m/stats", "", [200, 403, 200]),
+        ("GET", "/v2/models/m/config", "", [200, 403, 200]),
+        ("GET", "/v2/models/other/config", "", [403, 403, 200]),
+        ("POST", "/v2/models/m/infer", ONE_ROW, [200, 403, 403]),
+        ("POST", "/v2/models/other/infer", ONE_ROW, [403, 403, 403]),
+        ("GET", "/v2/models/stats", "", [403, 200, 200]),
+        ("POST", "/v2/repository/models/m/load", "{}", [403, 403, 400]),
+        ("POST", "/v2/repository/models/m/unload", "{}", [403, 403, 400]),
+        ("GET", "/v2/systemsharedmemory/status", "", [403, 403, 200]),
+        ("POST", "/v2/systemsharedmemory/region/r/register", "{}", [403, 403, 400]),
+        ("POST", "/v2/trace/setting", "{}", [403, 403, 200]),
+        ("POST", "/v1/jobs?model=other", ONE_ROW, [403, 403, 403]),
+        ("GET", "/v1/jobs", "", [403, 403, 200]),
+    ] {
+        let statuses =
+            [&phone, &meter, &operator].map(|key| client.request(method, path, &bearer(key), body).status);
+        assert_eq!(statuses, expected, "{method} {path}");
+        client.request(method, path, "", body).assert_error(401, &[]);
+    }
+    let index = client.request("POST", "/v2/repository/index", &bearer(&phone), "").json();
+    assert_eq!(index.as_array().unwrap().iter().map(|entry| &entry["name"]).collect::<Vec<_>>(), ["m"]);
+}
+
+#[test]
+fn jobs_are_seen_by_those_who_may_ask_their_model() {
+    let (phone, phone_entry) = key("phone", "infer = [\"m\"]");
+    let (twin, twin_entry) = key("twin", "infer = [\"m\"]");
+    let (tablet, tablet_entry) = key("tablet", "infer = [\"other\"]");
+    let server = start(&[phone_entry, twin_entry, tablet_entry].concat());
+    let mut client = server.client();
+    let mut submit = |key: &str| {
+        let headers = format!("{}Idempotency-Key: one\r\n", bearer(key));
+        let answer = client.request("POST", "/v1/jobs?model=m", &headers, ONE_ROW);
+        (answer.status, answer.header("location").map(str::to_owned))
+    };
+    let (status, job) = submit(&phone);
+    assert_eq!(status, 202);
+    assert_eq!(submit(&phone).1, job, "it is the same");
+    assert_ne!(submit(&twin).1, job, "what another calls the same is not");
+    assert_eq!(submit(&tablet).0, 403);
+    let job = job.unwrap();
+    let mut client = server.client();
+    for end in ["", "/result", "/events"] {
+        client.request("GET", &format!("{job}{end}"), &bearer(&tablet), "").assert_error(404, &["no job"]);
+    }
+    client.request("DELETE", &job, &bearer(&tablet), "").assert_error(404, &["no job"]);
+    assert_eq!(client.request("GET", &format!("{job}?wait=20"), &bearer(&phone), "").status, 200);
+}

@@ -7,6 +7,7 @@ mod support;
 mod metadata;
 
 mod infer;
+mod jobs;
 
 mod mistakes;
 
@@ -17,6 +18,8 @@ mod deadlines;
 mod disconnects;
 
 mod overload;
+mod partial;
+mod repository;
 
 mod sizes;
 
@@ -25,6 +28,7 @@ mod floods;
 mod idlers;
 
 mod ending;
+mod extensions;
 
 mod keys;
 

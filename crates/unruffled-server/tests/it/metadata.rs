@@ -21,7 +21,22 @@ fn tells_what_it_is_and_what_the_models_take() {
     assert_eq!((ready.status, ready.json()), (200, json!({"live": true, "ready": true})));
     let metadata = client.get("/v2").json();
     assert_eq!(metadata["name"], "unruffled");
-    assert_eq!(metadata["extensions"], json!(["schedule_policy"]));
+    assert_eq!(
+        metadata["extensions"],
+        json!([
+            "binary_tensor_data",
+            "classification",
+            "model_configuration",
+            "model_repository",
+            "model_repository(unload_dependents)",
+            "parameters",
+            "schedule_policy",
+            "sequence",
+            "sequence(string_id)",
+            "statistics",
+            "system_shared_memory",
+        ])
+    );
     assert!(metadata["version"].is_string());
     assert_eq!(
         client.get("/v2/models/m").json(),

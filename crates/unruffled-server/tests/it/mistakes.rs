@@ -64,8 +64,11 @@ fn messages() {
 
 #[test]
 fn headers() {
-    check_header("Content-Encoding: gzip\r\n", 415, &["`gzip`", "identity"]);
-    check_header("Inference-Header-Content-Length: 10\r\n", 501, &["binary tensors", "JSON"]);
+    check_header("Content-Encoding: br\r\n", 415, &["`br`", "gzip, deflate and zstd"]);
+    check_header("Content-Encoding: gzip\r\n", 400, &["encoding"]);
+    check_header("Inference-Header-Content-Length: 10\r\n", 400, &["not JSON"]);
+    check_header("Inference-Header-Content-Length: -1\r\n", 400, &["`-1`", "bytes of the JSON part"]);
+    check_header("Inference-Header-Content-Length: 100000\r\n", 400, &["100000", "the body has"]);
     check_header("X-Request-Timeout: soon\r\n", 400, &["`X-Request-Timeout`", "`soon`", "seconds"]);
 }
 

@@ -16,7 +16,9 @@ pub(crate) struct Client<S = TcpStream> {
 pub(crate) struct Answer {
     pub(crate) status: u16,
     headers: Vec<(String, String)>,
+    /// The body; what is not text in it is replaced.
     pub(crate) body: String,
+    pub(crate) bytes: Vec<u8>,
 }
 
 impl Answer {
@@ -103,6 +105,16 @@ impl<S: Read + Write> Client<S> {
         self.answer()
     }
 
+    /// Asks the model `m` with a body of any kind.
+    pub(crate) fn infer_bytes(&mut self, headers: &str, body: &[u8]) -> Answer {
+        let length = body.len();
+        self.write(format!(
+            "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nContent-Length: {length}\r\n{headers}\r\n"
+        ));
+        self.write(body);
+        self.answer()
+    }
+
     pub(crate) fn get(&mut self, path: &str) -> Answer {
         self.request("GET", path, "", "")
     }
@@ -123,14 +135,45 @@ impl<S: Read + Write> Client<S> {
         self.try_answer().expect("the connection ended without an answer")
     }
 
+    /// Reads one answer whose body comes in chunks, to its end.
+    #[track_caller]
+    pub(crate) fn chunked(&mut self) -> Answer {
+        let mut answer = self.head().expect("the connection ended without an answer");
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        loop {
+            let line = self.line().expect("a chunk begins with its length");
+            let length = usize::from_str_radix(&line, 16).unwrap();
+            // Each chunk ends with an empty line.
+            let mut chunk = vec![0; length + 2];
+            self.reader.read_exact(&mut chunk).unwrap();
+            if length == 0 {
+                answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
+                return answer;
+            }
+            answer.bytes.extend_from_slice(&chunk[..length]);
+        }
+    }
+
     /// Reads one answer; `None` if the connection ends instead.
     pub(crate) fn try_answer(&mut self) -> Option<Answer> {
+        let mut answer = self.head()?;
+        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
+        let mut body = vec![0; length];
+        self.reader.read_exact(&mut body).unwrap();
+        answer.body = String::from_utf8_lossy(&body).into_owned();
+        answer.bytes = body;
+        Some(answer)
+    }
+
+    /// Reads the head of an answer.
+    fn head(&mut self) -> Option<Answer> {
         let line = self.line()?;
         let status = line.split(' ').nth(1).and_then(|status| status.parse().ok());
         let mut answer = Answer {
             status: status.unwrap_or_else(|| panic!("no status in `{line}`")),
             headers: Vec::new(),
             body: String::new(),
+            bytes: Vec::new(),
         };
         loop {
             let line = self.line().expect("the head ends");
@@ -139,10 +182,6 @@ impl<S: Read + Write> Client<S> {
             };
             answer.headers.push((name.to_lowercase(), value.trim().to_owned()));
         }
-        let length = answer.header("content-length").map_or(0, |length| length.parse().unwrap());
-        let mut body = vec![0; length];
-        self.reader.read_exact(&mut body).unwrap();
-        answer.body = String::from_utf8(body).unwrap();
         Some(answer)
     }
 

@@ -1,0 +1,197 @@
+//! The end points of the extensions: statistics, configuration, model repository, shared memory, trace and log settings.
+
+use axum::extract::{Path, Request, State};
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use serde_json::{Value, json};
+use tokio::time::timeout;
+use unruffled_protocol::{ControlRequest, IndexEntry, IndexRequest, Region};
+
+use crate::access::Identity;
+use crate::body;
+use crate::coding::Coding;
+use crate::metadata::json;
+use crate::refusal::Refusal;
+use crate::service::{Service, Target};
+use crate::{repository, statistics};
+
+/// The most bytes of a body that controls something.
+const BODY_BYTES: usize = 1 << 20;
+
+/// `GET /v2/models/{model}/stats`.
+pub(crate) async fn model_statistics(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    identity.may_see(&target.model)?;
+    let found = service.find(&target)?;
+    Ok(json(statistics::statistics(&service, Some(&found)).to_json()).into_response())
+}
+
+/// `GET /v2/models/stats`.
+pub(crate) async fn all_statistics(
+    State(service): State<Service>,
+    identity: Identity,
+) -> Result<Response, Refusal> {
+    identity.may_read_metrics()?;
+    Ok(json(statistics::statistics(&service, None).to_json()).into_response())
+}
+
+/// `GET /v2/models/{model}/config`.
+pub(crate) async fn configuration(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    identity.may_see(&target.model)?;
+    let found = service.find(&target)?;
+    Ok(json(statistics::configuration(&found).await?.to_json()).into_response())
+}
+
+/// `POST /v2/repository/index`.
+pub(crate) async fn index(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let wanted = IndexRequest::from_json(&read(&service, request).await?)?;
+    let mut entries = repository::index(&service, wanted.ready).await?;
+    entries.retain(|entry| identity.sees(&entry.name));
+    Ok(json(IndexEntry::list_to_json(&entries)).into_response())
+}
+
+/// `POST /v2/repository/models/{model}/load`.
+pub(crate) async fn load(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if let Err(refusal) = identity.may_administrate() {
+        return Ok(refused(refusal, request).await);
+    }
+    let wanted = ControlRequest::from_json(&read(&service, request).await?)?;
+    repository::load(&service, target.model, &wanted).await?;
+    Ok(done())
+}
+
+/// `POST /v2/repository/models/{model}/unload`.
+pub(crate) async fn unload(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if let Err(refusal) = identity.may_administrate() {
+        return Ok(refused(refusal, request).await);
+    }
+    ControlRequest::from_json(&read(&service, request).await?)?;
+    repository::unload(&service, target.model).await?;
+    Ok(done())
+}
+
+/// `GET /v2/systemsharedmemory[/region/{region}]/status`.
+pub(crate) async fn regions(
+    State(service): State<Service>,
+    identity: Identity,
+    region: Option<Path<String>>,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    let regions = service.shared_memory().status(region.as_deref().map(String::as_str))?;
+    Ok(json(Region::list_to_json(&regions)).into_response())
+}
+
+/// `POST /v2/systemsharedmemory/region/{region}/register`.
+pub(crate) async fn register(
+    State(service): State<Service>,
+    identity: Identity,
+    Path(region): Path<String>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if let Err(refusal) = identity.may_administrate() {
+        return Ok(refused(refusal, request).await);
+    }
+    let region = Region::from_json(&region, &read(&service, request).await?)?;
+    service.shared_memory().register(region)?;
+    Ok(done())
+}
+
+/// `POST /v2/systemsharedmemory[/region/{region}]/unregister`.
+pub(crate) async fn unregister(
+    State(service): State<Service>,
+    identity: Identity,
+    region: Option<Path<String>>,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if let Err(refusal) = identity.may_administrate() {
+        return Ok(refused(refusal, request).await);
+    }
+    read(&service, request).await?;
+    service.shared_memory().unregister(region.as_deref().map(String::as_str));
+    Ok(done())
+}
+
+/// `GET /v2/trace/setting`: there is no tracing of this kind; the settings are those of a server that does none.
+pub(crate) async fn trace_settings() -> Response {
+    let settings = json!({
+        "trace_level": ["OFF"], "trace_rate": "1000", "trace_count": "-1", "log_frequency": "0", "trace_file": "",
+        "trace_mode": "triton",
+    });
+    json(settings.to_string().into_bytes()).into_response()
+}
+
+/// `POST /v2/trace/setting`: what would change nothing is taken.
+pub(crate) async fn set_trace(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    if let Err(refusal) = identity.may_administrate() {
+        return Ok(refused(refusal, request).await);
+    }
+    let body = read(&service, request).await?;
+    let wanted: Value = if body.is_empty() { Value::Null } else { parse(&body)? };
+    let off = match &wanted["trace_level"] {
+        Value::Null => true,
+        Value::Array(levels) => levels.iter().all(|level| level == "OFF"),
+        level => level == "OFF",
+    };
+    if !off {
+        return Err(Refusal::unsupported(
+            "requests are not traced into files here; leave `trace_level` at OFF",
+        ));
+    }
+    Ok(trace_settings().await)
+}
+
+/// Answers a request whose body is unread.
+async fn refused(refusal: Refusal, request: Request) -> Response {
+    let (head, body) = request.into_parts();
+    body::refuse(refusal, &head.headers, body).await
+}
+
+/// The body of a request that is no inference.
+async fn read(service: &Service, request: Request) -> Result<Bytes, Refusal> {
+    let (head, body) = request.into_parts();
+    let limit = BODY_BYTES.min(service.options().body_limit());
+    let coding = Coding::given(&head.headers).map_err(Refusal::closing)?;
+    let mut part = body::admit(&body, limit, service.budget()).map_err(Refusal::closing)?;
+    let collect = body::collect(body, limit, &mut part);
+    let body = timeout(service.options().body_timeout, collect).await.unwrap_or_else(|_| {
+        let message = "the body did not arrive in time; send it faster";
+        Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message).closing())
+    })?;
+    coding.expand(body, limit, &mut part)
+}
+
+fn parse(body: &[u8]) -> Result<Value, Refusal> {
+    serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))
+}
+
+/// Success, and nothing to say about it.
+fn done() -> Response {
+    StatusCode::OK.into_response()
+}

@@ -1,0 +1,105 @@
+//! Taking a request in: admitted by its headers, read and decoded in time.
+
+use std::time::Instant;
+
+use axum::body::Body;
+use axum::http::{HeaderMap, StatusCode, header};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::timeout_at;
+use unruffled_protocol::InferRequest;
+
+use crate::access::Identity;
+use crate::body;
+use crate::budget::Part;
+use crate::packing::Packing;
+use crate::refusal::Refusal;
+use crate::service::{Found, Service, Target};
+use crate::terms;
+
+/// What is known of a request before its body is read.
+pub(crate) struct Admitted {
+    pub(crate) found: Found,
+    pub(crate) arrived: Instant,
+    /// By when the headers want the answer.
+    pub(crate) deadline: Option<Instant>,
+    packing: Packing,
+    /// What the answer's headers are chosen by.
+    pub(crate) accepts: HeaderMap,
+}
+
+/// Refuses what can be refused before the body is read.
+pub(crate) fn admit(
+    service: &Service,
+    identity: &Identity,
+    target: &Target,
+    headers: &HeaderMap,
+    body: &Body,
+    arrived: Instant,
+) -> Result<(Admitted, Part), Refusal> {
+    identity.may_infer(&target.model)?;
+    let part = body::admit(body, service.options().body_limit(), service.budget())?;
+    let accepts = headers.get_all(header::ACCEPT_ENCODING).iter();
+    let admitted = Admitted {
+        packing: Packing::of(headers)?,
+        accepts: accepts.map(|value| (header::ACCEPT_ENCODING, value.clone())).collect(),
+        deadline: terms::header_deadline(headers, arrived)?,
+        found: service.find(target)?,
+        arrived,
+    };
+    // Given back at once: it is taken when the body is there, so that those who send slowly keep nobody out.
+    drop(service.enter()?);
+    Ok((admitted, part))
+}
+
+/// The request, read and decoded in time.
+pub(crate) async fn receive(
+    service: &Service,
+    admitted: &Admitted,
+    body: Body,
+    mut part: Part,
+) -> Result<(InferRequest, Part, OwnedSemaphorePermit), Refusal> {
+    let options = service.options();
+    let patience = admitted.arrived + options.body_timeout;
+    let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
+    let late = || Refusal::late("the deadline passed before the request was read");
+
+    let collect = body::collect(body, options.body_limit(), &mut part);
+    let collected = timeout_at(deadline.unwrap_or(patience).into(), collect).await;
+    let body = collected.unwrap_or_else(|_| {
+        let refusal = match deadline {
+            Some(_) => late(),
+            None => {
+                let message =
+                    format!("the body did not arrive within {:?}; send it faster", options.body_timeout);
+                Refusal::new(StatusCode::REQUEST_TIMEOUT, message)
+            }
+        };
+        Err(refusal.closing())
+    })?;
+
+    let place = service.enter()?;
+    let packing = admitted.packing;
+    let info = match (packing.is_raw(), admitted.found.handle.known_info()) {
+        // What the data are is known to the model alone.
+        (true, None) => {
+            admitted.found.handle.ready().await?;
+            Some(admitted.found.handle.info())
+        }
+        (_, info) => info,
+    };
+    let (memory, limit) = (service.shared_memory().clone(), options.body_limit());
+    let weight = packing.weight(&body, &memory);
+    let decode = move || {
+        let signature = info.as_ref().map(|info| &info.signature);
+        let request = packing.unpack(body, limit, &mut part, &memory, signature);
+        // A large body is freed here, off the event loop; its part is kept also when nobody waits any more.
+        (request, part)
+    };
+    let decoded = service.offload().run(weight, decode);
+    let decoded = match admitted.deadline {
+        Some(deadline) => timeout_at(deadline.into(), decoded).await.unwrap_or_else(|_| Err(late()))?,
+        None => decoded.await?,
+    };
+    let (request, part) = decoded;
+    Ok((request?, part, place))
+}
