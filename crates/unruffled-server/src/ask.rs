@@ -67,7 +67,7 @@ pub(crate) async fn ask(
             asked.await?
         }
         Some(step) => {
-            let session = service.sessions().find(&found.handle, &step)?;
+            let session = service.sessions().find(&found.handle, &step, &terms.identity.owned(&step.id))?;
             let answer = refined!(session.infer(request.inputs), terms, request.id).await;
             if step.ends {
                 session.end();

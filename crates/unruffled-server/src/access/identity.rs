@@ -56,6 +56,15 @@ impl Identity {
         }
     }
 
+    /// What they call a thing of theirs, kept apart from what others call the same.
+    pub(crate) fn owned(&self, name: &str) -> String {
+        match self.name() {
+            // A line break is in no key's name.
+            Some(key) => format!("{key}\n{name}"),
+            None => name.to_owned(),
+        }
+    }
+
     /// Whether this model is theirs to ask and to know of.
     pub(crate) fn sees(&self, model: &str) -> bool {
         match &self.0 {

@@ -101,8 +101,7 @@ async fn queue(
         given => terms::priority(given),
     });
     if let Some(key) = key(headers)? {
-        // What two clients call the same is not the same.
-        job = job.key(identity.name().map_or(key.clone(), |name| format!("{name}/{key}")));
+        job = job.key(identity.owned(&key));
     }
     if let Some(timeout) = parameters.timeout()? {
         job = job.timeout(timeout);

@@ -8,7 +8,8 @@ use unruffled_model::{Tensor, Tensors};
 use unruffled_server::{Keys, NewKey, Reload, ServerOptions};
 use unruffled_testing::scripted::{ScriptedModel, doubling};
 
-use crate::support::{Client, ONE_ROW, TestServer, wait_until};
+use crate::extensions::summing;
+use crate::support::{Answer, Client, ONE_ROW, TestServer, wait_until};
 
 /// A key, and an entry for it with these lines.
 fn key(name: &str, lines: &str) -> (String, String) {
@@ -30,7 +31,7 @@ fn bearer(key: &str) -> String {
     format!("Authorization: Bearer {key}\r\n")
 }
 
-fn infer(client: &mut Client, model: &str, headers: &str) -> crate::support::Answer {
+fn infer(client: &mut Client, model: &str, headers: &str) -> Answer {
     client.request("POST", &format!("/v2/models/{model}/infer"), headers, ONE_ROW)
 }
 
@@ -220,4 +221,25 @@ fn jobs_are_seen_by_those_who_may_ask_their_model() {
     }
     client.request("DELETE", &job, &bearer(&tablet), "").assert_error(404, &["no job"]);
     assert_eq!(client.request("GET", &format!("{job}?wait=20"), &bearer(&phone), "").status, 200);
+}
+
+#[test]
+fn sequences_of_two_keys_are_two() {
+    let (phone, phone_entry) = key("phone", "infer = [\"m\"]");
+    let (tablet, tablet_entry) = key("tablet", "infer = [\"m\"]");
+    let keys = Keys::from_toml(&[phone_entry, tablet_entry].concat()).unwrap();
+    let options = ServerOptions::default().with_keys(keys);
+    let (server, _) = TestServer::with(summing(), PoolOptions::default(), options);
+    let mut client = server.client();
+    let mut step = |key: &str, parameters: &str, x: f32| {
+        let body = format!(
+            r#"{{"parameters":{{"sequence_id":7{parameters}}},"inputs":[{{"name":"x","shape":[1,1],"datatype":"FP32","data":[{x}]}}]}}"#
+        );
+        client.request("POST", "/v2/models/m/infer", &bearer(key), &body)
+    };
+    let sum = |answer: Answer| answer.json()["outputs"][0]["data"][0].as_f64();
+    assert_eq!(sum(step(&phone, r#","sequence_start":true"#, 1.0)), Some(1.0));
+    step(&tablet, "", 1.0).assert_error(400, &["no sequence `7`"]);
+    assert_eq!(sum(step(&tablet, r#","sequence_start":true"#, 10.0)), Some(10.0));
+    assert_eq!(sum(step(&phone, "", 2.0)), Some(3.0));
 }
