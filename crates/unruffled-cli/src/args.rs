@@ -8,7 +8,9 @@ use clap::builder::styling::{AnsiColor, Styles};
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 use unruffled::JobState;
 
+use crate::doors::Doors;
 use crate::exit::CODES;
+use crate::keys::KeysArgs;
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Cyan.on_default().bold())
@@ -64,7 +66,9 @@ pub(crate) enum Command {
     Serve(Serve),
     Infer(Infer),
     Inspect(Inspect),
+    Explain(Explain),
     Jobs(Jobs),
+    Keys(KeysArgs),
     Prove(Prove),
 }
 
@@ -100,6 +104,8 @@ Examples:
   unruffled serve classifier.onnx      a single file
   unruffled serve --models models --http 0.0.0.0:8000 --queue 256
   unruffled serve --models models --memory 2GiB
+  unruffled serve --models models --http 0.0.0.0:8443 --keys keys.toml \
+                  --tls-cert cert.pem --tls-key key.pem
 
 With --memory, models are loaded when they are first asked for. One that finds
 no room waits until models that nobody uses have made some; those were asked
@@ -118,8 +124,12 @@ A folder of models holds
   NAME/pipeline.toml   models of the folder, chained and branched
 and, where there is something to set, NAME/model.toml
 
+Opened in a browser, the address shows what the server does, and lets you try
+the models. /metrics is for Prometheus. `unruffled explain` tells what became of
+a request.
+
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
-finish. A second one ends it at once.")]
+finish. A second one ends it at once. SIGHUP reads keys and certificates again.")]
 pub(crate) struct Serve {
     /// A model's file or folder
     #[arg(value_name = "FILE|FOLDER")]
@@ -157,6 +167,9 @@ pub(crate) struct Serve {
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
     pub(crate) grace: Duration,
+
+    #[command(flatten)]
+    pub(crate) doors: Doors,
 }
 
 /// Where else to listen.
@@ -204,7 +217,7 @@ pub(crate) struct Infer {
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
 
-    /// Ask this server instead of loading the model here
+    /// Ask this server instead of loading the model here; its key, if it asks for one, in $UNRUFFLED_KEY
     #[arg(long, value_name = "URL")]
     pub(crate) url: Option<String>,
 
@@ -247,6 +260,36 @@ pub(crate) struct Inspect {
     /// The folder of models; without it, `models` if there is one
     #[arg(long, value_name = "DIR")]
     pub(crate) models: Option<PathBuf>,
+
+    /// Print one JSON document
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// Say what became of a request to a server, and why it took as long as it did
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+A server remembers the last 1,024 requests of each model that have ended. ID is
+what the client gave as `id`; one that was sent without has a number, which
+needs --model: the server's page, or /v1/overview, lists the last ones.
+
+Examples:
+  unruffled explain order-17                    when it came, waited, ran, ended
+  unruffled explain order-17 --json             the same for a script
+  unruffled explain 42 --model digits           one that was sent without an id
+  unruffled explain order-17 --url http://host:8000")]
+pub(crate) struct Explain {
+    /// The name of the request, or its number
+    #[arg(value_name = "ID")]
+    pub(crate) id: String,
+
+    /// The model that it was for
+    #[arg(long, value_name = "MODEL")]
+    pub(crate) model: Option<String>,
+
+    /// The server to ask
+    #[arg(long, value_name = "URL", default_value = "http://127.0.0.1:8000")]
+    pub(crate) url: String,
 
     /// Print one JSON document
     #[arg(long)]

@@ -19,25 +19,25 @@ pub(crate) struct Example {
 }
 
 impl Example {
-    /// The line for a model of this name and description.
-    pub(crate) fn new(url: &str, name: &str, signature: &Signature) -> Self {
+    /// The line for a model of this name and description; `curl` is how it begins.
+    pub(crate) fn new(url: &str, curl: &str, name: &str, signature: &Signature) -> Self {
         let model = format!("{url}/v2/models/{}", example::path_step(name));
         if takes_digits(signature) {
             return Self {
                 above: "Ask it what this handwritten seven is:".into(),
-                curl: format!("curl -sS {model}/infer -d '{}'", sample::SEVEN_JSON.trim()),
+                curl: format!("{curl}{model}/infer -d '{}'", sample::SEVEN_JSON.trim()),
                 below: "The answer ends with the label: \"data\":[7]",
             };
         }
         match zeros(signature) {
             Some(body) => Self {
                 above: format!("Ask {name}, with nothing but zeros:"),
-                curl: format!("curl -sS {model}/infer -d '{}'", body.replace('\'', r"'\''")),
+                curl: format!("{curl}{model}/infer -d '{}'", body.replace('\'', r"'\''")),
                 below: "The answer has every output in full.",
             },
             None => Self {
                 above: format!("See what {name} takes:"),
-                curl: format!("curl -sS {model}"),
+                curl: format!("{curl}{model}"),
                 below: "`unruffled infer --url` asks it with pictures, sounds and files.",
             },
         }
@@ -48,18 +48,18 @@ impl Example {
         let Self { above, curl, below } = self;
         let models = if count == 1 { "one model".into() } else { format!("{count} models") };
         format!(
-            "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
+            "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Open it in a browser to watch; Ctrl-C ends it{FAINT:#}\n\n\
              {HINT}{above}{HINT:#}\n{curl}\n{FAINT}{below}{FAINT:#}\n"
         )
     }
 }
 
 /// The greeting where nothing is loaded before it is asked for.
-pub(crate) fn on_demand(url: &str, count: usize) -> String {
+pub(crate) fn on_demand(url: &str, curl: &str, count: usize) -> String {
     let models = if count == 1 { "one model".into() } else { format!("{count} models") };
     format!(
-        "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Ctrl-C ends it{FAINT:#}\n\n\
-         {HINT}Each is loaded when it is first asked for. See what one takes:{HINT:#}\ncurl -sS {url}/v2/models/NAME\n"
+        "{NAME}Serving {models} on {url}{NAME:#}  {FAINT}Open it in a browser to watch; Ctrl-C ends it{FAINT:#}\n\n\
+         {HINT}Each is loaded when it is first asked for. See what one takes:{HINT:#}\n{curl}{url}/v2/models/NAME\n"
     )
 }
 

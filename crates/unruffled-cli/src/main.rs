@@ -4,6 +4,9 @@ mod terminal;
 
 mod exit;
 
+mod doors;
+mod keys;
+
 mod args;
 mod logging;
 
@@ -18,6 +21,7 @@ mod signals;
 mod greeting;
 mod notes;
 
+mod explain;
 mod infer;
 mod inspect;
 mod jobs;
@@ -40,7 +44,9 @@ fn main() -> ExitCode {
         Command::Infer(infer) => infer::run(infer, &backends),
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),
+        Command::Explain(explain) => explain::run(explain),
         Command::Jobs(jobs) => jobs::run(jobs),
+        Command::Keys(keys) => keys::run(keys),
         Command::Prove(prove) => prove::run(prove, &runtimes),
     });
     match outcome {

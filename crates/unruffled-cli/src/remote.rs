@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use unruffled::{Dim, Signature, TensorSpec, Tensors};
+use unruffled_protocol::example::path_step;
 use unruffled_protocol::{
     ErrorBody, InferRequest, InferResponse, Limits, ModelMetadata, ProtocolError, TensorMetadata,
 };
@@ -18,11 +19,18 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How much longer than the request's own time the answer may take to arrive: the server says why it is late.
 const REPLY_GRACE: Duration = Duration::from_secs(2);
 
-/// A model on a server.
+/// The variable that holds the key of the server, and the header that takes it there.
+const KEY: &str = "UNRUFFLED_KEY";
+const API_KEY: &str = "X-API-Key";
+
+/// A model on a server, or the server itself.
 pub(crate) struct Remote {
     agent: ureq::Agent,
+    /// Of the model.
     url: String,
     server: String,
+    /// The key that the server asks for. From the environment: arguments are seen by everybody on the machine.
+    key: Option<String>,
 }
 
 /// What a server answered.
@@ -45,6 +53,13 @@ fn signature(metadata: &ModelMetadata) -> Signature {
 
 impl Remote {
     pub(crate) fn new(server: &str, model: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
+        let server = Self::server(server, timeout)?;
+        let url = format!("{}/v2/models/{}", server.server, path_step(model));
+        Ok(Self { url, ..server })
+    }
+
+    /// A server, of whose models none is meant.
+    pub(crate) fn server(server: &str, timeout: Option<Duration>) -> Result<Self, Failure> {
         if !server.starts_with("http://") {
             return Err(Failure::new(Exit::Usage, format!("--url {server}: only http:// is spoken here"))
                 .hint("--url http://127.0.0.1:8000"));
@@ -57,14 +72,31 @@ impl Remote {
             .build();
         Ok(Self {
             agent: config.new_agent(),
-            url: format!("{server}/v2/models/{}", unruffled_protocol::example::path_step(model)),
+            url: server.to_owned(),
             server: server.to_owned(),
+            key: std::env::var_os(KEY).and_then(|key| key.into_string().ok()),
         })
+    }
+
+    /// What became of a request: a document.
+    pub(crate) fn explain(&self, model: Option<&str>, id: &str) -> Result<Vec<u8>, Failure> {
+        let steps: String =
+            model.into_iter().chain([id]).map(|step| format!("/{}", path_step(step))).collect();
+        let answer = self.get(&format!("{}/v1/explain{steps}", self.server)).call();
+        self.body(answer).map(|(body, _)| body)
+    }
+
+    fn get(&self, url: &str) -> ureq::RequestBuilder<ureq::typestate::WithoutBody> {
+        let get = self.agent.get(url);
+        match &self.key {
+            Some(key) => get.header(API_KEY, key),
+            None => get,
+        }
     }
 
     /// What the model takes and gives, and what runs it.
     pub(crate) fn describe(&self) -> Result<(Signature, String), Failure> {
-        let answer = self.agent.get(&self.url).call();
+        let answer = self.get(&self.url).call();
         let (body, _) = self.body(answer)?;
         let metadata = ModelMetadata::from_json(&body).map_err(|error| self.strange(&error))?;
         Ok((signature(&metadata), metadata.platform))
@@ -76,6 +108,9 @@ impl Remote {
         let mut post = self.agent.post(format!("{}/infer", self.url)).content_type("application/json");
         if let Some(timeout) = timeout {
             post = post.header("X-Request-Timeout", timeout.as_secs_f64().to_string());
+        }
+        if let Some(key) = &self.key {
+            post = post.header(API_KEY, key);
         }
         let (body, timing) = self.body(post.send(&body))?;
         let response =
@@ -105,7 +140,12 @@ impl Remote {
             408 | 429 | 503 | 504 => Exit::Busy,
             _ => Exit::Failed,
         };
-        Err(Failure::new(exit, format!("{}: {said}", self.server)))
+        let failure = Failure::new(exit, format!("{}: {said}", self.server));
+        Err(if status.as_u16() == 401 {
+            failure.hint(format!("{KEY}=unr_... unruffled infer ..."))
+        } else {
+            failure
+        })
     }
 
     fn unreachable(&self, error: &ureq::Error) -> Failure {

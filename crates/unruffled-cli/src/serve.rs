@@ -17,6 +17,7 @@ use unruffled::{
 use unruffled_server::{Server, ServerOptions};
 
 use crate::args::{SecondAddress, Serve};
+use crate::doors::Opened;
 use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
 use crate::shelf::Shelf;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
     if args.memory.is_some() {
         allocator::give_back();
     }
+    let doors = args.doors.open()?;
     let repository = models(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOOP_THREADS)
@@ -44,7 +46,7 @@ pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, format!("no event loop: {error}")))?;
-    let outcome = runtime.block_on(serve(args, &repository, backends));
+    let outcome = runtime.block_on(serve(args, doors, &repository, backends));
     // A model that cannot be stopped must not keep the program: what it computes is for nobody.
     runtime.shutdown_background();
     outcome
@@ -101,7 +103,12 @@ impl Sources {
     }
 }
 
-async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Result<(), Failure> {
+async fn serve(
+    args: &Serve,
+    doors: Opened,
+    repository: &Repository,
+    backends: &Backends,
+) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let engine = match args.memory {
         None => Engine::new(),
@@ -119,10 +126,14 @@ async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Re
         .with_grace(args.grace)
         .with_shared_memory(args.shared_memory)
         .with_catalog(shelf);
+    let options = args.doors.apply(&doors, options);
+    doors.reload_on_hangup()?;
     let mut server = Server::bind(args.http, engine.clone(), options)
         .await
         .map_err(|error| unbindable("--http", args.http, &error))?;
     let address = server.local_addr().map_err(|error| unbindable("--http", args.http, &error))?;
+    args.doors.warn(address);
+    let url = url_of(address, args.doors.scheme());
     listen_for_grpc(&mut server, args).await?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
     let on_demand = args.memory.is_some();
@@ -145,13 +156,13 @@ async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Re
         },
     };
     if on_demand {
-        terminal::print(&greeting::on_demand(&url_of(address), repository.models().len()));
+        terminal::print(&greeting::on_demand(&url, &args.doors.curl(), repository.models().len()));
     } else {
         for (folder, _) in &loaded {
             backends.register_others(&engine, folder).map_err(Failure::loading)?;
         }
         let handles: Vec<_> = loaded.into_iter().map(|(_, handle)| handle).collect();
-        terminal::print(&greeting(address, &handles));
+        terminal::print(&greeting(&url, &args.doors.curl(), &handles));
     }
     let _follows = follow(&engine, repository, backends);
 
@@ -275,19 +286,18 @@ async fn report_loads(
 }
 
 /// Where clients find it: an address for everybody is none that a client could connect to.
-fn url_of(address: SocketAddr) -> String {
+fn url_of(address: SocketAddr, scheme: &str) -> String {
     match address {
-        _ if !address.ip().is_unspecified() => format!("http://{address}"),
-        _ => format!("http://localhost:{}", address.port()),
+        _ if !address.ip().is_unspecified() => format!("{scheme}://{address}"),
+        _ => format!("{scheme}://localhost:{}", address.port()),
     }
 }
 
-fn greeting(address: SocketAddr, loaded: &[TensorHandle]) -> String {
-    let url = url_of(address);
+fn greeting(url: &str, curl: &str, loaded: &[TensorHandle]) -> String {
     // The first of those whose example shows the most.
     let by_worth = loaded.iter().rev().max_by_key(|handle| worth(&handle.info().signature));
     let shown = by_worth.expect("one was loaded at least");
-    Example::new(&url, shown.name(), &shown.info().signature).page(&url, loaded.len())
+    Example::new(url, curl, shown.name(), &shown.info().signature).page(url, loaded.len())
 }
 
 /// Listens where clients of gRPC expect it. What was not asked for is no reason to fail.

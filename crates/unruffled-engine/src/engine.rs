@@ -410,6 +410,36 @@ impl Engine {
         running.or_else(|| self.0.registry.list().iter().find_map(|(_, named)| named.as_ref()?.explain(id)))
     }
 
+    /// What became of the last requests to a named model that ended, so many at most, the newest first; as far back as the
+    /// flight recorder remembers ([`EngineOptions::with_recorded`]). Takes a microsecond or so for each.
+    ///
+    /// ```
+    /// # use unruffled_engine::Engine;
+    /// # fn example(engine: &Engine) -> Result<(), unruffled_engine::Error> {
+    /// for request in engine.recent("digits", 20)? {
+    ///     println!("{} took {:?}", request.id, request.total);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// `NotFound`, or `NotReady` while it is being loaded for the first time.
+    pub fn recent(&self, model: &str, most: usize) -> Result<Vec<Explanation>, Error> {
+        Ok(self.0.registry.find(model)?.recent(most))
+    }
+
+    /// As [`explain`](Self::explain), for a request to this named model. Requests that the caller did not name are found by
+    /// the model's own numbers.
+    ///
+    /// # Errors
+    ///
+    /// `NotFound` for the model, or `NotReady` while it is being loaded for the first time.
+    pub fn explain_of(&self, model: &str, id: &RequestId) -> Result<Option<Explanation>, Error> {
+        Ok(self.0.registry.find(model)?.explain(id))
+    }
+
     /// The jobs of this engine: submitted now, run later, their results kept.
     ///
     /// They wait in memory, within the limits of [`JobLimits::default`](crate::job::JobLimits), unless

@@ -25,6 +25,7 @@ pub(crate) trait Named: Send + Sync {
     fn metrics(&self) -> Vec<ModelMetrics>;
     fn meters(&self) -> Vec<*const Meter>;
     fn explain(&self, id: &RequestId) -> Option<Explanation>;
+    fn recent(&self, most: usize) -> Vec<Explanation>;
     fn share(&self, version: &str, percent: u8) -> Result<(), Error>;
     fn promote(&self, version: &str) -> Result<(), Error>;
     /// Takes a version out, and gives what of it is still there.
@@ -60,6 +61,10 @@ impl<I: Send + 'static, O: Send + 'static> Named for Versions<I, O> {
 
     fn explain(&self, id: &RequestId) -> Option<Explanation> {
         self.explain(id)
+    }
+
+    fn recent(&self, most: usize) -> Vec<Explanation> {
+        self.recent(most)
     }
 
     fn share(&self, version: &str, percent: u8) -> Result<(), Error> {

@@ -14,8 +14,11 @@ use crate::terms::Terms;
 
 /// What the terms and the name of a request say of one that is about to be sent.
 macro_rules! refined {
-    ($asked:expr, $terms:expr, $id:expr) => {{
+    ($asked:expr, $found:expr, $terms:expr, $id:expr) => {{
         let mut asked = $asked.priority($terms.priority);
+        if let Some(caller) = $found.identity.caller() {
+            asked = asked.caller(caller);
+        }
         if let Some(deadline) = $terms.deadline {
             asked = asked.deadline(deadline);
         }
@@ -56,7 +59,10 @@ pub(crate) async fn ask(
     let (wanted, inputs) = Wanted::of(request, step.is_some());
     let answer = match step {
         None => {
-            let mut asked = refined!(found.handle.infer(inputs), terms, wanted.id);
+            let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
+            if let Some(key) = &terms.supersede {
+                asked = asked.supersede(Name::clone(key));
+            }
             if let Some(version) = &found.asked {
                 asked = asked.version(version.clone());
             }
@@ -64,7 +70,7 @@ pub(crate) async fn ask(
         }
         Some(step) => {
             let session = service.sessions().find(&found.handle, &step)?;
-            let answer = refined!(session.infer(inputs), terms, wanted.id).await;
+            let answer = refined!(session.infer(inputs), found, terms, wanted.id).await;
             if step.ends {
                 session.end();
             }
@@ -91,7 +97,7 @@ pub(crate) fn ask_each(
 ) -> Result<impl Stream<Item = Result<Answered, Refusal>> + Send + use<>, Refusal> {
     check(&found, &request)?;
     let (wanted, inputs) = Wanted::of(request, false);
-    let mut asked = refined!(found.handle.infer(inputs), terms, wanted.id);
+    let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
     if let Some(version) = &found.asked {
         asked = asked.version(version.clone());
     }
@@ -134,9 +140,10 @@ impl Each {
     }
 }
 
-/// Checks what is asked for, as far as the model is known: one that was never in memory is not, and a function of tensors
+/// Checks whether they may ask, and what is asked for, as far as the model is known: one that was never in memory is not, and a function of tensors
 /// does not say what it gives.
 fn check(found: &Found, request: &InferRequest) -> Result<(), Refusal> {
+    found.identity.may_infer(found.handle.name())?;
     match found.handle.known_info().filter(|info| !info.signature.outputs.is_empty()) {
         Some(info) => Ok(outputs::check(&request.outputs, &info.signature)?),
         None => Ok(()),
@@ -200,7 +207,7 @@ pub(crate) fn requests_of_rows<'a>(
     (0..rows).map(move |row| {
         let part = inputs.iter().map(|(name, tensor)| (name.clone(), tensor.rows(row..row + 1))).collect();
         let id = id.filter(|id| !id.is_empty()).map(|id| format!("{id}/{row}"));
-        let asked = refined!(found.handle.infer(part), terms, id);
+        let asked = refined!(found.handle.infer(part), found, terms, id);
         match &found.asked {
             Some(version) => asked.version(version.clone()),
             None => asked,

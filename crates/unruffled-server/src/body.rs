@@ -17,18 +17,22 @@ const DISCARD_BYTES: usize = 1 << 20;
 /// How long that may take.
 const DISCARD_TIME: Duration = Duration::from_secs(2);
 
-/// Checks the announced length of a body against the limit and takes its part of the budget, before any of it is read.
+/// The least that is reserved for a body that comes in pieces.
+const PIECE_BYTES: usize = 64 << 10;
+
+/// Checks the announced length of a body against the limit and the budget, before any of it is read. Of the budget it
+/// takes what comes, when it comes: otherwise a few clients who announce much and send nothing would hold all of it.
 pub(crate) fn admit(body: &Body, limit: usize, budget: &Budget) -> Result<Part, Refusal> {
     let announced = announced(body).unwrap_or(0);
     if announced > limit {
         return Err(Refusal::too_large(Some(announced), limit));
     }
-    let mut part = budget.part();
-    part.grow_to(announced)?;
+    let part = budget.part();
+    part.has_room_for(announced)?;
     Ok(part)
 }
 
-/// The whole body. Bytes that were not announced are counted in `part` as they come.
+/// The whole body. Its bytes are counted in `part` as they come.
 pub(crate) async fn collect(mut body: Body, limit: usize, part: &mut Part) -> Result<Bytes, Refusal> {
     let announced = announced(&body);
     let mut collected = BytesMut::new();
@@ -44,8 +48,11 @@ pub(crate) async fn collect(mut body: Body, limit: usize, part: &mut Part) -> Re
             // It came in one piece, as small ones do: no copy.
             return Ok(data);
         }
-        if collected.is_empty() {
-            collected.reserve(announced.unwrap_or(data.len()));
+        let needed = collected.len() + data.len();
+        if needed > collected.capacity() {
+            // Ahead of what has come, so that little is moved, but not by more than that.
+            let ahead = (2 * needed).max(PIECE_BYTES).min(announced.unwrap_or(limit)).max(needed);
+            collected.reserve(ahead - collected.len());
         }
         collected.extend_from_slice(&data);
     }

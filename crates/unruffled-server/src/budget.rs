@@ -1,7 +1,7 @@
 //! [`Budget`]: how many bytes of request bodies there may be at a time.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use crate::refusal::Refusal;
 
@@ -12,12 +12,23 @@ pub(crate) struct Budget(Arc<Inner>);
 struct Inner {
     most: usize,
     held: AtomicUsize,
+    refused: AtomicU64,
 }
 
 impl Budget {
     pub(crate) fn new(most: usize) -> Self {
-        let held = AtomicUsize::new(0);
-        Self(Arc::new(Inner { most, held }))
+        let (held, refused) = (AtomicUsize::new(0), AtomicU64::new(0));
+        Self(Arc::new(Inner { most, held, refused }))
+    }
+
+    /// How many bytes are held.
+    pub(crate) fn held(&self) -> usize {
+        self.0.held.load(Ordering::Relaxed)
+    }
+
+    /// How often there was no room.
+    pub(crate) fn refused(&self) -> u64 {
+        self.0.refused.load(Ordering::Relaxed)
     }
 
     /// A part of the budget, empty at first.
@@ -38,12 +49,19 @@ impl Part {
         self.grow_to(self.bytes.saturating_add(bytes))
     }
 
+    /// Refuses what there is no room for now. Nothing is taken: what is announced need not come.
+    pub(crate) fn has_room_for(&self, bytes: usize) -> Result<(), Refusal> {
+        let Inner { most, held } = &*self.budget.0;
+        let held = held.load(Ordering::Relaxed);
+        if bytes > most.saturating_sub(held) { Err(full(held, *most)) } else { Ok(()) }
+    }
+
     /// Grows to this size, if it is not there yet and there is room.
     pub(crate) fn grow_to(&mut self, bytes: usize) -> Result<(), Refusal> {
         let Some(more) = bytes.checked_sub(self.bytes).filter(|more| *more > 0) else {
             return Ok(());
         };
-        let Inner { most, held } = &*self.budget.0;
+        let Inner { most, held, refused } = &*self.budget.0;
         let take = |held: usize| held.checked_add(more).filter(|all| all <= most);
         // Relaxed: the number guards no other memory.
         match held.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take) {
@@ -51,11 +69,18 @@ impl Part {
                 self.bytes = bytes;
                 Ok(())
             }
-            Err(held) => Err(Refusal::overloaded(format!(
-                "the server is full: it holds {held} of {most} bytes of request bodies; try again later"
-            ))),
+            Err(held) => {
+                refused.fetch_add(1, Ordering::Relaxed);
+                Err(full(held, *most))
+            }
         }
     }
+}
+
+fn full(held: usize, most: usize) -> Refusal {
+    Refusal::overloaded(format!(
+        "the server is full: it holds {held} of {most} bytes of request bodies; try again later"
+    ))
 }
 
 impl Drop for Part {

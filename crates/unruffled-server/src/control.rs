@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::timeout;
 use unruffled_protocol::{ControlRequest, IndexEntry, IndexRequest, Region};
 
+use crate::access::Identity;
 use crate::body;
 use crate::coding::Coding;
 use crate::metadata::json;
@@ -21,39 +22,47 @@ const BODY_BYTES: usize = 1 << 20;
 /// `GET /v2/models/{model}/stats`.
 pub(crate) async fn model_statistics(
     State(service): State<Service>,
+    identity: Identity,
     target: Target,
 ) -> Result<Response, Refusal> {
-    let found = service.find(&target)?;
-    Ok(json(statistics::statistics(&service, Some(&found)).to_json()).into_response())
+    let found = service.find(&identity, &target)?;
+    Ok(json(statistics::statistics(&service, &identity, Some(&found)).to_json()).into_response())
 }
 
 /// `GET /v2/models/stats`.
-pub(crate) async fn all_statistics(State(service): State<Service>) -> Response {
-    json(statistics::statistics(&service, None).to_json()).into_response()
+pub(crate) async fn all_statistics(State(service): State<Service>, identity: Identity) -> Response {
+    json(statistics::statistics(&service, &identity, None).to_json()).into_response()
 }
 
 /// `GET /v2/models/{model}/config`.
 pub(crate) async fn configuration(
     State(service): State<Service>,
+    identity: Identity,
     target: Target,
 ) -> Result<Response, Refusal> {
-    let found = service.find(&target)?;
+    let found = service.find(&identity, &target)?;
     Ok(json(statistics::configuration(&found).await?.to_json()).into_response())
 }
 
 /// `POST /v2/repository/index`.
-pub(crate) async fn index(State(service): State<Service>, request: Request) -> Result<Response, Refusal> {
+pub(crate) async fn index(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
     let wanted = IndexRequest::from_json(&read(&service, request).await?)?;
-    let entries = repository::index(&service, wanted.ready).await?;
+    let entries = repository::index(&service, &identity, wanted.ready).await?;
     Ok(json(IndexEntry::list_to_json(&entries)).into_response())
 }
 
 /// `POST /v2/repository/models/{model}/load`.
 pub(crate) async fn load(
     State(service): State<Service>,
+    identity: Identity,
     target: Target,
     request: Request,
 ) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
     let wanted = ControlRequest::from_json(&read(&service, request).await?)?;
     repository::load(&service, target.model, &wanted).await?;
     Ok(done())
@@ -62,9 +71,11 @@ pub(crate) async fn load(
 /// `POST /v2/repository/models/{model}/unload`.
 pub(crate) async fn unload(
     State(service): State<Service>,
+    identity: Identity,
     target: Target,
     request: Request,
 ) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
     ControlRequest::from_json(&read(&service, request).await?)?;
     repository::unload(&service, target.model).await?;
     Ok(done())
@@ -73,8 +84,10 @@ pub(crate) async fn unload(
 /// `GET /v2/systemsharedmemory[/region/{region}]/status`.
 pub(crate) async fn regions(
     State(service): State<Service>,
+    identity: Identity,
     region: Option<Path<String>>,
 ) -> Result<Response, Refusal> {
+    identity.may_use_memory()?;
     let regions = service.shared_memory().status(region.as_deref().map(String::as_str))?;
     Ok(json(Region::list_to_json(&regions)).into_response())
 }
@@ -82,9 +95,11 @@ pub(crate) async fn regions(
 /// `POST /v2/systemsharedmemory/region/{region}/register`.
 pub(crate) async fn register(
     State(service): State<Service>,
+    identity: Identity,
     Path(region): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    identity.may_use_memory()?;
     let region = Region::from_json(&region, &read(&service, request).await?)?;
     service.shared_memory().register(region)?;
     Ok(done())
@@ -93,9 +108,11 @@ pub(crate) async fn register(
 /// `POST /v2/systemsharedmemory[/region/{region}]/unregister`.
 pub(crate) async fn unregister(
     State(service): State<Service>,
+    identity: Identity,
     region: Option<Path<String>>,
     request: Request,
 ) -> Result<Response, Refusal> {
+    identity.may_use_memory()?;
     read(&service, request).await?;
     service.shared_memory().unregister(region.as_deref().map(String::as_str));
     Ok(done())

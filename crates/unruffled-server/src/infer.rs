@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
 use unruffled_engine::Timings;
 
+use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
 use crate::intake::{Admitted, admit, receive};
@@ -23,12 +24,16 @@ const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 
 pub(crate) async fn infer(
     State(service): State<Service>,
+    identity: Identity,
     target: Result<Target, Refusal>,
     request: Request,
 ) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
-    let admitted = target.and_then(|target| admit(&service, &target, &head.headers, &body, arrived));
+    let admitted = target.and_then(|target| {
+        identity.may_infer(&target.model)?;
+        admit(&service, &identity, &target, &head.headers, &body, arrived)
+    });
     let (admitted, part) = match admitted {
         Ok(admitted) => admitted,
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
@@ -46,8 +51,9 @@ pub(crate) async fn infer(
 async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) -> Result<Response, Refusal> {
     let Admitted { found, arrived, .. } = admitted;
     // What is decoded from a body is of its size, and so counts as long as there is no answer.
-    let (request, _part) = receive(service, admitted, body, part).await?;
-    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?;
+    let (request, _part, _place) = receive(service, admitted, body, part).await?;
+    let terms =
+        Terms::new(&request.parameters, admitted.deadline, *arrived)?.superseding(admitted.supersede.clone());
     let answered = ask_rows(service, found, request, &terms).await?;
     let timing = answered.timings.as_ref().map(server_timing);
     let mut response =

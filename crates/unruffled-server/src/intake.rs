@@ -6,8 +6,10 @@ use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
+use unruffled_model::Name;
 use unruffled_protocol::InferRequest;
 
+use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
 use crate::packing::Packing;
@@ -21,15 +23,17 @@ pub(crate) struct Admitted {
     pub(crate) arrived: Instant,
     /// By when the headers want the answer.
     pub(crate) deadline: Option<Instant>,
+    /// What the request takes the place of an older one for.
+    pub(crate) supersede: Option<Name>,
     packing: Packing,
     /// What the answer's headers are chosen by.
     pub(crate) accepts: HeaderMap,
-    _place: OwnedSemaphorePermit,
 }
 
 /// Refuses what can be refused before the body is read.
 pub(crate) fn admit(
     service: &Service,
+    identity: &Identity,
     target: &Target,
     headers: &HeaderMap,
     body: &Body,
@@ -41,10 +45,13 @@ pub(crate) fn admit(
         packing: Packing::of(headers)?,
         accepts: accepts.map(|value| (header::ACCEPT_ENCODING, value.clone())).collect(),
         deadline: terms::header_deadline(headers, arrived)?,
-        found: service.find(target)?,
+        supersede: terms::supersede(headers)?,
+        found: service.find(identity, target)?,
         arrived,
-        _place: service.enter()?,
     };
+    identity.may_infer(&target.model)?;
+    // Given back at once: it is taken when the body is there, so that those who send slowly keep nobody out.
+    drop(service.enter()?);
     Ok((admitted, part))
 }
 
@@ -54,7 +61,7 @@ pub(crate) async fn receive(
     admitted: &Admitted,
     body: Body,
     mut part: Part,
-) -> Result<(InferRequest, Part), Refusal> {
+) -> Result<(InferRequest, Part, OwnedSemaphorePermit), Refusal> {
     let options = service.options();
     let patience = admitted.arrived + options.body_timeout;
     let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
@@ -74,6 +81,7 @@ pub(crate) async fn receive(
         Err(refusal.closing())
     })?;
 
+    let place = service.enter()?;
     let packing = admitted.packing;
     let info = match (packing.is_raw(), admitted.found.handle.known_info()) {
         // What the data are is known to the model alone.
@@ -97,5 +105,5 @@ pub(crate) async fn receive(
         None => decoded.await?,
     };
     let (request, part) = decoded;
-    Ok((request?, part))
+    Ok((request?, part, place))
 }

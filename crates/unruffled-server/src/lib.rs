@@ -11,7 +11,15 @@
 //! | `GET /v2/models/{model}/ready` | whether the model can answer |
 //! | `POST /v2/models/{model}/infer` | the model's outputs |
 //! | `POST /inference.GRPCInferenceService/...` | the same over gRPC, streams with `ModelStreamInfer`; health and reflection |
-//! | `GET /` | a page for people; not part of [`router`] |
+//!
+//! And for operators, not part of [`router`]:
+//!
+//! | end point | answers |
+//! | --- | --- |
+//! | `GET /` | a live page; a text for whoever does not want HTML |
+//! | `GET /metrics` | counters, gauges and histograms for Prometheus |
+//! | `GET /v1/explain/{id}` | what became of a request; `/v1/explain/{model}/{id}` where it has only a number |
+//! | `GET /v1/overview` | all models at this moment; `/v1/overview/events` once a second |
 //!
 //! `/v2/models/{model}` may always be followed by `/versions/{version}`.
 //!
@@ -20,6 +28,8 @@
 //! - The parameter `timeout` (microseconds) and the header `X-Request-Timeout` (seconds, such as `0.25`) bound the whole
 //!   request from the arrival of its headers; the shorter one counts, 0 is none.
 //! - The parameter `priority` is 1 for interactive, 2 or 0 for normal, 3 and above for bulk work.
+//! - The header `X-Unruffled-Supersede` names a canvas or a search box: a newer request to the same model under the same
+//!   name cancels the older one, queued or running, which is answered with 499. Steps of a sequence are never cancelled so.
 //! - A client that disconnects cancels its request, queued or running. So does one that only closes its sending side.
 //!   Bytes of a further request, sent before the answer, hide the disconnect until the answer is written.
 //! - The header `Server-Timing` of the answer says how long the request waited and ran, and in which company.
@@ -33,7 +43,9 @@
 //! | --- | --- |
 //! | invalid input, malformed message | 400 |
 //! | unknown model, version or path; wrong method | 404; 405 |
+//! | no key, or none that is known; a key without the scope; too much for one client (with `Retry-After`) | 401; 403; 429 |
 //! | body too late, too large, encoded | 408, 413, 415 |
+//! | asked for under a foreign name, on loopback without keys | 421 |
 //! | cancelled | 499 |
 //! | model failed or crashed | 500 |
 //! | binary tensors | 501 |
@@ -42,18 +54,34 @@
 //!
 //! A call of gRPC is answered with the code that stands for the status, and `retry-after` in its metadata.
 //!
-//! HTTP/1.1 and HTTP/2 are spoken on the same port; HTTP/2 to those who know beforehand. There is no TLS and no
-//! authentication here, and no backend: models come with the engine.
+//! # Doors
+//!
+//! [`Tls`] is the certificate of the server, and of its clients if it asks them. [`Keys`] say who may ask which models.
+//! Both are given to [`ServerOptions`], which also limit how much one client may ask. On a loopback address without keys,
+//! requests for foreign names, and what pages of other sites want done, are refused. [`Identity`] is who asks, as an
+//! extension of each request.
+//!
+//! HTTP/1.1 and HTTP/2 are spoken on the same port; HTTP/2 to those who know beforehand, or agree on it in the handshake of
+//! TLS. There is no backend: models come with the engine.
 
 mod catalog;
+mod peer;
 mod phase;
 
+mod setup;
+
+mod keys;
+mod tls;
+
 mod options;
+
+mod paths;
 
 mod refusal;
 
 mod budget;
 mod coding;
+mod held;
 mod offload;
 mod sessions;
 mod shared_memory;
@@ -61,6 +89,8 @@ mod shared_memory;
 mod body;
 mod packing;
 mod terms;
+
+mod access;
 
 mod service;
 
@@ -78,19 +108,33 @@ mod control;
 
 mod infer;
 mod jobs;
-mod welcome;
+
+mod operator;
 
 mod grpc;
 
 mod router;
 
+mod seats;
+
+mod awaited;
 mod patient;
 
 mod connection;
+mod reload;
 mod server;
 
+pub use access::Identity;
 pub use catalog::{Catalog, Control, Unversioned};
 pub use jobs::job_status;
+pub use keys::{Keys, NewKey, RateLimit};
 pub use options::ServerOptions;
 pub use router::router;
 pub use server::{Served, Server, serve};
+pub use setup::{Reload, SetupError, SetupErrorKind};
+pub use tls::Tls;
+
+/// Whose examples are tests.
+#[cfg(doctest)]
+#[doc = include_str!("../../../docs/guide/security.md")]
+struct Security;

@@ -5,6 +5,7 @@ use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use unruffled_protocol::{Health, ModelMetadata, ModelReady, ServerMetadata};
 
+use crate::access::Identity;
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
 
@@ -56,8 +57,12 @@ pub(crate) async fn server() -> Response {
 }
 
 /// What the server says about a model.
-pub(crate) async fn of_model(service: &Service, target: Target) -> Result<ModelMetadata, Refusal> {
-    let found = service.find(&target)?;
+pub(crate) async fn of_model(
+    service: &Service,
+    identity: &Identity,
+    target: Target,
+) -> Result<ModelMetadata, Refusal> {
+    let found = service.find(identity, &target)?;
     if found.handle.known_info().is_none() {
         found.handle.ready().await?;
     }
@@ -67,13 +72,21 @@ pub(crate) async fn of_model(service: &Service, target: Target) -> Result<ModelM
 }
 
 /// `GET /v2/models/{model}`.
-pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
-    Ok(json(of_model(&service, target).await?.to_json()).into_response())
+pub(crate) async fn model(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    Ok(json(of_model(&service, &identity, target).await?.to_json()).into_response())
 }
 
 /// `GET /v2/models/{model}/ready`.
-pub(crate) async fn model_ready(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
-    let found = service.find(&target)?;
+pub(crate) async fn model_ready(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    let found = service.find(&identity, &target)?;
     let name = target.model.as_str();
     if !found.handle.is_ready() {
         let message =

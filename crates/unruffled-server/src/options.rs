@@ -1,10 +1,15 @@
 //! [`ServerOptions`]: every bound of the server, in one place.
 
 use std::fmt;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::http::HeaderValue;
+
 use crate::catalog::{Catalog, Unversioned};
+use crate::keys::{ClientLimits, Keys, RateLimit};
+use crate::tls::Tls;
 
 /// How much the server takes in, how long it waits, and what it knows of versions.
 ///
@@ -21,12 +26,20 @@ pub struct ServerOptions {
     pub(crate) connections: usize,
     pub(crate) connection_requests: u32,
     pub(crate) stream_requests: usize,
+    pub(crate) connections_per_peer: Option<NonZeroUsize>,
     pub(crate) body_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) answer_timeout: Duration,
     pub(crate) grace: Duration,
     pub(crate) shared_memory: bool,
+    pub(crate) handshake_timeout: Duration,
+    pub(crate) reload_interval: Duration,
     pub(crate) catalog: Arc<dyn Catalog>,
+    pub(crate) tls: Option<Tls>,
+    pub(crate) keys: Option<Keys>,
+    pub(crate) cors_origins: Vec<HeaderValue>,
+    pub(crate) hosts: Vec<String>,
+    pub(crate) client_limits: ClientLimits,
 }
 
 impl Default for ServerOptions {
@@ -40,12 +53,20 @@ impl Default for ServerOptions {
             connections: 2048,
             connection_requests: 256,
             stream_requests: 64,
+            connections_per_peer: None,
             body_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(75),
             answer_timeout: Duration::from_secs(30),
             grace: Duration::from_secs(30),
             shared_memory: false,
+            handshake_timeout: Duration::from_secs(10),
+            reload_interval: Duration::from_secs(5),
             catalog: Arc::new(Unversioned),
+            tls: None,
+            keys: None,
+            cors_origins: Vec::new(),
+            hosts: Vec::new(),
+            client_limits: ClientLimits::default(),
         }
     }
 }
@@ -64,21 +85,22 @@ impl ServerOptions {
         self
     }
 
-    /// The most bytes of request bodies at a time, each counted until its request is answered; above it, 503. A single
+    /// The most bytes of request bodies at a time, each counted from its arrival until its request is answered; above it, 503. A single
     /// body may be no larger either. 256 MiB unless set.
     pub fn with_in_flight_bytes(mut self, bytes: usize) -> Self {
         self.in_flight_bytes = bytes;
         self
     }
 
-    /// The most inference requests at a time, from their headers to their answers; above it, 503. Other end points
+    /// The most inference requests at a time, from the end of their bodies to their answers; above it, 503. Other end points
     /// answer regardless. 1,024 unless set.
     pub fn with_in_flight_requests(mut self, requests: usize) -> Self {
         self.in_flight_requests = requests;
         self
     }
 
-    /// The most connections at a time; further ones wait to be accepted, in the backlog of the operating system.
+    /// The most connections at a time. When there are as many, the one that has idled longest makes way for a new one, so
+    /// that idlers lock nobody out; if none idles, the new one waits.
     ///
     /// Above [`in_flight_requests`](Self::with_in_flight_requests), so that health can still be asked for when as many
     /// requests wait as may. Does not count where a router is embedded. 2,048 unless set.
@@ -97,6 +119,14 @@ impl ServerOptions {
     /// The most requests at a time of one `ModelStreamInfer`; while there are as many, no further one is read. 64 unless set.
     pub fn with_stream_requests(mut self, requests: usize) -> Self {
         self.stream_requests = requests.max(1);
+        self
+    }
+
+    /// The most connections of one address at a time, a /64 network counting as one in IPv6; further ones are closed at
+    /// once. For servers that clients reach without a proxy between them. Does not count where a router is embedded. No
+    /// limit unless set.
+    pub fn with_connections_per_peer(mut self, connections: NonZeroUsize) -> Self {
+        self.connections_per_peer = Some(connections);
         self
     }
 
@@ -139,6 +169,69 @@ impl ServerOptions {
         self
     }
 
+    /// Speaks TLS only. Does not count where a router is embedded.
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
+    }
+
+    /// How long the handshake of TLS may take; then the connection is closed. 10 seconds unless set.
+    pub fn with_handshake_timeout(mut self, timeout: Duration) -> Self {
+        self.handshake_timeout = timeout;
+        self
+    }
+
+    /// Asks everybody for a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`; only health may be asked without.
+    ///
+    /// Without keys, everything but administration is open to all who can connect, and administration to this machine.
+    pub fn with_keys(mut self, keys: Keys) -> Self {
+        self.keys = Some(keys);
+        self
+    }
+
+    /// How often files of keys and certificates are looked at, and read again when they have changed. Does not count where
+    /// a router is embedded. 5 seconds unless set.
+    pub fn with_reload_interval(mut self, interval: Duration) -> Self {
+        self.reload_interval = interval;
+        self
+    }
+
+    /// Lets pages of these origins ask (CORS): `https://app.example` or `tauri://localhost`, or `*` for all pages. None
+    /// unless set.
+    ///
+    /// # Panics
+    ///
+    /// If an origin has characters that no header may have.
+    pub fn with_cors_origins<I: AsRef<str>>(mut self, origins: impl IntoIterator<Item = I>) -> Self {
+        let value = |origin: I| {
+            let origin = origin.as_ref();
+            HeaderValue::from_str(origin).unwrap_or_else(|_| panic!("{origin:?} is no origin"))
+        };
+        self.cors_origins = origins.into_iter().map(value).collect();
+        self
+    }
+
+    /// More names under which this server is asked for, beside those of loopback. They count where names are checked: on
+    /// a loopback address without keys, since a page can give this machine a name of its own.
+    pub fn with_hosts<I: AsRef<str>>(mut self, hosts: impl IntoIterator<Item = I>) -> Self {
+        self.hosts = hosts.into_iter().map(|host| host.as_ref().to_ascii_lowercase()).collect();
+        self
+    }
+
+    /// How often each client may ask: a key, or where there are none, an address. Above it, 429. A key's own rate goes
+    /// before. Health is not counted. No limit unless set.
+    pub fn with_client_rate(mut self, rate: RateLimit) -> Self {
+        self.client_limits.rate = Some(rate);
+        self
+    }
+
+    /// How many requests each client may have in flight: a key, or where there are none, an address. Above it, 429. A
+    /// key's own limit goes before. No limit unless set.
+    pub fn with_client_concurrency(mut self, requests: NonZeroUsize) -> Self {
+        self.client_limits.concurrency = Some(requests);
+        self
+    }
+
     /// The largest body that can be taken in at all.
     pub(crate) fn body_limit(&self) -> usize {
         self.body_bytes.min(self.in_flight_bytes)
@@ -160,6 +253,11 @@ impl fmt::Debug for ServerOptions {
             .field("answer_timeout", &self.answer_timeout)
             .field("grace", &self.grace)
             .field("shared_memory", &self.shared_memory)
+            .field("tls", &self.tls)
+            .field("keys", &self.keys)
+            .field("cors_origins", &self.cors_origins)
+            .field("hosts", &self.hosts)
+            .field("client_limits", &self.client_limits)
             .finish_non_exhaustive()
     }
 }

@@ -30,6 +30,7 @@ pub(crate) async fn ask_rows(
     if !is_wanted(&request)? {
         return ask(service, found, request, terms).await;
     }
+    found.identity.may_infer(found.handle.name())?;
     let rows = rows(&request.inputs)?;
     let group = service.group(requests_of_rows(found, &request.inputs, rows, terms, request.id.as_deref()));
     let group = terms.deadline.into_iter().fold(group, unruffled_engine::Group::deadline);

@@ -2,6 +2,7 @@
 
 use std::io::{self, ErrorKind, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -9,20 +10,23 @@ use bytes::{Buf as _, Bytes};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Sleep, sleep};
 
+use crate::seats::{Busy, Seat};
+
 /// A connection whose writes fail once the other side has taken nothing for too long: it would hold an answer, and its
 /// own place, for as long as it likes.
 pub(crate) struct Patient<S> {
     stream: S,
+    seat: Arc<Seat>,
     patience: Duration,
-    /// Runs while a write waits.
-    stalled: Option<Pin<Box<Sleep>>>,
+    /// Runs while a write waits; a connection whose answer is still on its way does not idle.
+    stalled: Option<(Pin<Box<Sleep>>, Busy)>,
     /// What was read to look at it, and is read again first.
     front: Bytes,
 }
 
 impl<S> Patient<S> {
-    pub(crate) fn new(stream: S, patience: Duration) -> Self {
-        Self { stream, patience, stalled: None, front: Bytes::new() }
+    pub(crate) fn new(stream: S, seat: Arc<Seat>, patience: Duration) -> Self {
+        Self { stream, seat, patience, stalled: None, front: Bytes::new() }
     }
 
     pub(crate) fn into_inner(self) -> S {
@@ -34,13 +38,13 @@ impl<S> Patient<S> {
         self.front = bytes;
     }
 
-    fn watch(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<usize>>) -> Poll<io::Result<usize>> {
+    fn watch<T>(&mut self, cx: &mut Context<'_>, written: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
         if written.is_ready() {
             self.stalled = None;
             return written;
         }
-        let patience = self.patience;
-        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(patience)));
+        let (patience, seat) = (self.patience, &self.seat);
+        let (stalled, _) = self.stalled.get_or_insert_with(|| (Box::pin(sleep(patience)), seat.busy()));
         ready!(stalled.as_mut().poll(cx));
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, "the client does not read its answer")))
     }
@@ -82,7 +86,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Patient<S> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        // TLS keeps what was written until the socket takes it.
+        let flushed = Pin::new(&mut self.stream).poll_flush(cx);
+        self.watch(cx, flushed)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -7,6 +7,8 @@ use axum::response::{IntoResponse, Response};
 use unruffled_engine::{Error, ErrorKind};
 use unruffled_protocol::{ErrorBody, ProtocolError, ProtocolErrorKind};
 
+use crate::paths::without_folders;
+
 /// The most bytes of a text: names that came from the client may be long.
 const MESSAGE_BYTES: usize = 1000;
 
@@ -80,6 +82,22 @@ impl Refusal {
         Error::new(ErrorKind::ShuttingDown, "the server is shutting down").into()
     }
 
+    /// Nobody knows who asks.
+    pub(crate) fn unauthenticated(message: impl Into<String>) -> Self {
+        let challenge = HeaderValue::from_static("Bearer realm=\"unruffled\"");
+        Self::new(StatusCode::UNAUTHORIZED, message).with(header::WWW_AUTHENTICATE, challenge)
+    }
+
+    /// Who asks may not.
+    pub(crate) fn forbidden(message: impl Into<String>) -> Self {
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    /// Who asks has asked for too much; there is room again after this wait.
+    pub(crate) fn too_many(message: impl Into<String>, wait: Duration) -> Self {
+        Self::new(StatusCode::TOO_MANY_REQUESTS, message).retry_after(wait)
+    }
+
     /// The deadline passed while the server still had the request.
     pub(crate) fn late(message: impl Into<String>) -> Self {
         Self::new(status_of(ErrorKind::DeadlineExceeded), message)
@@ -129,6 +147,10 @@ impl Refusal {
         (self.status, self.message, self.headers)
     }
 
+    pub(crate) fn status(&self) -> StatusCode {
+        self.status
+    }
+
     /// Whether the connection is closed after this answer.
     pub(crate) fn closes(&self) -> bool {
         self.closes
@@ -143,7 +165,13 @@ impl Refusal {
 
 impl From<Error> for Refusal {
     fn from(error: Error) -> Self {
-        let refusal = Self::new(status_of(error.kind()), error.to_string());
+        // What the model or the system said may name files; that stays here.
+        let (told, known) = (error.to_string(), error.kind());
+        let message = without_folders(&told);
+        if message != told {
+            tracing::info!(error = %told, "a client was told of an error without its paths");
+        }
+        let refusal = Self::new(status_of(known), message);
         match error.kind() {
             ErrorKind::Overloaded => refusal.retry_after(error.retry_after().unwrap_or_default()),
             _ => refusal,

@@ -8,12 +8,17 @@ use unruffled_engine::VersionState;
 use unruffled_model::Name;
 use unruffled_protocol::{ControlRequest, IndexEntry, IndexState};
 
+use crate::access::Identity;
 use crate::catalog::{Catalog, Control};
 use crate::refusal::Refusal;
 use crate::service::Service;
 
-/// All models, those in the engine and those that could be; only those that can answer, if `ready`.
-pub(crate) async fn index(service: &Service, ready: bool) -> Result<Vec<IndexEntry>, Refusal> {
+/// All models that they may know of, those in the engine and those that could be; only those that can answer, if `ready`.
+pub(crate) async fn index(
+    service: &Service,
+    identity: &Identity,
+    ready: bool,
+) -> Result<Vec<IndexEntry>, Refusal> {
     let known = blocking(service.catalog(), <dyn Catalog>::index).await??;
     let mut entries = BTreeMap::new();
     for model in service.models() {
@@ -47,7 +52,8 @@ pub(crate) async fn index(service: &Service, ready: bool) -> Result<Vec<IndexEnt
             entry(&name, None, state, unloaded.then_some("unloaded")),
         );
     }
-    Ok(entries.into_values().filter(|entry| !ready || entry.state == Some(IndexState::Ready)).collect())
+    let wanted = |entry: &IndexEntry| !ready || entry.state == Some(IndexState::Ready);
+    Ok(entries.into_values().filter(|entry| wanted(entry) && identity.sees(&entry.name)).collect())
 }
 
 fn entry(name: &str, version: Option<&Name>, state: Option<IndexState>, reason: Option<&str>) -> IndexEntry {

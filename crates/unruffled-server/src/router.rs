@@ -8,19 +8,20 @@ use axum::routing::{get, post};
 use tokio::sync::watch;
 use unruffled_engine::Engine;
 
+use crate::access::{guarded, is_grpc};
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::welcome::welcome;
-use crate::{body, control, grpc, infer, jobs, metadata};
+use crate::{body, control, grpc, infer, jobs, metadata, operator};
 
 /// The protocol's end points, for a service of your own.
 ///
 /// The paths are `/v2` and below, jobs under `/v1/jobs`, and the services of gRPC for who speaks HTTP/2. Whatever else is
 /// asked of the router is refused in the protocol's manner, by a fallback: call [`Router::reset_fallback`] before merging
 /// it with a router that has its own. Bounds on connections, headers and idling are those of the server that runs it;
-/// [`Server`](crate::Server) has all of them.
+/// [`Server`](crate::Server) has all of them. Keys are asked for here too. Where there are none, limits per address and
+/// administration need to know addresses: serve it with axum's `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
 /// ```
 /// # fn example(engine: unruffled_engine::Engine) -> axum::Router {
@@ -35,12 +36,13 @@ use crate::{body, control, grpc, infer, jobs, metadata};
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let (_, phase) = watch::channel(Phase::Serving);
     let service = Service::new(engine, options, phase);
-    protocol(&service).with_state(service)
+    guarded(protocol(&service).with_state(service.clone()), service.options(), None)
 }
 
-/// The protocol's end points and the page at `/`.
-pub(crate) fn with_welcome(service: Service) -> Router {
-    protocol(&service).route("/", get(welcome)).with_state(service)
+/// The protocol's end points, and those for operators.
+pub(crate) fn with_operator(service: Service) -> Router {
+    // Once more: it holds for the routes that are there when it is said.
+    protocol(&service).merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
 }
 
 fn protocol(service: &Service) -> Router<Service> {
@@ -78,7 +80,7 @@ fn protocol(service: &Service) -> Router<Service> {
 const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", "/unregister"];
 
 async fn unknown_path(request: Request) -> Response {
-    if grpc::is_call(request.headers()) {
+    if is_grpc(request.headers()) {
         return grpc::unknown(&request);
     }
     let path = shown(request.uri().path());
@@ -88,7 +90,7 @@ async fn unknown_path(request: Request) -> Response {
 }
 
 async fn wrong_method(request: Request) -> Response {
-    if grpc::is_call(request.headers()) {
+    if is_grpc(request.headers()) {
         return grpc::unknown(&request);
     }
     let (method, path) = (request.method(), shown(request.uri().path()));
@@ -97,7 +99,7 @@ async fn wrong_method(request: Request) -> Response {
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
         // The calls of gRPC.
-        other if !other.starts_with("/v1") && !other.starts_with("/v2") => "POST",
+        other if other.starts_with("/inference.") || other.starts_with("/grpc.") => "POST",
         _ => "GET",
     };
     let message = format!("`{path}` takes {right}, not {method}");

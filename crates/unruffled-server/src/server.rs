@@ -1,24 +1,27 @@
 //! [`Server`]: takes connections, and ends in order.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
-use unruffled_engine::Engine;
+use unruffled_engine::{Engine, LoopWatch};
 
-use crate::connection;
+use crate::access::guarded;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
-use crate::router::with_welcome;
+use crate::router::with_operator;
+use crate::seats::{Seat, Seats};
 use crate::service::Service;
+use crate::{connection, reload};
 
 /// How long it takes at most to say that the grace is over.
 const LAST_WORDS: Duration = Duration::from_secs(1);
@@ -46,6 +49,8 @@ pub struct Server {
     others: Vec<TcpListener>,
     router: Router,
     options: ServerOptions,
+    open: Arc<AtomicUsize>,
+    loop_watch: LoopWatch,
     phase: watch::Sender<Phase>,
 }
 
@@ -62,7 +67,15 @@ impl Server {
     pub fn new(listener: TcpListener, engine: Engine, options: ServerOptions) -> Self {
         let (phase, of_service) = watch::channel(Phase::Serving);
         let service = Service::new(engine, options.clone(), of_service);
-        Self { listener, others: Vec::new(), router: with_welcome(service), options, phase }
+        Self {
+            listener,
+            others: Vec::new(),
+            open: Arc::clone(service.connections()),
+            loop_watch: service.loop_watch().clone(),
+            router: with_operator(service),
+            options,
+            phase,
+        }
     }
 
     /// A server on this address; port 0 takes one that is free.
@@ -103,7 +116,7 @@ impl Server {
         Ok(address)
     }
 
-    /// Adds routes or layers of your own.
+    /// Adds routes or layers of your own. What is asked of requests, as keys, is asked before they see them.
     pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
         self.router = map(self.router);
         self
@@ -118,30 +131,46 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, others, router, options, phase } = self;
+        let Self { listener, others, router, options, open, loop_watch, phase } = self;
+        let router = guarded(router, &options, listener.local_addr().ok());
         let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
-        let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
+        let seats = Seats::new(options.connections, options.connections_per_peer);
+        // Dropped with the server, and the heartbeat with it.
+        let mut heart = JoinSet::new();
+        heart.spawn(loop_watch.heartbeat());
         let mut connections = JoinSet::new();
+        // Dropped with the server.
+        let mut reloads = JoinSet::new();
+        reloads.spawn(reload::on_change(options.clone()));
+        let mut newcomer: Option<(TcpStream, SocketAddr)> = None;
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
+            let next_address = newcomer.as_ref().map(|(_, peer)| peer.ip());
             tokio::select! {
                 // The end goes first, so that a flood of connections cannot put it off.
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-                (stream, slot) = accept(&mut listeners, &slots) => {
+                seat = take(&seats, next_address), if next_address.is_some() => {
+                    let (stream, peer) = newcomer.take().expect("a place is taken for somebody");
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
+                    let counted = Counted::new(&open);
                     connections.spawn(async move {
-                        let _slot = slot;
-                        // Answers are written whole: waiting for more to send only delays them. A failure costs speed, no
-                        // more.
-                        let _ = stream.set_nodelay(true);
-                        connection::serve(stream, router, &options, phase).await;
+                        let _counted = counted;
+                        connection::welcome(stream, peer, seat, router, &options, phase).await;
                     });
+                }
+                (stream, peer) = accept(&mut listeners), if next_address.is_none() => {
+                    if seats.has_enough_of(peer.ip()) {
+                        tracing::debug!(%peer, "a connection was closed: its address has as many as it may");
+                    } else {
+                        newcomer = Some((stream, peer));
+                    }
                 }
             }
         }
+        drop(newcomer);
         drop(listeners);
         phase.send_replace(Phase::Draining);
         if timeout(options.grace, ended(&mut connections)).await.is_err() {
@@ -169,9 +198,24 @@ pub async fn serve(
     Server::new(listener, engine, options).run(shutdown).await
 }
 
-/// The next connection of any listener, once there is a slot for it.
-async fn accept(listeners: &mut [TcpListener], slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
-    let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
+/// A connection among those that are open, as long as it lives.
+struct Counted(Arc<AtomicUsize>);
+
+impl Counted {
+    fn new(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The next connection of any listener.
+async fn accept(listeners: &mut [TcpListener]) -> (TcpStream, SocketAddr) {
     loop {
         let accepted = poll_fn(|cx| {
             let found =
@@ -182,16 +226,24 @@ async fn accept(listeners: &mut [TcpListener], slots: &Arc<Semaphore>) -> (TcpSt
             found.map_or(Poll::Pending, Poll::Ready)
         });
         match accepted.await {
-            (index, Ok((stream, _))) => {
+            (index, Ok(accepted)) => {
                 // The next one looks elsewhere first, so that a flood on one address does not close the others.
                 listeners.rotate_left(index + 1);
-                return (stream, slot);
+                return accepted;
             }
             (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }
         }
+    }
+}
+
+/// A place for whoever waits for one.
+async fn take(seats: &Seats, address: Option<IpAddr>) -> Seat {
+    match address {
+        Some(address) => seats.take(address).await,
+        None => pending().await,
     }
 }
 

@@ -1,14 +1,16 @@
 //! [`Service`]: what the end points share, and how they find a model.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use axum::extract::{FromRequestParts, RawPathParams};
 use axum::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use unruffled_engine::{Engine, Group, Handle, Jobs, Metrics, ModelStatus, Request};
+use unruffled_engine::{Engine, Group, Handle, Jobs, LoopWatch, Metrics, ModelStatus, Request, WatchOptions};
 use unruffled_model::{Name, Tensors};
 
+use crate::access::Identity;
 use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::offload::Offload;
@@ -28,7 +30,11 @@ pub(crate) struct Service(Arc<Inner>);
 struct Inner {
     engine: Engine,
     options: ServerOptions,
+    /// How late the event loop is, where a server runs it.
+    loop_watch: LoopWatch,
+    connections: Arc<AtomicUsize>,
     requests: Arc<Semaphore>,
+    refused: AtomicU64,
     budget: Budget,
     offload: Offload,
     shared_memory: SharedMemory,
@@ -45,13 +51,18 @@ pub(crate) struct Found {
     pub(crate) version: Option<Name>,
     /// The version that the path names.
     pub(crate) asked: Option<Name>,
+    /// On whose behalf it was looked for.
+    pub(crate) identity: Identity,
 }
 
 impl Service {
     pub(crate) fn new(engine: Engine, options: ServerOptions, phase: watch::Receiver<Phase>) -> Self {
         Self(Arc::new(Inner {
+            loop_watch: engine.watch_loop("server", WatchOptions::default()),
             engine,
+            connections: Arc::default(),
             requests: Arc::new(Semaphore::new(options.in_flight_requests.min(Semaphore::MAX_PERMITS))),
+            refused: AtomicU64::new(0),
             budget: Budget::new(options.in_flight_bytes),
             offload: Offload::new(options.inline_bytes),
             shared_memory: SharedMemory::new(options.shared_memory),
@@ -60,6 +71,19 @@ impl Service {
             options,
             phase,
         }))
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.0.engine
+    }
+
+    pub(crate) fn loop_watch(&self) -> &LoopWatch {
+        &self.0.loop_watch
+    }
+
+    /// How many connections there are; the server counts them.
+    pub(crate) fn connections(&self) -> &Arc<AtomicUsize> {
+        &self.0.connections
     }
 
     pub(crate) fn options(&self) -> &ServerOptions {
@@ -145,9 +169,11 @@ impl Service {
         self.0.options.catalog.version(model)
     }
 
-    /// The model that a path names, in the version that it names.
-    pub(crate) fn find(&self, target: &Target) -> Result<Found, Refusal> {
+    /// The model that a path names, in the version that it names, if they may know of it.
+    pub(crate) fn find(&self, identity: &Identity, target: &Target) -> Result<Found, Refusal> {
         let Target { model, version } = target;
+        identity.may_see(model)?;
+        let identity = identity.clone();
         if model.len() > NAME_BYTES {
             let message = format!("there is no model with a name of {} bytes", model.len());
             return Err(Refusal::not_found(message));
@@ -155,7 +181,7 @@ impl Service {
         let handle = self.0.engine.get::<Tensors, Tensors>(model)?;
         let known = self.version(model);
         let Some(asked) = version.as_deref() else {
-            return Ok(Found { handle, version: known, asked: None });
+            return Ok(Found { handle, version: known, asked: None, identity });
         };
         if known.is_none() {
             return Err(Refusal::not_found(format!(
@@ -169,6 +195,7 @@ impl Service {
                 handle,
                 version: Some(asked.clone()),
                 asked: (versions.len() > 1).then(|| asked.clone()),
+                identity,
             }),
             None => Err(Refusal::not_found(format!(
                 "model `{model}` has no version {asked}; it has version {}",
@@ -191,9 +218,23 @@ impl Service {
     /// A place among the requests in flight.
     pub(crate) fn enter(&self) -> Result<OwnedSemaphorePermit, Refusal> {
         Arc::clone(&self.0.requests).try_acquire_owned().map_err(|_| {
+            self.0.refused.fetch_add(1, Ordering::Relaxed);
             let most = self.0.options.in_flight_requests;
             Refusal::overloaded(format!("the server is full: {most} requests are in flight; try again later"))
         })
+    }
+
+    /// How many connections and requests there are, and how much was refused.
+    pub(crate) fn traffic(&self) -> Traffic {
+        let Inner { options, connections, requests, refused, budget, .. } = &*self.0;
+        let most = options.in_flight_requests.min(Semaphore::MAX_PERMITS);
+        Traffic {
+            connections: connections.load(Ordering::Relaxed),
+            requests: most.saturating_sub(requests.available_permits()),
+            body_bytes: budget.held(),
+            refused_requests: refused.load(Ordering::Relaxed),
+            refused_bytes: budget.refused(),
+        }
     }
 
     /// Waits until nothing new is to begin.
@@ -205,6 +246,21 @@ impl Service {
     pub(crate) async fn closing(&self) {
         phase::reached(&mut self.0.phase.clone(), Phase::Closing).await;
     }
+}
+
+/// What the server holds at a time, and what was too much.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Traffic {
+    /// Connections that are open; zero where a router is embedded.
+    pub(crate) connections: usize,
+    /// Inference requests.
+    pub(crate) requests: usize,
+    /// Bytes of their bodies.
+    pub(crate) body_bytes: usize,
+    /// Requests refused because there were too many.
+    pub(crate) refused_requests: u64,
+    /// Requests refused because their bodies were too much.
+    pub(crate) refused_bytes: u64,
 }
 
 /// Which model a path names, and which version of it, if one.

@@ -1,16 +1,23 @@
-//! What a request asks for besides its inputs: by when, and how urgently.
+//! What a request asks for besides its inputs: by when, how urgently, and in whose place.
 
 use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use unruffled_engine::Priority;
+use unruffled_model::Name;
 use unruffled_protocol::Parameters;
 
 use crate::refusal::Refusal;
 
 /// How long the client waits, in seconds; a fraction is fine, 0 is for ever.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
+
+/// Names what a newer request takes the place of an older one for: a canvas, a search box.
+const SUPERSEDE: HeaderName = HeaderName::from_static("x-unruffled-supersede");
+
+/// The most bytes of such a name.
+const SUPERSEDE_BYTES: usize = 256;
 
 /// The instant by which the header wants the answer, if it does.
 pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<Option<Instant>, Refusal> {
@@ -33,11 +40,28 @@ pub(crate) fn header_deadline(headers: &HeaderMap, arrived: Instant) -> Result<O
     }
 }
 
+/// The name under which the header has older requests superseded, if it does.
+pub(crate) fn supersede(headers: &HeaderMap) -> Result<Option<Name>, Refusal> {
+    let Some(value) = headers.get(SUPERSEDE) else {
+        return Ok(None);
+    };
+    let key = value.to_str().ok().filter(|key| !key.is_empty() && key.len() <= SUPERSEDE_BYTES);
+    key.map(|key| Some(key.into())).ok_or_else(|| {
+        Refusal::bad_request(format!(
+            "header `X-Unruffled-Supersede` is `{}`; expected 1 to {SUPERSEDE_BYTES} visible ASCII characters, such \
+             as a random name of the canvas or the search box",
+            shown(value)
+        ))
+    })
+}
+
 /// When and how urgently a request is to be answered.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
     pub(crate) deadline: Option<Instant>,
     pub(crate) priority: Priority,
+    /// Older requests of this name are cancelled.
+    pub(crate) supersede: Option<Name>,
 }
 
 impl Terms {
@@ -52,7 +76,13 @@ impl Terms {
         Ok(Self {
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
+            supersede: None,
         })
+    }
+
+    /// Takes the place of older requests of this name, if any.
+    pub(crate) fn superseding(self, supersede: Option<Name>) -> Self {
+        Self { supersede, ..self }
     }
 }
 
@@ -79,7 +109,7 @@ mod tests {
     use unruffled_engine::Priority;
     use unruffled_protocol::Parameters;
 
-    use super::{Terms, header_deadline};
+    use super::{Terms, header_deadline, supersede};
 
     #[test]
     fn the_header_counts_seconds() {
@@ -97,6 +127,19 @@ mod tests {
         for bad in ["", "soon", "-1", "inf", "NaN", "1e300", "1 s"] {
             assert_eq!(read(bad), Err(()), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_name_to_supersede_is_short_and_visible() {
+        let read = |bytes: &[u8]| {
+            let mut headers = HeaderMap::new();
+            headers.insert("X-Unruffled-Supersede", HeaderValue::from_bytes(bytes).unwrap());
+            supersede(&headers).map(|key| key.map(|key| key.to_string())).map_err(drop)
+        };
+        assert_eq!(read(b"canvas 1"), Ok(Some("canvas 1".to_owned())));
+        assert!(read(&[b'x'; 256]).is_ok());
+        assert_eq!([read(b""), read(&[b'x'; 257]), read(b"\xff")], [Err(()), Err(()), Err(())]);
+        assert_eq!(supersede(&HeaderMap::new()).ok(), Some(None));
     }
 
     #[test]

@@ -11,9 +11,12 @@ use crate::{command, terminal, workspace};
 /// Programs, how to ask whether they run, and the package that brings each, as Debian names it.
 const PROGRAMS: &[(&str, &str, &str)] = &[
     ("cc", "--version", "gcc"),
+    ("chromedriver", "--version", "chromium-driver"),
+    ("chromium", "--version", "chromium"),
     ("curl", "--version", "curl"),
     ("espeak-ng", "--version", "espeak-ng"),
     ("git", "--version", "git"),
+    ("openssl", "version", "openssl"),
 ];
 
 pub(crate) fn run() -> Result<()> {

@@ -1,12 +1,15 @@
 //! The program as its users meet it: started, talked to, ended.
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod browser;
 mod program;
 
+mod doors;
 mod gathered;
 mod infer;
 mod inspect;
 mod jobs;
+mod live_page;
 mod pipelines;
 mod prove;
 mod python;

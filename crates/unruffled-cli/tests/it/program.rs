@@ -90,11 +90,14 @@ pub(crate) struct Server {
 
 impl Server {
     pub(crate) fn start(arguments: &[&str]) -> Self {
-        let empty = tempfile::tempdir().unwrap();
+        Self::start_in(tempfile::tempdir().unwrap().path(), arguments)
+    }
+
+    pub(crate) fn start_in(folder: &Path, arguments: &[&str]) -> Self {
         let mut child = program()
             .args(["serve", "--http", "127.0.0.1:0"])
             .args(arguments)
-            .current_dir(empty.path())
+            .current_dir(folder)
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .spawn()
@@ -127,8 +130,8 @@ impl Server {
     }
 
     pub(crate) fn url(&self) -> &str {
-        let line = self.greeting.iter().find(|line| line.contains(" on http://")).unwrap();
-        line.split_whitespace().find(|word| word.starts_with("http://")).unwrap()
+        let line = self.greeting.iter().find(|line| line.contains(" on http")).unwrap();
+        line.split_whitespace().find(|word| word.starts_with("http")).unwrap()
     }
 
     pub(crate) fn signal(&self, name: &str) {

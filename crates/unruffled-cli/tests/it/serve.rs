@@ -66,6 +66,30 @@ fn ask(server: &Server, path: &str) -> Value {
 }
 
 #[test]
+fn a_request_is_explained_by_its_name() {
+    let server = Server::start(&[]);
+    let seven = fs::read_to_string(typed("assets/models/digits/samples/seven.json")).unwrap();
+    let named = format!(r#"{{"id":"order 17",{}"#, &seven.trim_start()[1..]);
+    ureq::post(format!("{}/v2/models/digits/infer", server.url())).send(&named).unwrap();
+    // It is remembered a moment after the answer.
+    let explain = |more: &[&str]| run(&[&["explain", "order 17", "--url", server.url()], more].concat());
+    let story = loop {
+        let said = explain(&[]);
+        if said.code == 0 {
+            break said.out;
+        }
+        assert!(said.code == 3 && said.err.contains("`order 17`"), "{}", said.err);
+    };
+    assert!(story.starts_with("request `order 17` to `digits`: answered after "), "{story}");
+    let json = explain(&["--json", "--model", "digits"]).json();
+    assert_eq!((&json["outcome"], &json["model"]), (&"answered".into(), &"digits".into()));
+    let said = explain(&["--model", "other"]);
+    assert!(said.code == 3 && said.err.contains("`other`"), "{}", said.err);
+    let said = run(&["explain", "x", "--url", "https://elsewhere"]);
+    assert!(said.code == 2 && said.err.contains("only http://"), "{}", said.err);
+}
+
+#[test]
 fn with_a_budget_models_are_loaded_when_they_are_asked_for() {
     let root = good();
     let server = Server::start(&["--models", &root.path().display().to_string(), "--memory", "1GiB"]);
@@ -117,7 +141,7 @@ fn a_request_in_flight_is_answered_while_the_server_ends() {
     // The server answers `100 Continue` once it has seen the request: then it is in flight.
     write!(
         stream,
-        "POST /v2/models/slow/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+        "POST /v2/models/slow/infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
         body.len()
     )
     .unwrap();
@@ -140,7 +164,7 @@ fn a_second_signal_ends_it_at_once() {
     let mut stream = TcpStream::connect(address).unwrap();
     write!(
         stream,
-        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
+        "POST /v2/models/digits/infer HTTP/1.1\r\nHost: localhost\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n"
     )
     .unwrap();
     stream.read_exact(&mut [0; 25]).unwrap();

@@ -15,6 +15,41 @@ const LARGEST: u64 = 1 << 20;
 
 const DIGITS: u8 = 2;
 
+/// Up to which durations [`Distribution::at_most`] counts: 1, 2 and 5 of each decade from 10 microseconds to 100 seconds.
+const DURATION_BOUNDS: [Duration; 22] = {
+    let mut bounds = [Duration::ZERO; 22];
+    let (mut at, mut micros) = (0, 10);
+    while at < bounds.len() {
+        let step = [1, 2, 5][at % 3];
+        bounds[at] = Duration::from_micros(micros * step);
+        if step == 5 {
+            micros *= 10;
+        }
+        at += 1;
+    }
+    bounds
+};
+
+/// Up to which sizes [`SizeDistribution::at_most`] counts: the powers of two to 1,024.
+const SIZE_BOUNDS: [u64; 11] = [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024];
+
+/// How many durations there were up to each of some bounds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct DurationCounts([u64; DURATION_BOUNDS.len()]);
+
+impl DurationCounts {
+    /// Counts what is in a histogram of nanoseconds.
+    pub(crate) fn of(histogram: &Histogram<u64>) -> Self {
+        let nanos = DURATION_BOUNDS.map(|bound| u64::try_from(bound.as_nanos()).unwrap_or(u64::MAX));
+        Self(cumulative(histogram, nanos))
+    }
+
+    /// Each bound, and how many there were up to it.
+    pub(crate) fn iter(self) -> impl Iterator<Item = (Duration, u64)> {
+        DURATION_BOUNDS.into_iter().zip(self.0)
+    }
+}
+
 /// How a kind of duration was spread. Quantiles have two significant digits between 1 microsecond and 1 hour, and are
 /// rounded up; count, sum, mean and maximum are exact. All zero as long as there is none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,6 +71,15 @@ pub struct Distribution {
     pub p999: Duration,
     /// The longest.
     pub max: Duration,
+    counts: DurationCounts,
+}
+
+impl Distribution {
+    /// How many took so long at most, for bounds from 10 microseconds to 100 seconds, 1, 2 and 5 of each decade. Counts that
+    /// monitoring can add up and take the difference of. Durations are compared to two significant digits.
+    pub fn at_most(&self) -> impl Iterator<Item = (Duration, u64)> {
+        self.counts.iter()
+    }
 }
 
 /// How a kind of size was spread. Quantiles are exact below 256, and have two significant digits above, rounded up, as far
@@ -59,6 +103,14 @@ pub struct SizeDistribution {
     pub p999: u64,
     /// The largest.
     pub max: u64,
+    counts: [u64; SIZE_BOUNDS.len()],
+}
+
+impl SizeDistribution {
+    /// How many were so large at most, for the powers of two from 1 to 1,024.
+    pub fn at_most(&self) -> impl Iterator<Item = (u64, u64)> {
+        SIZE_BOUNDS.into_iter().zip(self.counts)
+    }
 }
 
 /// Durations as they come in. Takes 2 KiB at first and 1 KiB more for each doubling of the longest above 2 microseconds:
@@ -104,6 +156,7 @@ impl Durations {
             p99: quantile(0.99),
             p999: quantile(0.999),
             max: self.max,
+            counts: DurationCounts::of(&self.histogram),
         }
     }
 
@@ -150,6 +203,7 @@ impl Sizes {
             p99: quantile(0.99),
             p999: quantile(0.999),
             max: self.max,
+            counts: cumulative(&self.histogram, SIZE_BOUNDS),
         }
     }
 
@@ -157,6 +211,23 @@ impl Sizes {
     pub(super) fn bytes(&self) -> usize {
         bytes(&self.histogram)
     }
+}
+
+/// How many values there are up to each of these bounds, which ascend.
+fn cumulative<const N: usize>(histogram: &Histogram<u64>, bounds: [u64; N]) -> [u64; N] {
+    let mut counts = [0; N];
+    for step in histogram.iter_recorded() {
+        // A bucket that holds a bound counts as within it.
+        let value = histogram.lowest_equivalent(step.value_iterated_to());
+        if let Some(count) = counts.get_mut(bounds.partition_point(|bound| *bound < value)) {
+            *count += step.count_at_value();
+        }
+    }
+    let mut sum = 0;
+    counts.map(|count| {
+        sum += count;
+        sum
+    })
 }
 
 /// The smallest one of this resolution, which grows with what it is given.

@@ -14,6 +14,7 @@ mod meter;
 mod tests;
 
 pub use batches::BatchMetrics;
+pub(crate) use distribution::DurationCounts;
 pub use distribution::{Distribution, SizeDistribution};
 pub(crate) use meter::{Meter, RunFigures};
 pub use report::{CacheMetrics, Metrics, ModelMetrics};

@@ -220,6 +220,8 @@ pub struct PoolStatus {
     pub ready: bool,
     /// Instances that are built and whole.
     pub instances: usize,
+    /// Instances that are wanted at present: those that are whole, and those that are being built or replaced.
+    pub wanted: usize,
     /// Instances among them that are leased ([`Handle::acquire`](crate::Handle::acquire)).
     pub leased: usize,
     /// Those of them that wait for work.
@@ -235,7 +237,16 @@ pub struct PoolStatus {
 impl PoolStatus {
     /// Of a model that is not in memory.
     pub(crate) const fn absent() -> Self {
-        Self { ready: false, instances: 0, leased: 0, idle: 0, running: 0, queued: 0, queued_bytes: 0 }
+        Self {
+            ready: false,
+            instances: 0,
+            wanted: 0,
+            leased: 0,
+            idle: 0,
+            running: 0,
+            queued: 0,
+            queued_bytes: 0,
+        }
     }
 }
 
@@ -354,6 +365,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         PoolStatus {
             ready: state.live > 0 && state.first.is_some() && matches!(state.phase, Phase::Open),
             instances: state.live,
+            wanted: state.roster.filled(),
             leased: state.holds.count(),
             idle: state.seats.idle(),
             running: self.running.iter().filter(|slot| slot.lock().is_some()).count(),

@@ -25,6 +25,8 @@ pub struct Explanation {
     pub priority: Priority,
     /// When it came, by the clock of the machine as it is set now.
     pub arrived: SystemTime,
+    /// When it ended.
+    pub ended: Instant,
     /// How long it had when it came; `None` if it would have waited for ever.
     pub allowed: Option<Duration>,
     /// Requests that were to run before it when it came.
@@ -111,6 +113,7 @@ impl Explanation {
             id,
             priority,
             arrived: now.checked_sub(ago).unwrap_or(now),
+            ended,
             allowed: deadline.map(since),
             ahead_requests: arrival.ahead_requests,
             ahead_rows: arrival.ahead_rows,

@@ -5,7 +5,7 @@ mod explain;
 #[cfg(test)]
 mod tests;
 
-use std::collections::VecDeque;
+use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -186,21 +186,35 @@ impl Recorder {
             Record::End(ending) if ending.id == *id => Some(ending.clone()),
             _ => None,
         })?;
-        let mut notes: Vec<_> = ring
-            .iter()
-            .filter_map(|record| match record {
-                Record::Run { id: of, note } if of == id => Some(note),
-                _ => None,
-            })
-            // Others are those of an older request of the same id.
-            .filter(|note| note.began >= ending.arrival.at && note.began <= ending.ended)
-            .cloned()
-            .collect();
+        let notes = ring.iter().filter_map(|record| match record {
+            Record::Run { id: of, note } if of == id => Some(note),
+            _ => None,
+        });
+        let notes: Vec<_> = notes.cloned().collect();
         drop(ring);
-        if let Place::Ran(note) = &ending.place {
-            notes.push(Arc::clone(note));
+        Some(explain(model, ending, notes.iter()))
+    }
+
+    /// What became of the last requests that ended, so many at most, the newest first. Takes a microsecond or so for each,
+    /// most of it without the lock.
+    pub(crate) fn recent(&self, most: usize, model: &Name) -> Vec<Explanation> {
+        let mut endings = Vec::new();
+        let mut runs: HashMap<RequestId, Vec<Arc<RunNote>>> = HashMap::new();
+        let ring = self.ring.lock();
+        for record in ring.iter().rev() {
+            match record {
+                Record::End(ending) if endings.len() < most => endings.push(ending.clone()),
+                Record::End(_) => {}
+                Record::Run { id, note } => runs.entry(id.clone()).or_default().push(Arc::clone(note)),
+            }
         }
-        Some(Explanation::new(model, ending, &notes))
+        drop(ring);
+        let none = Vec::new();
+        let explain = |ending: Ending| {
+            let notes = runs.get(&ending.id).unwrap_or(&none);
+            explain(model, ending, notes.iter())
+        };
+        endings.into_iter().map(explain).collect()
     }
 
     /// How many records there are.
@@ -208,4 +222,15 @@ impl Recorder {
     fn len(&self) -> usize {
         self.ring.lock().len()
     }
+}
+
+/// The story of a request that ended so; `notes` are those of the runs that a request of its id was in and survived.
+fn explain<'a>(model: &Name, ending: Ending, notes: impl Iterator<Item = &'a Arc<RunNote>>) -> Explanation {
+    // Others are those of an older request of the same id.
+    let own = notes.filter(|note| note.began >= ending.arrival.at && note.began <= ending.ended);
+    let mut notes: Vec<_> = own.cloned().collect();
+    if let Place::Ran(note) = &ending.place {
+        notes.push(Arc::clone(note));
+    }
+    Explanation::new(model, ending, &notes)
 }

@@ -296,3 +296,23 @@ fn a_recorder_without_capacity_does_nothing() {
     world.recorder.end(std::iter::from_fn(|| panic!("nobody asks for records")));
     assert!(world.explain("abc").is_none());
 }
+
+#[test]
+fn the_last_requests_are_told_newest_first_with_their_runs() {
+    let world = World::new(100);
+    let both = ids("a b");
+    world.recorder.run(&both, &world.note(&both, 10, 20, RunEnd::Preempted));
+    let second = world.note(&ids("a"), 30, 50, RunEnd::Completed);
+    world.recorder.end([world.ending("a", 50, Place::Ran(second), Ok(()))]);
+    let expired = error(ErrorKind::DeadlineExceeded, "the deadline passed");
+    world.recorder.end([world.ending("b", 70, Place::Queue, expired)]);
+    let digits = Name::from("digits");
+    let told = |most| {
+        let recent = world.recorder.recent(most, &digits);
+        recent.iter().map(|one| (one.id.to_string(), one.runs.len(), one.ended)).collect::<Vec<_>>()
+    };
+    let (a, b) = (("a".to_owned(), 2, world.at(50)), ("b".to_owned(), 1, world.at(70)));
+    assert_eq!(told(1), std::slice::from_ref(&b));
+    assert_eq!(told(9), [b, a]);
+    assert_eq!(told(0), []);
+}

@@ -98,4 +98,14 @@ impl<I: Send + 'static, O: Send + 'static> Versions<I, O> {
     pub(crate) fn explain(&self, id: &RequestId) -> Option<Explanation> {
         self.versions().iter().find_map(|version| version.past.recorder.explain(id, self.name()))
     }
+
+    /// What became of the last requests that ended, whichever version they went to, the newest first.
+    pub(crate) fn recent(&self, most: usize) -> Vec<Explanation> {
+        let versions = self.versions();
+        let mut all: Vec<_> =
+            versions.iter().flat_map(|version| version.past.recorder.recent(most, self.name())).collect();
+        all.sort_by_key(|one| std::cmp::Reverse(one.ended));
+        all.truncate(most);
+        all
+    }
 }

@@ -116,7 +116,7 @@ impl Pulse {
     /// asked less often.
     fn beat(&self, due: Instant, now: Instant) -> Instant {
         let late = now.saturating_duration_since(due);
-        self.watch.beat_came(late);
+        self.watch.beat_came(late, now);
         let beat = self.watch.options.beat;
         due + beat * lateness::missed(late, beat).saturating_add(1)
     }
@@ -150,7 +150,7 @@ impl Alarm for Pulse {
             State::Waiting { due, .. } if now < *due => Some(*due),
             // waiting -> woken
             State::Waiting { last, due, .. } => {
-                self.watch.beat_woken(now.saturating_duration_since(*due));
+                self.watch.beat_woken(now.saturating_duration_since(*due), now);
                 let beat = Overdue { last: *last, due: *due, woken: now };
                 let woken = State::Woken { beat, check: now + limit };
                 let State::Waiting { waker, .. } = std::mem::replace(&mut *state, woken) else {

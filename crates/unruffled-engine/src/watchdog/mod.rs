@@ -102,8 +102,9 @@ impl LoopWatch {
     /// What has been found so far. Takes microseconds, and a copy of the stalls that are remembered.
     pub fn report(&self) -> LoopReport {
         let watch = &self.0.watch;
-        let beats = watch.beats();
-        let (stalls_total, stalls) = watch.stalls(Instant::now());
+        let now = Instant::now();
+        let beats = watch.beats(now);
+        let (stalls_total, stalls) = watch.stalls(now);
         LoopReport {
             name: watch.name.clone(),
             limit: watch.options.limit,

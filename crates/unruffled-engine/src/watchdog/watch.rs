@@ -157,17 +157,17 @@ impl Watch {
     }
 
     /// The timer woke the loop so late for a beat.
-    pub(super) fn beat_woken(&self, late: Duration) {
-        self.beats.lock().timer_late.add(late, self.options.beat);
+    pub(super) fn beat_woken(&self, late: Duration, now: Instant) {
+        self.beats.lock().timer_late.add(late, self.options.beat, now);
     }
 
     /// A beat came so late.
-    pub(super) fn beat_came(&self, late: Duration) {
+    pub(super) fn beat_came(&self, late: Duration, now: Instant) {
         let beat = self.options.beat;
         let mut beats = self.beats.lock();
         beats.taken += 1;
         beats.missed += u64::from(lateness::missed(late, beat));
-        beats.late.add(late, beat);
+        beats.late.add(late, beat, now);
     }
 
     /// Decides about a beat that has not come, or only just now.
@@ -215,13 +215,13 @@ impl Watch {
         }
     }
 
-    pub(super) fn beats(&self) -> BeatSummary {
+    pub(super) fn beats(&self, now: Instant) -> BeatSummary {
         let beats = self.beats.lock();
         BeatSummary {
             taken: beats.taken,
             missed: beats.missed,
-            late: beats.late.summary(),
-            timer_late: beats.timer_late.summary(),
+            late: beats.late.summary(now),
+            timer_late: beats.timer_late.summary(now),
         }
     }
 

@@ -146,3 +146,44 @@ async fn a_run_that_nobody_waits_for_is_not_run_again() {
     assert_eq!(script.batch_sizes(), [1, 4, 1]);
     assert_eq!(handle.metrics().extra_runs, 0);
 }
+
+#[tokio::test]
+async fn the_last_requests_of_a_model_are_told_newest_first() {
+    let engine = Engine::new();
+    let parse = engine.wrap_fallible(|text: &str| text.parse::<u8>()).name("parse").register().unwrap();
+    for (name, text) in [("one", "1"), ("two", "two"), ("three", "3")] {
+        let _ = parse.infer(text).id(name).await;
+        wait_until(|| parse.explain(&id(name)).is_some());
+    }
+    let recent = engine.recent("parse", 2).unwrap();
+    assert_eq!(recent.iter().map(|one| &one.id).collect::<Vec<_>>(), [&id("three"), &id("two")]);
+    assert_eq!(recent[0].runs.len(), 1);
+    assert_eq!(recent[1].outcome.as_ref().unwrap_err().kind(), ErrorKind::ModelFailed);
+    assert!(recent[0].ended > recent[1].ended);
+    assert_eq!(engine.recent("parse", usize::MAX).unwrap().len(), 3);
+    assert_eq!(engine.recent("other", 1).unwrap_err().kind(), ErrorKind::NotFound);
+
+    let one = engine.explain_of("parse", &id("one")).unwrap().expect("it is remembered");
+    assert_eq!(&*one.model, "parse");
+    assert!(engine.explain_of("parse", &id("four")).unwrap().is_none());
+    assert_eq!(engine.explain_of("other", &id("one")).unwrap_err().kind(), ErrorKind::NotFound);
+}
+
+#[tokio::test]
+async fn distributions_are_counted_up_to_bounds() {
+    let engine = Engine::new();
+    let double = engine.wrap(|x: u32| 2 * x).name("double").register().unwrap();
+    for x in 0..20 {
+        double.infer(x).await.unwrap();
+    }
+    wait_until(|| double.metrics().runs == 20);
+    let metrics = double.metrics();
+    for times in [&metrics.queue, &metrics.run, &metrics.total_answered] {
+        let counts: Vec<_> = times.at_most().collect();
+        assert_eq!((counts[0].0, counts[21].0), (Duration::from_micros(10), Duration::from_secs(100)));
+        assert!(counts.is_sorted(), "{counts:?}");
+        assert_eq!(counts[21].1, 20, "{counts:?}");
+    }
+    let rows: Vec<_> = metrics.batch_rows.at_most().collect();
+    assert_eq!((rows[0], rows[10]), ((1, 20), (1024, 20)));
+}

@@ -17,8 +17,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
+use tokio::time::timeout;
 
-use super::Stream;
+use super::{Stream, Visitor};
 use crate::options::ServerOptions;
 use crate::patient::Patient;
 use crate::phase::{self, Phase};
@@ -34,6 +35,7 @@ const LINGER: Duration = Duration::from_secs(2);
 
 pub(super) async fn serve<S: Stream>(
     stream: Patient<S>,
+    visitor: Visitor,
     router: Router,
     options: &ServerOptions,
     mut phase: watch::Receiver<Phase>,
@@ -41,13 +43,14 @@ pub(super) async fn serve<S: Stream>(
     let unread = Arc::new(AtomicBool::new(false));
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (request, entry) = visitor.enter(request);
         let (answer, unread) = (router.call(request), Arc::clone(&unread));
         Box::pin(async move {
             let answer: Result<Response, Infallible> = answer.await;
             if answer.as_ref().is_ok_and(|response| asks_to_close(response.headers())) {
                 unread.store(true, Ordering::Relaxed);
             }
-            answer
+            answer.map(|response| entry.answered(response))
         })
     });
     let mut connection = http1::Builder::new()
@@ -72,8 +75,11 @@ pub(super) async fn serve<S: Stream>(
     if let Err(error) = &outcome {
         tracing::debug!(%error, "a connection ended early");
     }
+    let stream = connection.into_parts().io.into_inner().into_inner();
     if outcome.is_err() || unread.load(Ordering::Relaxed) {
-        linger(connection.into_parts().io.into_inner().into_inner()).await;
+        linger(stream).await;
+    } else {
+        close(stream).await;
     }
 }
 
@@ -91,5 +97,11 @@ async fn linger(mut stream: impl Stream) {
         std::io::Result::Ok(())
     };
     // The client goes or it does not: either way the stream is dropped.
-    let _ = tokio::time::timeout(LINGER, discard).await;
+    let _ = timeout(LINGER, discard).await;
+}
+
+/// Ends a connection on which nothing is left to be read: TLS says so, that its end cannot be mistaken for a cut.
+async fn close(mut stream: impl Stream) {
+    // As above.
+    let _ = timeout(LINGER, stream.shutdown()).await;
 }

@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::pin::pin;
 
 use axum::Router;
+use axum::body::Body;
 use axum::http::header;
 use axum::response::Response;
 use hyper::body::Incoming;
@@ -13,9 +14,9 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
-use super::Stream;
 use super::progress::Progress;
 use super::tasks::Tasks;
+use super::{Stream, Visitor};
 use crate::options::ServerOptions;
 use crate::patient::Patient;
 use crate::phase::{self, Phase};
@@ -41,6 +42,7 @@ const MISTAKES: usize = 200;
 
 pub(super) async fn serve<S: Stream>(
     stream: Patient<S>,
+    visitor: Visitor,
     router: Router,
     options: &ServerOptions,
     mut phase: watch::Receiver<Phase>,
@@ -48,13 +50,14 @@ pub(super) async fn serve<S: Stream>(
     let (tasks, progress) = (Tasks::new(), Progress::default());
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: hyper::Request<Incoming>| {
+        let (request, entry) = visitor.enter(request);
         let (answer, progress) = (router.call(request), progress.clone());
         async move {
             let answer: Result<Response, Infallible> = answer.await;
             answer.map(|mut response| {
                 // Streams end by themselves: there is no connection to close.
                 response.headers_mut().remove(header::CONNECTION);
-                response.map(|body| progress.watch(body))
+                entry.answered(response).map(|body| progress.watch(Body::new(body)))
             })
         }
     });

@@ -9,6 +9,7 @@ use unruffled_protocol::grpc::{
 };
 
 use super::unary::answer;
+use crate::access::Identity;
 use crate::metadata;
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
@@ -34,9 +35,13 @@ pub(super) async fn server_ready(State(service): State<Service>, request: Reques
 }
 
 /// A model that is not there is none that is ready, and an error: clients ask this to find out.
-pub(super) async fn model_ready(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn model_ready(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |ModelReadyRequest { name, version }| {
-        let found = service.find(&target(name, version)?)?;
+        let found = service.find(&identity, &target(name, version)?)?;
         Ok(ModelReadyResponse { ready: found.handle.is_ready() })
     })
     .await
@@ -49,9 +54,9 @@ pub(super) async fn server(State(service): State<Service>, request: Request) -> 
     .await
 }
 
-pub(super) async fn model(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn model(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     answer(&service, request, async |ModelMetadataRequest { name, version }| {
-        let metadata = metadata::of_model(&service, target(name, version)?).await?;
+        let metadata = metadata::of_model(&service, &identity, target(name, version)?).await?;
         Ok(ModelMetadataResponse::from(metadata))
     })
     .await

@@ -6,7 +6,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
 use tokio::time::timeout_at;
 
-use super::is_call;
+use crate::access::is_grpc;
 use crate::coding::{Coding, OFFERED};
 use crate::refusal::Refusal;
 use crate::terms;
@@ -65,7 +65,7 @@ pub(super) fn check_form(head: &Parts) -> Result<(), Refusal> {
         let message = "gRPC is spoken over HTTP/2; over HTTP/1.1 the same is under `/v2`";
         return Err(Refusal::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, message));
     }
-    if !is_call(&head.headers) {
+    if !is_grpc(&head.headers) {
         let message = "a call of gRPC has the content type `application/grpc`; JSON is taken under `/v2`";
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }

@@ -17,38 +17,48 @@ use unruffled_protocol::{ControlRequest, Region};
 
 use super::about::target;
 use super::unary::answer;
+use crate::access::Identity;
 use crate::control::{TRACE_LEVEL, TRACE_OFF, TRACE_SETTINGS, no_tracing};
 use crate::service::Service;
 use crate::{repository, statistics};
 
-pub(super) async fn configuration(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn configuration(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |ModelConfigRequest { name, version }| {
-        let found = service.find(&target(name, version)?)?;
+        let found = service.find(&identity, &target(name, version)?)?;
         Ok(ModelConfigResponse { config: Some(statistics::configuration(&found).await?.into()) })
     })
     .await
 }
 
-pub(super) async fn statistics(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn statistics(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |ModelStatisticsRequest { name, version }| {
         let found = match name.is_empty() {
             true => None,
-            false => Some(service.find(&target(name, version)?)?),
+            false => Some(service.find(&identity, &target(name, version)?)?),
         };
-        Ok(ModelStatisticsResponse::from(statistics::statistics(&service, found.as_ref())))
+        Ok(ModelStatisticsResponse::from(statistics::statistics(&service, &identity, found.as_ref())))
     })
     .await
 }
 
-pub(super) async fn index(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn index(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     answer(&service, request, async |RepositoryIndexRequest { ready, .. }| {
-        Ok(RepositoryIndexResponse::from(repository::index(&service, ready).await?))
+        Ok(RepositoryIndexResponse::from(repository::index(&service, &identity, ready).await?))
     })
     .await
 }
 
-pub(super) async fn load(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn load(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     answer(&service, request, async |wanted: RepositoryModelLoadRequest| {
+        identity.may_administrate()?;
         let parameters = ControlRequest::from_grpc(wanted.parameters);
         repository::load(&service, wanted.model_name, &parameters).await?;
         Ok(RepositoryModelLoadResponse {})
@@ -56,8 +66,9 @@ pub(super) async fn load(State(service): State<Service>, request: Request) -> Re
     .await
 }
 
-pub(super) async fn unload(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn unload(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     answer(&service, request, async |wanted: RepositoryModelUnloadRequest| {
+        identity.may_administrate()?;
         repository::unload(&service, wanted.model_name).await?;
         Ok(RepositoryModelUnloadResponse {})
     })
@@ -69,23 +80,38 @@ fn one(name: &str) -> Option<&str> {
     (!name.is_empty()).then_some(name)
 }
 
-pub(super) async fn regions(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn regions(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |SystemSharedMemoryStatusRequest { name }| {
+        identity.may_use_memory()?;
         Ok(SystemSharedMemoryStatusResponse::from(service.shared_memory().status(one(&name))?))
     })
     .await
 }
 
-pub(super) async fn register(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn register(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |wanted: SystemSharedMemoryRegisterRequest| {
+        identity.may_use_memory()?;
         service.shared_memory().register(Region::from_grpc(wanted)?)?;
         Ok(SystemSharedMemoryRegisterResponse {})
     })
     .await
 }
 
-pub(super) async fn unregister(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn unregister(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |SystemSharedMemoryUnregisterRequest { name }| {
+        identity.may_use_memory()?;
         service.shared_memory().unregister(one(&name));
         Ok(SystemSharedMemoryUnregisterResponse {})
     })

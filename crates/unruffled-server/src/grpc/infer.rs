@@ -17,6 +17,7 @@ use super::call::{Call, check_form};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, reply};
 use super::unary::only;
+use crate::access::Identity;
 use crate::ask::Answered;
 use crate::budget::Part;
 use crate::partial::ask_rows;
@@ -26,7 +27,7 @@ use crate::service::{Service, Target};
 use crate::shared_memory::Reader;
 use crate::terms::Terms;
 
-pub(super) async fn infer(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn infer(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
     if let Err(refusal) = check_form(&head) {
@@ -39,18 +40,23 @@ pub(super) async fn infer(State(service): State<Service>, request: Request) -> R
         tokio::select! {
             // An answer that is there goes out, also in the last moment.
             biased;
-            answer = answer(&service, &call, messages) => answer,
+            answer = answer(&service, &identity, &call, messages) => answer,
             () = service.closing() => Err(Refusal::shutting_down()),
         }
     };
     reply(outcome.await)
 }
 
-async fn answer(service: &Service, call: &Call, mut messages: Messages) -> Result<Pieces, Refusal> {
+async fn answer(
+    service: &Service,
+    identity: &Identity,
+    call: &Call,
+    mut messages: Messages,
+) -> Result<Pieces, Refusal> {
     let message = only(&mut messages, call, service).await?;
     let (Received { asked, .. }, _part) = call.in_time(read(service, message)).await?;
     let (target, request) = asked?;
-    let found = service.find(&target)?;
+    let found = service.find(identity, &target)?;
     let terms = Terms::new(&request.parameters, call.deadline, call.arrived)?;
     let answered = ask_rows(service, &found, request, &terms).await?;
     Ok(grpc::encode_response(write(service, found.handle.name(), answered).await?))

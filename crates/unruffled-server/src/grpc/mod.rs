@@ -20,15 +20,11 @@ mod health;
 
 use axum::Router;
 use axum::extract::Request;
-use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::Response;
 use axum::routing::post;
 
 use crate::refusal::Refusal;
 use crate::service::Service;
-
-/// The content type of calls, with whatever follows.
-const CONTENT_TYPE: &str = "application/grpc";
 
 /// The calls of the protocol, health and reflection.
 pub(crate) fn routes(service: &Service) -> Router<Service> {
@@ -53,12 +49,6 @@ pub(crate) fn routes(service: &Service) -> Router<Service> {
         .route(&path("CudaSharedMemoryUnregister"), post(control::unregister_cuda))
         .route(&path("TraceSetting"), post(control::trace_settings))
         .merge(health::routes(service))
-}
-
-/// Whether this is a call of gRPC, by its headers.
-pub(crate) fn is_call(headers: &HeaderMap) -> bool {
-    let content_type = headers.get(header::CONTENT_TYPE).map(HeaderValue::as_bytes);
-    content_type.is_some_and(|value| value.starts_with(CONTENT_TYPE.as_bytes()))
 }
 
 /// Answers a call that is not served.

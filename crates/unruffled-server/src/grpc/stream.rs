@@ -24,6 +24,7 @@ use super::infer::{Received, read, write};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
+use crate::access::Identity;
 use crate::ask::{Answered, ask_each, has_one_answer};
 use crate::budget::Part;
 use crate::partial::{self, ask_rows};
@@ -37,20 +38,21 @@ type Answers = BoxStream<'static, Result<Pieces, Status>>;
 /// What a request holds until its last answer is taken.
 type Held = (Part, OwnedSemaphorePermit);
 
-pub(super) async fn infer(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn infer(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
     if let Err(refusal) = check_form(&head) {
         return refusal.into_response();
     }
     match Call::new(&head, arrived) {
-        Ok(call) => stream_reply(answers(service, call, body)),
+        Ok(call) => stream_reply(answers(service, identity, call, body)),
         Err(refusal) => status(refusal).into_http(),
     }
 }
 
 fn answers(
     service: Service,
+    identity: Identity,
     call: Call,
     body: Body,
 ) -> impl Stream<Item = Result<Pieces, Status>> + Send + 'static {
@@ -58,10 +60,10 @@ fn answers(
     let (messages, at_once) = (Messages::new(body, &call, options.body_limit()), options.stream_requests);
     requests(service.clone(), call, messages)
         .map(move |request| {
-            let service = service.clone();
+            let (service, identity) = (service.clone(), identity.clone());
             async move {
                 match request {
-                    Ok(request) => answer(service, call, request).await,
+                    Ok(request) => answer(service, identity, call, request).await,
                     // Nothing after it can be understood.
                     Err(refusal) => stream::once(async { Err(status(refusal)) }).boxed(),
                 }
@@ -113,7 +115,12 @@ async fn arrived(service: &Service, call: &Call, message: Message) -> Result<Arr
 }
 
 /// Everything that is answered to one request. An error is an answer too: the next request is another one.
-async fn answer(service: Service, call: Call, request: Result<Arrived, Refusal>) -> Answers {
+async fn answer(
+    service: Service,
+    identity: Identity,
+    call: Call,
+    request: Result<Arrived, Refusal>,
+) -> Answers {
     let mut id = String::new();
     let begun = match request {
         Err(refusal) => Err(refusal),
@@ -121,7 +128,7 @@ async fn answer(service: Service, call: Call, request: Result<Arrived, Refusal>)
             id.clone_from(&request.received.id);
             tokio::select! {
                 biased;
-                begun = begin(&service, &call, request) => begun,
+                begun = begin(&service, &identity, &call, request) => begun,
                 () = service.closing() => Err(Refusal::shutting_down()),
             }
         }
@@ -145,10 +152,15 @@ fn refused(call: &Call, id: String, refusal: Refusal) -> Result<Pieces, Status> 
     framed(vec![grpc::encode(&message).into()]).map_err(status)
 }
 
-async fn begin(service: &Service, call: &Call, request: Arrived) -> Result<Answers, Refusal> {
+async fn begin(
+    service: &Service,
+    identity: &Identity,
+    call: &Call,
+    request: Arrived,
+) -> Result<Answers, Refusal> {
     let Arrived { at, received: Received { id, asked }, held } = request;
     let (target, request) = asked?;
-    let found = service.find(&target)?;
+    let found = service.find(identity, &target)?;
     let terms = Terms::new(&request.parameters, call.deadline, at)?;
     let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
     if found.handle.known_info().is_none() {

@@ -22,6 +22,7 @@ use unruffled_protocol::{Form, InferRequest, Parameters};
 pub use self::told::job_status;
 
 use self::query::Query;
+use crate::access::Identity;
 use crate::ask::Answered;
 use crate::body;
 use crate::intake::{admit, receive};
@@ -48,7 +49,7 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 const SUBMIT: [&str; 4] = ["model", "delay", "attempts", "keep"];
 
 /// `POST /v1/jobs?model=NAME`: the body is that of an inference. Answered as soon as the queue has it.
-pub(crate) async fn submit(State(service): State<Service>, request: Request) -> Response {
+pub(crate) async fn submit(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
     let wanted = Query::of(&head.uri, &SUBMIT).and_then(|query| {
@@ -58,7 +59,7 @@ pub(crate) async fn submit(State(service): State<Service>, request: Request) -> 
             ));
         };
         let target = Target { model: model.to_owned(), version: None };
-        let (admitted, part) = admit(&service, &target, &head.headers, &body, arrived)?;
+        let (admitted, part) = admit(&service, &identity, &target, &head.headers, &body, arrived)?;
         Ok((query, admitted, part))
     });
     let (query, admitted, part) = match wanted {
@@ -66,8 +67,8 @@ pub(crate) async fn submit(State(service): State<Service>, request: Request) -> 
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
     };
     let submitted = async {
-        let (request, _part) = receive(&service, &admitted, body, part).await?;
-        let status = queue(&service, &query, &head.headers, request).await?;
+        let (request, _part, _place) = receive(&service, &admitted, body, part).await?;
+        let status = queue(&service, &identity, &query, &head.headers, request).await?;
         let location = format!("/v1/jobs/{}", status.id);
         let location = HeaderValue::try_from(location).expect("a job's name is plain");
         Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], told(&status)).into_response())
@@ -82,12 +83,13 @@ pub(crate) async fn submit(State(service): State<Service>, request: Request) -> 
 /// Puts a job into the queue.
 async fn queue(
     service: &Service,
+    identity: &Identity,
     query: &Query,
     headers: &HeaderMap,
     request: InferRequest,
 ) -> Result<JobStatus, Refusal> {
     let model = query.text("model").unwrap_or_default();
-    let handle = service.find(&Target { model: model.to_owned(), version: None })?.handle;
+    let handle = service.find(identity, &Target { model: model.to_owned(), version: None })?.handle;
     // What cannot be run is told now, and not when nobody looks any more.
     if let Some(info) = handle.known_info().filter(|info| !info.signature.inputs.is_empty()) {
         info.signature.check(&request.inputs).map_err(|error| Refusal::bad_request(error.to_string()))?;
@@ -98,6 +100,9 @@ async fn queue(
         None => Priority::Bulk,
         given => terms::priority(given),
     });
+    if let Some(caller) = identity.caller() {
+        job = job.caller(caller);
+    }
     if let Some(key) = key(headers)? {
         job = job.key(key);
     }
@@ -136,7 +141,11 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// `GET /v1/jobs`: those that there are, page by page.
-pub(crate) async fn list(State(service): State<Service>, uri: Uri) -> Result<Response, Refusal> {
+pub(crate) async fn list(
+    State(service): State<Service>,
+    identity: Identity,
+    uri: Uri,
+) -> Result<Response, Refusal> {
     let query = Query::of(&uri, &["state", "model", "after", "max"])?;
     let state = query.text("state").map(|text| {
         JobState::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
@@ -153,18 +162,20 @@ pub(crate) async fn list(State(service): State<Service>, uri: Uri) -> Result<Res
     let mut jobs = service.jobs().list(filter).await?;
     let next = (jobs.len() > max).then(|| jobs[max - 1].id.to_string());
     jobs.truncate(max);
-    let jobs: Vec<_> = jobs.iter().map(job_status).collect();
+    // Pages are of all jobs, so that the next one begins where this one ends.
+    let jobs: Vec<_> = jobs.iter().filter(|job| identity.sees(&job.model)).map(job_status).collect();
     Ok(written(json!({ "jobs": jobs, "next": next }).to_string().into_bytes()).into_response())
 }
 
 /// `GET /v1/jobs/{job}`: how it is doing; with `?wait=SECONDS`, once it has ended or so long after.
 pub(crate) async fn status(
     State(service): State<Service>,
+    identity: Identity,
     Path(job): Path<String>,
     uri: Uri,
 ) -> Result<Response, Refusal> {
     let query = Query::of(&uri, &["wait"])?;
-    let job = find(&service, &job).await?;
+    let job = find(&service, &identity, &job).await?;
     if let Some(wait) = query.get::<f64>("wait", "a number of seconds, such as 1.5")? {
         let wait = duration("wait", wait)?.min(WAIT_MAX);
         let ended = async {
@@ -191,13 +202,14 @@ pub(crate) async fn status(
 /// `GET /v1/jobs/{job}/result`: as the answer of an inference, once it is there; until then, 202 and how the job is doing.
 pub(crate) async fn result(
     State(service): State<Service>,
+    identity: Identity,
     Path(job): Path<String>,
     uri: Uri,
     headers: HeaderMap,
 ) -> Result<Response, Refusal> {
     let query = Query::of(&uri, &["binary"])?;
     let binary = query.get::<bool>("binary", "true or false")?.unwrap_or(false);
-    let job = find(&service, &job).await?;
+    let job = find(&service, &identity, &job).await?;
     let status = job.status().await?;
     if status.state == JobState::Cancelled {
         return Err(Refusal::new(
@@ -225,9 +237,10 @@ pub(crate) async fn result(
 /// `DELETE /v1/jobs/{job}`: what waits never begins, what runs is told to stop.
 pub(crate) async fn cancel(
     State(service): State<Service>,
+    identity: Identity,
     Path(job): Path<String>,
 ) -> Result<Response, Refusal> {
-    let job = find(&service, &job).await?;
+    let job = find(&service, &identity, &job).await?;
     let cancelled = match job.cancel().await? {
         CancelAnswer::Removed => "removed",
         CancelAnswer::Asked => "asked",
@@ -243,9 +256,10 @@ pub(crate) async fn cancel(
 /// `GET /v1/jobs/{job}/events`: its states as server-sent events, from now until it has ended.
 pub(crate) async fn events(
     State(service): State<Service>,
+    identity: Identity,
     Path(job): Path<String>,
 ) -> Result<Response, Refusal> {
-    let job = find(&service, &job).await?;
+    let job = find(&service, &identity, &job).await?;
     let events = stream::unfold(Some((job.events().await?, service)), next_event);
     let events: Pin<Box<dyn Stream<Item = Result<Event, Infallible>> + Send>> = Box::pin(events);
     Ok(Sse::new(events).keep_alive(KeepAlive::default()).into_response())
@@ -267,9 +281,12 @@ async fn next_event(
     Some((Ok(event), goes_on.then_some((events, service))))
 }
 
-async fn find(service: &Service, job: &str) -> Result<Job<Tensors>, Refusal> {
+/// A job of a model that they may know of.
+async fn find(service: &Service, identity: &Identity, job: &str) -> Result<Job<Tensors>, Refusal> {
     let id: JobId = job.parse().map_err(|_| unknown(job))?;
-    Ok(service.jobs().attach(id).await?)
+    let found = service.jobs().attach(id).await?;
+    identity.may_see(&found.status().await?.model)?;
+    Ok(found)
 }
 
 fn unknown(job: &str) -> Refusal {

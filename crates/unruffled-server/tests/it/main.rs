@@ -23,8 +23,23 @@ mod repository;
 
 mod sizes;
 
+mod floods;
+
+mod idlers;
+mod operator;
+
 mod ending;
 mod extensions;
+
+mod keys;
+
+mod limits;
+
+mod names;
+
+mod sites;
+
+mod tls;
 
 mod other_clients;
 

@@ -94,14 +94,19 @@ fn health_answers_while_many_requests_wait() {
 }
 
 #[test]
-fn connections_above_the_bound_wait() {
+fn connections_above_the_bound_wait_while_all_are_busy() {
+    let gate = Gate::closed();
     let options = ServerOptions::default().with_connections(2);
-    let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
-    let (mut first, mut second, mut third) = (server.client(), server.client(), server.client());
-    first.infer(ONE_ROW).assert_doubled();
-    second.infer(ONE_ROW).assert_doubled();
+    let (server, handle) = TestServer::with(doubling().gated(&gate), PoolOptions::default(), options);
+    let (mut first, mut second) = (server.client(), server.client());
+    first.send_infer(ONE_ROW);
+    gate.entered();
+    second.send_infer(ONE_ROW);
+    wait_until("a place in the queue", || handle.status().queued == 1);
+    let mut third = server.client();
     third.send_infer(ONE_ROW);
-    first.infer(ONE_ROW).assert_doubled();
-    first.disconnect();
+    gate.open();
+    first.answer().assert_doubled();
+    second.answer().assert_doubled();
     third.answer().assert_doubled();
 }

@@ -1,14 +1,14 @@
 //! [`Client`]: HTTP by hand over one connection, so that a test decides over every byte and every moment.
 
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
 use std::time::Duration;
 
 /// How long a test waits for an answer before it fails.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-pub(crate) struct Client {
-    reader: BufReader<TcpStream>,
+pub(crate) struct Client<S = TcpStream> {
+    reader: BufReader<S>,
 }
 
 /// What came back.
@@ -70,10 +70,21 @@ impl Client {
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
         stream.set_nodelay(true).unwrap();
+        Self::over(stream)
+    }
+
+    /// Goes, as a process that is killed does: the socket is closed.
+    pub(crate) fn disconnect(mut self) {
+        self.stream().shutdown(Shutdown::Both).unwrap();
+    }
+}
+
+impl<S: Read + Write> Client<S> {
+    pub(crate) fn over(stream: S) -> Self {
         Self { reader: BufReader::new(stream) }
     }
 
-    pub(crate) fn stream(&mut self) -> &mut TcpStream {
+    pub(crate) fn stream(&mut self) -> &mut S {
         self.reader.get_mut()
     }
 
@@ -174,6 +185,30 @@ impl Client {
         Some(answer)
     }
 
+    /// Reads what comes, line by line, up to the first that begins so; gives that line.
+    #[track_caller]
+    pub(crate) fn line_with(&mut self, begin: &str) -> String {
+        loop {
+            let line = self.line().expect("the connection goes on");
+            if line.starts_with(begin) {
+                return line;
+            }
+        }
+    }
+
+    /// Reads what comes until the connection ends.
+    pub(crate) fn rest(&mut self) -> String {
+        let mut rest = String::new();
+        self.reader.read_to_string(&mut rest).unwrap();
+        rest
+    }
+
+    /// Asks, and reads the head of the answer only: its body has no end, or there is none.
+    pub(crate) fn head_of(&mut self, method: &str, path: &str) -> Answer {
+        self.write(format!("{method} {path} HTTP/1.1\r\nHost: test\r\n\r\n"));
+        self.head().expect("the connection ended without an answer")
+    }
+
     fn line(&mut self) -> Option<String> {
         let mut line = String::new();
         match self.reader.read_line(&mut line) {
@@ -188,10 +223,5 @@ impl Client {
     #[track_caller]
     pub(crate) fn assert_closed(&mut self) {
         assert!(self.try_answer().is_none());
-    }
-
-    /// Goes, as a process that is killed does: the socket is closed.
-    pub(crate) fn disconnect(mut self) {
-        self.stream().shutdown(Shutdown::Both).unwrap();
     }
 }

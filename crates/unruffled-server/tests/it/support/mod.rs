@@ -1,8 +1,10 @@
 //! A server under test and a client that can also misbehave.
 
+mod certificates;
 mod client;
 mod server;
 
+pub(crate) use certificates::{Authority, Certificate, tls_client};
 pub(crate) use client::{Answer, Client};
 pub(crate) use server::{TestServer, wait_until};
 

@@ -55,6 +55,8 @@ impl TestServer {
             .enable_all()
             .build()
             .unwrap();
+        // The name that the clients of the tests ask for.
+        let options = options.with_hosts(["test"]);
         let (tell, dropped) = channel();
         let (stop, stopped) = oneshot::channel();
         let address = ([127, 0, 0, 1], 0).into();

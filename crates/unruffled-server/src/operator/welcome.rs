@@ -1,32 +1,34 @@
-//! `GET /`: a page in plain text for whoever opens the address in a browser.
+//! `GET /` for whoever does not want HTML: a text with a line for each model that asks it something.
 
 use std::fmt::Write as _;
 
-use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use unruffled_engine::ModelStatus;
 use unruffled_protocol::example;
 
+use crate::access::Identity;
 use crate::service::Service;
 
 /// The most elements that an example spells out.
 const ELEMENTS: usize = 16;
 
-pub(crate) async fn welcome(State(service): State<Service>, headers: HeaderMap) -> String {
-    let host = host(&headers);
+pub(super) fn welcome(service: &Service, identity: &Identity, headers: &HeaderMap) -> String {
+    let host = host(headers);
+    let scheme = if service.options().tls.is_some() { "https" } else { "http" };
     let mut page = format!(
         "This is Unruffled {}: machine-learning models behind the Open Inference Protocol V2.\n\n\
-         curl http://{host}/v2/health/ready\n",
+         curl {scheme}://{host}/v2/health/ready\n",
         env!("CARGO_PKG_VERSION")
     );
-    let models = service.models();
+    let mut models = service.models();
+    models.retain(|model| identity.sees(&model.name));
     page.push_str(if models.is_empty() { "\nThere are no models.\n" } else { "\nModels:\n" });
     for model in &models {
         let name = &model.name;
         let state = if model.is_ready() { "" } else { " (not ready)" };
         let version = service.version(name);
         let version = version.map_or(String::new(), |version| format!(", version {version}"));
-        let url = format!("http://{host}/v2/models/{}", example::path_step(name));
+        let url = format!("{scheme}://{host}/v2/models/{}", example::path_step(name));
         let ask = ask(model, &url);
         write!(page, "\n  {name}{version}{state}\n    {ask}\n").expect("a String takes everything");
     }

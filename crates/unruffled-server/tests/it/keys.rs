@@ -1,0 +1,162 @@
+//! Keys: who is let in, and to what.
+
+use std::fs;
+use std::time::Duration;
+
+use unruffled_engine::{Engine, PoolOptions};
+use unruffled_model::{Tensor, Tensors};
+use unruffled_server::{Keys, NewKey, Reload, ServerOptions};
+use unruffled_testing::scripted::{ScriptedModel, doubling};
+
+use crate::support::{Client, ONE_ROW, TestServer, wait_until};
+
+/// A key, and an entry for it with these lines.
+fn key(name: &str, lines: &str) -> (String, String) {
+    let key = NewKey::generate().unwrap();
+    let entry = format!("[[key]]\nname = \"{name}\"\nhash = \"{}\"\n{lines}\n", key.hash());
+    (key.reveal().to_owned(), entry)
+}
+
+fn start(entries: &str) -> TestServer {
+    let engine = Engine::new();
+    for name in ["m", "other"] {
+        let handle = engine.wrap_model(doubling()).name(name).register().unwrap();
+        wait_until("the first instance", || handle.status().ready);
+    }
+    TestServer::start(engine, ServerOptions::default().with_keys(Keys::from_toml(entries).unwrap()))
+}
+
+fn bearer(key: &str) -> String {
+    format!("Authorization: Bearer {key}\r\n")
+}
+
+fn infer(client: &mut Client, model: &str, headers: &str) -> crate::support::Answer {
+    client.request("POST", &format!("/v2/models/{model}/infer"), headers, ONE_ROW)
+}
+
+#[test]
+fn a_key_opens_what_it_may() {
+    let (key, entry) = key("phone", "infer = [\"m\"]");
+    let server = start(&entry);
+    let mut client = server.client();
+    infer(&mut client, "m", &bearer(&key)).assert_doubled();
+    infer(&mut client, "m", &format!("X-API-Key: {key}\r\n")).assert_doubled();
+    infer(&mut client, "other", &bearer(&key)).assert_error(403, &["`phone`", "`infer`", "`other`"]);
+    // Whether there is such a model is not told either.
+    infer(&mut client, "none", &bearer(&key)).assert_error(403, &["`infer`", "`none`"]);
+    assert_eq!(client.request("GET", "/v2/models/m", &bearer(&key), "").status, 200);
+    client.request("GET", "/v2/models/other", &bearer(&key), "").assert_error(403, &["`other`"]);
+    client.request("GET", "/v2/models/other/ready", &bearer(&key), "").assert_error(403, &["`other`"]);
+    let page = client.request("GET", "/", &bearer(&key), "").body;
+    assert!(page.contains("/v2/models/m") && !page.contains("other"), "{page}");
+}
+
+#[test]
+fn nothing_opens_without_a_key() {
+    let (key, entry) = key("phone", "infer = [\"*\"]");
+    let server = start(&entry);
+    let mut client = server.client();
+    let wrong = NewKey::generate().unwrap();
+    for (headers, part) in [
+        (String::new(), "asks for a key"),
+        (bearer(wrong.reveal()), "none of this server's"),
+        (bearer(""), "asks for a key"),
+        (bearer(&key[1..]), "none of this server's"),
+        (bearer(&format!("{key}0")), "none of this server's"),
+        (format!("Authorization: Basic {key}\r\n"), "asks for a key"),
+        (format!("Cookie: key={key}\r\n"), "asks for a key"),
+    ] {
+        for (method, path) in
+            [("POST", "/v2/models/m/infer"), ("GET", "/v2"), ("GET", "/"), ("GET", "/nowhere")]
+        {
+            let answer = client.request(method, path, &headers, "");
+            answer.assert_error(401, &[part]);
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"unruffled\""));
+            let told = answer.error();
+            assert!(!told.contains(&key[4..]) && !told.contains(&wrong.reveal()[4..]), "{told}");
+        }
+    }
+    client.request("GET", &format!("/v2?key={key}"), "", "").assert_error(401, &[]);
+    infer(&mut client, "m", &bearer(&key)).assert_doubled();
+}
+
+#[test]
+fn health_is_open() {
+    let server = start(&key("phone", "").1);
+    let mut client = server.client();
+    assert_eq!(client.get("/v2/health/live").status, 200);
+    assert_eq!(client.get("/v2/health/ready").status, 200);
+    for path in ["/v2/health/live/", "/v2/health/../models/m", "//v2/health/live", "/v2/health/live%2f.."] {
+        assert_eq!(client.get(path).status, 401, "{path}");
+    }
+}
+
+#[test]
+fn a_refused_body_is_not_taken_in() {
+    let server = start(&key("phone", "").1);
+    let mut client = server.client();
+    client.write("POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nContent-Length: 50000000\r\n\r\n");
+    client.answer().assert_error(401, &["asks for a key"]);
+    client.assert_closed();
+    let mut client = server.client();
+    client.write(
+        "POST /v2/models/m/infer HTTP/1.1\r\nHost: test\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n",
+    );
+    client.answer().assert_error(401, &["asks for a key"]);
+    client.assert_closed();
+}
+
+#[test]
+fn the_model_learns_whose_request_it_is_and_no_key() {
+    let model = ScriptedModel::new(|_: &Tensors, run| {
+        let told = format!("{:?}", run.requests());
+        Ok(Tensors::new().with("y", Tensor::new(&[told.len()], told.into_bytes())?))
+    });
+    let (key, entry) = key("the phone", "infer = [\"*\"]");
+    let options = ServerOptions::default().with_keys(Keys::from_toml(&entry).unwrap());
+    let (server, _) = TestServer::with(model, PoolOptions::default(), options);
+    let answer = infer(&mut server.client(), "m", &bearer(&key)).json();
+    let bytes = answer["outputs"][0]["data"].as_array().unwrap().iter();
+    let told: String = bytes.map(|byte| char::from(u8::try_from(byte.as_u64().unwrap()).unwrap())).collect();
+    assert!(told.contains("the phone") && !told.contains(&key[4..]), "{told}");
+}
+
+#[test]
+fn keys_are_read_again_when_the_file_has_changed() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let ((old, old_entry), (new, new_entry)) = (key("old", "infer = [\"m\"]"), key("new", "infer = [\"m\"]"));
+    fs::write(&file, &old_entry).unwrap();
+    let keys = Keys::from_file(&file).unwrap();
+    let options = ServerOptions::default().with_keys(keys.clone()).with_reload_interval(Duration::ZERO);
+    let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
+    let mut client = server.client();
+    infer(&mut client, "m", &bearer(&old)).assert_doubled();
+    assert_eq!(keys.reload().unwrap(), Reload::Unchanged);
+
+    fs::write(&file, "[[key]]\nnam = \"x\"\n").unwrap();
+    let error = keys.reload().unwrap_err().to_string();
+    assert!(error.contains("keys.toml:2: unknown field `nam`"), "{error}");
+    infer(&mut client, "m", &bearer(&old)).assert_doubled();
+
+    fs::write(&file, &new_entry).unwrap();
+    assert_eq!(keys.reload().unwrap(), Reload::Changed);
+    infer(&mut client, "m", &bearer(&old)).assert_error(401, &["withdrawn"]);
+    infer(&mut client, "m", &bearer(&new)).assert_doubled();
+}
+
+#[test]
+fn the_server_looks_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("keys.toml");
+    let ((old, old_entry), (new, new_entry)) = (key("old", "infer = [\"m\"]"), key("new", "infer = [\"m\"]"));
+    fs::write(&file, &old_entry).unwrap();
+    let options = ServerOptions::default()
+        .with_keys(Keys::from_file(&file).unwrap())
+        .with_reload_interval(Duration::from_millis(5));
+    let (server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
+    infer(&mut server.client(), "m", &bearer(&old)).assert_doubled();
+    fs::write(&file, new_entry).unwrap();
+    wait_until("the new keys", || infer(&mut server.client(), "m", &bearer(&new)).status == 200);
+    infer(&mut server.client(), "m", &bearer(&old)).assert_error(401, &[]);
+}
