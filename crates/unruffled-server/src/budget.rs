@@ -51,9 +51,13 @@ impl Part {
 
     /// Refuses what there is no room for now. Nothing is taken: what is announced need not come.
     pub(crate) fn has_room_for(&self, bytes: usize) -> Result<(), Refusal> {
-        let Inner { most, held } = &*self.budget.0;
+        let Inner { most, held, refused } = &*self.budget.0;
         let held = held.load(Ordering::Relaxed);
-        if bytes > most.saturating_sub(held) { Err(full(held, *most)) } else { Ok(()) }
+        if bytes <= most.saturating_sub(held) {
+            return Ok(());
+        }
+        refused.fetch_add(1, Ordering::Relaxed);
+        Err(full(held, *most))
     }
 
     /// Grows to this size, if it is not there yet and there is room.

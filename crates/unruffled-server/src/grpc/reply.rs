@@ -10,12 +10,14 @@ use http_body_util::StreamBody;
 use hyper::body::Frame;
 use tonic::{Code, Status};
 
-use super::CONTENT_TYPE;
 use super::call::ACCEPT_ENCODING;
 use super::messages::PREFIX;
 use super::status::status;
 use crate::coding::OFFERED;
 use crate::refusal::Refusal;
+
+/// The content type of answers.
+const CONTENT_TYPE: &str = "application/grpc";
 
 /// A message in pieces, to be sent one after the other.
 pub(super) type Pieces = Vec<Bytes>;
