@@ -20,9 +20,8 @@ use crate::{body, control, grpc, infer, jobs, metadata, operator};
 /// The paths are `/v2` and below, jobs under `/v1/jobs`, and the services of gRPC for who speaks HTTP/2. Whatever else is
 /// asked of the router is refused in the protocol's manner, by a fallback: call [`Router::reset_fallback`] before merging
 /// it with a router that has its own. Bounds on connections, headers and idling are those of the server that runs it;
-/// [`Server`](crate::Server) has all of them. Keys are asked for
-/// here too. Where there are none, limits per address and administration need to know addresses: serve it with axum's
-/// `into_make_service_with_connect_info::<SocketAddr>()`.
+/// [`Server`](crate::Server) has all of them. Keys are asked for here too. Where there are none, limits per address and
+/// administration need to know addresses: serve it with axum's `into_make_service_with_connect_info::<SocketAddr>()`.
 ///
 /// ```
 /// # fn example(engine: unruffled_engine::Engine) -> axum::Router {
