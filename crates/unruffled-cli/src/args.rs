@@ -138,6 +138,11 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
     pub(crate) http: SocketAddr,
 
+    /// A second address, for clients of gRPC that expect one; both addresses speak both, and `none` leaves it out. Without
+    /// it, port 8001 beside that of --http, if it is free; nothing if that is 0
+    #[arg(long, value_name = "ADDRESS|none", value_parser = second_address)]
+    pub(crate) grpc: Option<SecondAddress>,
+
     /// How many requests may wait for each model, instead of what model.toml says; more are refused at once
     #[arg(long, value_name = "N")]
     pub(crate) queue: Option<std::num::NonZeroUsize>,
@@ -157,6 +162,13 @@ pub(crate) struct Serve {
     /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
     #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
     pub(crate) grace: Duration,
+}
+
+/// Where else to listen.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SecondAddress {
+    None,
+    At(SocketAddr),
 }
 
 /// Ask a model once, here or on a server, and show its answer
@@ -422,6 +434,18 @@ pub(crate) struct Prove {
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
 
+    /// Try this server of the Open Inference Protocol V2 instead of one of our own, where a proof is about a server
+    #[arg(long, value_name = "URL", requires = "model")]
+    pub(crate) url: Option<String>,
+
+    /// The model of that server to ask
+    #[arg(long, value_name = "MODEL", requires = "url")]
+    pub(crate) model: Option<String>,
+
+    /// The request to send it, a file of JSON, instead of one of zeros
+    #[arg(long, value_name = "FILE", requires = "url")]
+    pub(crate) request: Option<PathBuf>,
+
     /// Print one JSON document
     #[arg(long)]
     pub(crate) json: bool,
@@ -437,6 +461,10 @@ fn state(text: &str) -> Result<JobState, String> {
         let known: Vec<_> = JobState::ALL.iter().map(|state| state.name()).collect();
         format!("expected one of {}", known.join(", "))
     })
+}
+
+fn second_address(text: &str) -> Result<SecondAddress, String> {
+    if text == "none" { Ok(SecondAddress::None) } else { address(text).map(SecondAddress::At) }
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

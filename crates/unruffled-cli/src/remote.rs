@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use unruffled::{Dim, Signature, TensorSpec, Tensors};
 use unruffled_protocol::example::path_step;
-use unruffled_protocol::{ErrorBody, InferRequest, InferResponse, Limits, ModelMetadata, TensorMetadata};
+use unruffled_protocol::{
+    ErrorBody, InferRequest, InferResponse, Limits, ModelMetadata, ProtocolError, TensorMetadata,
+};
 
 use crate::exit::{Exit, Failure};
 
@@ -31,6 +33,16 @@ pub(crate) struct Reply {
     pub(crate) outputs: Tensors,
     /// Where the time went, as the server says it.
     pub(crate) timing: Option<String>,
+}
+
+/// What a model takes and gives, as the metadata of a server say it.
+pub(crate) fn signature_of(metadata: &[u8]) -> Result<Signature, ProtocolError> {
+    ModelMetadata::from_json(metadata).map(|metadata| signature(&metadata))
+}
+
+fn signature(metadata: &ModelMetadata) -> Signature {
+    let specs = |tensors: &[TensorMetadata]| tensors.iter().map(spec).collect();
+    Signature { inputs: specs(&metadata.inputs), outputs: specs(&metadata.outputs) }
 }
 
 impl Remote {
@@ -68,9 +80,7 @@ impl Remote {
         let answer = self.agent.get(&self.url).call();
         let (body, _) = self.body(answer)?;
         let metadata = ModelMetadata::from_json(&body).map_err(|error| self.strange(&error))?;
-        let specs = |tensors: &[TensorMetadata]| tensors.iter().map(spec).collect();
-        let signature = Signature { inputs: specs(&metadata.inputs), outputs: specs(&metadata.outputs) };
-        Ok((signature, metadata.platform))
+        Ok((signature(&metadata), metadata.platform))
     }
 
     pub(crate) fn infer(&self, inputs: Tensors, timeout: Option<Duration>) -> Result<Reply, Failure> {

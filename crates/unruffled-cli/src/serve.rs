@@ -16,7 +16,7 @@ use unruffled::{
 };
 use unruffled_server::{Server, ServerOptions};
 
-use crate::args::Serve;
+use crate::args::{SecondAddress, Serve};
 use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
 use crate::shelf::Shelf;
@@ -26,6 +26,9 @@ use crate::{allocator, find, greeting, terminal};
 
 /// Threads of the event loop. They only pass things on: the cores are for the models.
 const LOOP_THREADS: usize = 2;
+
+/// Where clients of gRPC look first.
+const GRPC_PORT: u16 = 8001;
 
 /// How long models have to stop once the server has given its last answer.
 const STOP_GRACE: Duration = Duration::from_secs(2);
@@ -116,10 +119,11 @@ async fn serve(args: &Serve, repository: &Repository, backends: &Backends) -> Re
         .with_grace(args.grace)
         .with_shared_memory(args.shared_memory)
         .with_catalog(shelf);
-    let server = Server::bind(args.http, engine.clone(), options)
+    let mut server = Server::bind(args.http, engine.clone(), options)
         .await
-        .map_err(|error| unbindable(args.http, &error))?;
-    let address = server.local_addr().map_err(|error| unbindable(args.http, &error))?;
+        .map_err(|error| unbindable("--http", args.http, &error))?;
+    let address = server.local_addr().map_err(|error| unbindable("--http", args.http, &error))?;
+    listen_for_grpc(&mut server, args).await?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
     let on_demand = args.memory.is_some();
     if on_demand {
@@ -286,13 +290,33 @@ fn greeting(address: SocketAddr, loaded: &[TensorHandle]) -> String {
     Example::new(&url, shown.name(), &shown.info().signature).page(&url, loaded.len())
 }
 
-fn unbindable(address: SocketAddr, error: &std::io::Error) -> Failure {
+/// Listens where clients of gRPC expect it. What was not asked for is no reason to fail.
+async fn listen_for_grpc(server: &mut Server, args: &Serve) -> Result<(), Failure> {
+    let address = match args.grpc {
+        Some(SecondAddress::At(address)) => address,
+        Some(SecondAddress::None) => return Ok(()),
+        None if matches!(args.http.port(), 0 | GRPC_PORT) => return Ok(()),
+        None => SocketAddr::new(args.http.ip(), GRPC_PORT),
+    };
+    match server.also_on(address).await {
+        Ok(address) => anstream::eprintln!("{FAINT}Listening for gRPC on {address}, too{FAINT:#}"),
+        Err(error) if args.grpc.is_some() => return Err(unbindable("--grpc", address, &error)),
+        Err(error) => terminal::warn(&format!(
+            "{address} cannot be listened on ({error}): gRPC is served on {} alone; --grpc {}:0 takes a port that is free",
+            args.http,
+            address.ip()
+        )),
+    }
+    Ok(())
+}
+
+fn unbindable(option: &str, address: SocketAddr, error: &std::io::Error) -> Failure {
     let hint = match error.kind() {
-        std::io::ErrorKind::AddrInUse => format!("--http {}:0 for a port that is free", address.ip()),
+        std::io::ErrorKind::AddrInUse => format!("{option} {}:0 for a port that is free", address.ip()),
         std::io::ErrorKind::PermissionDenied => {
-            format!("--http {}:8000: ports below 1024 are for root", address.ip())
+            format!("{option} {}:8000: ports below 1024 are for root", address.ip())
         }
-        _ => "--http 127.0.0.1:8000".into(),
+        _ => format!("{option} 127.0.0.1:8000"),
     };
     let why = match error.kind() {
         std::io::ErrorKind::AddrInUse => "another program listens there".to_owned(),

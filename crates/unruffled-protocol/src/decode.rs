@@ -188,7 +188,8 @@ fn append_text(token: &str, bytes: &mut Vec<u8>) -> Result<(), Refusal> {
     Ok(())
 }
 
-trait Integer: FromStr + Default {
+/// An integer type, and what is told of it.
+pub(crate) trait Integer: FromStr + Default {
     const TAKES: &str;
     const HOLDS: &str;
 }

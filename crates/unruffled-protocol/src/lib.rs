@@ -1,4 +1,4 @@
-//! Messages of the Open Inference Protocol V2 in JSON, and their conversion to and from the types of
+//! Messages of the Open Inference Protocol V2, in JSON and for [gRPC](grpc), and their conversion to and from the types of
 //! [`unruffled_model`].
 //!
 //! [`InferRequest`] is read from a body and [`InferResponse`] written to one, each by way of the other in a client.
@@ -54,6 +54,8 @@ mod metadata;
 mod region;
 mod repository;
 mod statistics;
+
+pub mod grpc;
 
 pub use configuration::{
     DynamicBatching, InstanceGroup, ModelConfiguration, SequenceBatching, TensorConfiguration, data_type,

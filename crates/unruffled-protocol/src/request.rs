@@ -92,10 +92,15 @@ impl InferRequest {
             let parameters = Parameters::from_json(item.parameters, limits).map_err(place)?;
             outputs.push(RequestedOutput { name, parameters });
         }
-        // What is asked for wrongly is told before the model has run for it.
-        outputs::forms(&parameters, &outputs, 0)?;
-        outputs.iter().try_for_each(|output| output.classes().map(drop))?;
-        Ok(Self { id, parameters, inputs, outputs })
+        let request = Self { id, parameters, inputs, outputs };
+        request.check_outputs()?;
+        Ok(request)
+    }
+
+    /// What is asked for wrongly is told before the model has run for it.
+    pub(crate) fn check_outputs(&self) -> Result<(), ProtocolError> {
+        outputs::forms(&self.parameters, &self.outputs, 0)?;
+        self.outputs.iter().try_for_each(|output| output.classes().map(drop))
     }
 
     /// A request for a model of one input, of which the message is nothing but the data.

@@ -1,6 +1,8 @@
 //! [`ask`]: the middle of every front: a request that is decoded becomes an answer that is not encoded yet.
 
-use unruffled_engine::{Request, Timings};
+use futures_core::Stream;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
+use unruffled_engine::{Error, Outputs, Request, Timings};
 use unruffled_model::{Batching, Name, Provenance, Tensors};
 use unruffled_protocol::classify::classify;
 use unruffled_protocol::{Form, InferRequest, Parameters, RequestedOutput, outputs};
@@ -36,8 +38,10 @@ pub(crate) struct Answered {
     pub(crate) forms: Vec<Form>,
     /// Where the outputs come from, if not simply from a run of the model.
     pub(crate) parameters: Parameters,
-    /// Where the time went, if there was a run.
+    /// Where the time went, once all is answered.
     pub(crate) timings: Option<Timings>,
+    /// Whether it is known that there is no further answer.
+    pub(crate) is_last: bool,
 }
 
 /// Asks a model. Dropped before its end, the request is cancelled, queued or running.
@@ -47,16 +51,12 @@ pub(crate) async fn ask(
     request: InferRequest,
     terms: &Terms,
 ) -> Result<Answered, Refusal> {
-    // Nothing is known of a model that was never in memory, nor of what a function of tensors gives.
-    if let Some(info) = found.handle.known_info().filter(|info| !info.signature.outputs.is_empty()) {
-        outputs::check(&request.outputs, &info.signature)?;
-    }
-
+    check(found, &request)?;
     let step = Step::of(&request.parameters)?;
-    let in_sequence = step.is_some();
+    let (wanted, inputs) = Wanted::of(request, step.is_some());
     let answer = match step {
         None => {
-            let mut asked = refined!(found.handle.infer(request.inputs), terms, request.id);
+            let mut asked = refined!(found.handle.infer(inputs), terms, wanted.id);
             if let Some(key) = &terms.supersede {
                 asked = asked.supersede(Name::clone(key));
             }
@@ -67,36 +67,129 @@ pub(crate) async fn ask(
         }
         Some(step) => {
             let session = service.sessions().find(&found.handle, &step)?;
-            let answer = refined!(session.infer(request.inputs), terms, request.id).await;
+            let answer = refined!(session.infer(inputs), terms, wanted.id).await;
             if step.ends {
                 session.end();
             }
             answer?
         }
     };
+    let answered = wanted.answered(service, found, answer.output, answer.provenance.as_deref())?;
+    Ok(Answered { timings: Some(answer.timings), ..answered })
+}
 
-    let info = found.handle.info();
-    let signature = &info.signature;
-    // A function of tensors does not say what it gives, and a session keeps the outputs that are its state: then everything
-    // that there is is wanted.
-    let all = signature.outputs.is_empty() || in_sequence;
-    let picks = !(all && request.outputs.is_empty());
-    if picks {
-        outputs::check(&request.outputs, signature)?;
+/// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if it
+/// were asked for more; and a step of a sequence leaves one state.
+pub(crate) fn has_one_answer(found: &Found, request: &InferRequest) -> Result<bool, Refusal> {
+    Ok(found.handle.info().batching == Batching::Joint || Step::of(&request.parameters)?.is_some())
+}
+
+/// Asks a model for all that it gives, as it comes. The request runs alone, and is sent now; it is cancelled when the stream
+/// is dropped.
+pub(crate) fn ask_each(
+    service: Service,
+    found: Found,
+    request: InferRequest,
+    terms: &Terms,
+) -> Result<impl Stream<Item = Result<Answered, Refusal>> + Send + use<>, Refusal> {
+    check(&found, &request)?;
+    let (wanted, inputs) = Wanted::of(request, false);
+    let mut asked = refined!(found.handle.infer(inputs), terms, wanted.id);
+    if let Some(version) = &found.asked {
+        asked = asked.version(version.clone());
     }
-    let given =
-        if picks { outputs::select(answer.output, &request.outputs, signature)? } else { answer.output };
-    let given = classified(service, found, given, &request.outputs, info.batching != Batching::Single)?;
-    let forms = outputs::forms(&request.parameters, &request.outputs, given.iter().len())?;
-    let version = answer.provenance.as_ref().and_then(|provenance| provenance.version.clone());
-    Ok(Answered {
-        version: found.version.as_ref().map(|known| version.unwrap_or_else(|| known.clone())),
-        forms,
-        id: request.id,
-        outputs: given,
-        parameters: answer.provenance.as_deref().map(parameters).unwrap_or_default(),
-        timings: Some(answer.timings),
-    })
+    let outputs = asked.outputs();
+    let each = Each { service, found, wanted, outputs, ahead: Ahead::Unknown };
+    Ok(stream::unfold(each, async |mut each| Some((each.next().await?, each))))
+}
+
+/// The answers to a request that may have several.
+struct Each {
+    service: Service,
+    found: Found,
+    wanted: Wanted,
+    outputs: Outputs<Tensors, Tensors>,
+    ahead: Ahead,
+}
+
+/// What is known of the output after the one that was given last.
+enum Ahead {
+    Unknown,
+    Known(Option<Result<Tensors, Error>>),
+}
+
+impl Each {
+    async fn next(&mut self) -> Option<Result<Answered, Refusal>> {
+        let output = match std::mem::replace(&mut self.ahead, Ahead::Unknown) {
+            Ahead::Known(output) => output?,
+            Ahead::Unknown => self.outputs.next().await?,
+        };
+        let output = match output {
+            Ok(output) => output,
+            Err(error) => return Some(Err(error.into())),
+        };
+        // Most models give one output, and are known to have ended when it is here.
+        self.ahead = self.outputs.next().now_or_never().map_or(Ahead::Unknown, Ahead::Known);
+        let provenance = self.outputs.provenance();
+        let answered = self.wanted.answered(&self.service, &self.found, output, provenance);
+        let (timings, is_last) = (self.outputs.timings(), matches!(self.ahead, Ahead::Known(None)));
+        Some(answered.map(|answered| Answered { timings, is_last, ..answered }))
+    }
+}
+
+/// Checks what is asked for, as far as the model is known: one that was never in memory is not, and a function of tensors
+/// does not say what it gives.
+fn check(found: &Found, request: &InferRequest) -> Result<(), Refusal> {
+    match found.handle.known_info().filter(|info| !info.signature.outputs.is_empty()) {
+        Some(info) => Ok(outputs::check(&request.outputs, &info.signature)?),
+        None => Ok(()),
+    }
+}
+
+/// What is wanted of an answer.
+struct Wanted {
+    id: Option<String>,
+    parameters: Parameters,
+    outputs: Vec<RequestedOutput>,
+    in_sequence: bool,
+}
+
+impl Wanted {
+    fn of(request: InferRequest, in_sequence: bool) -> (Self, Tensors) {
+        let InferRequest { id, parameters, inputs, outputs } = request;
+        (Self { id, parameters, outputs, in_sequence }, inputs)
+    }
+
+    fn answered(
+        &self,
+        service: &Service,
+        found: &Found,
+        output: Tensors,
+        provenance: Option<&Provenance>,
+    ) -> Result<Answered, Refusal> {
+        let Self { id, parameters: asked, outputs: wanted, in_sequence } = self;
+        let info = found.handle.info();
+        let signature = &info.signature;
+        // A function of tensors does not say what it gives, and a session keeps the outputs that are its state: then
+        // everything that there is is wanted.
+        let all = signature.outputs.is_empty() || *in_sequence;
+        let picks = !(all && wanted.is_empty());
+        if picks {
+            outputs::check(wanted, signature)?;
+        }
+        let given = if picks { outputs::select(output, wanted, signature)? } else { output };
+        let given = classified(service, found, given, wanted, info.batching != Batching::Single)?;
+        let version = provenance.and_then(|provenance| provenance.version.clone());
+        Ok(Answered {
+            version: found.version.as_ref().map(|known| version.unwrap_or_else(|| known.clone())),
+            id: id.clone(),
+            forms: outputs::forms(asked, wanted, given.len())?,
+            outputs: given,
+            parameters: provenance.map(parameters).unwrap_or_default(),
+            timings: None,
+            is_last: true,
+        })
+    }
 }
 
 /// A request for each row of the inputs.

@@ -10,13 +10,16 @@ use crate::budget::Part;
 use crate::refusal::Refusal;
 
 /// The codings that are understood, as the header that offers them has it.
-const OFFERED: HeaderValue = HeaderValue::from_static("gzip, deflate, zstd");
+pub(crate) const OFFERED: HeaderValue = HeaderValue::from_static("gzip, deflate, zstd");
 
 /// Answers below this size are sent as they are: compressing them costs more than it saves.
 const WORTH_BYTES: usize = 1 << 10;
 
 /// How much of a body is expanded before it is looked at whether it may grow further.
 const STEP_BYTES: usize = 64 << 10;
+
+/// The largest window of zstd, as a power of two: 8 MiB, which every sender may expect. It is memory that nobody counts.
+const ZSTD_WINDOW_LOG: u32 = 23;
 
 /// How a body is compressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,7 +75,8 @@ impl Coding {
         wanted.into_iter().next().unwrap_or(Coding::Identity)
     }
 
-    fn named(name: &[u8]) -> Option<Self> {
+    /// The coding of this name, in any case.
+    pub(crate) fn named(name: &[u8]) -> Option<Self> {
         let known = [
             (&b"identity"[..], Coding::Identity),
             (b"gzip", Coding::Gzip),
@@ -99,10 +103,12 @@ impl Coding {
             Coding::Identity => Ok(body),
             Coding::Gzip => read(flate2::bufread::MultiGzDecoder::new(&*body), &body, limit, part),
             Coding::Deflate => read(flate2::bufread::ZlibDecoder::new(&*body), &body, limit, part),
-            Coding::Zstd => match zstd::stream::read::Decoder::with_buffer(&*body) {
-                Ok(decoder) => read(decoder, &body, limit, part),
-                Err(error) => Err(unreadable(&error)),
-            },
+            Coding::Zstd => {
+                let mut decoder =
+                    zstd::stream::read::Decoder::with_buffer(&*body).map_err(|error| unreadable(&error))?;
+                decoder.window_log_max(ZSTD_WINDOW_LOG).map_err(|error| unreadable(&error))?;
+                read(decoder, &body, limit, part)
+            }
         }
     }
 

@@ -101,12 +101,30 @@ pub(crate) async fn unregister(
     Ok(done())
 }
 
-/// `GET /v2/trace/setting`: there is no tracing of this kind; the settings are those of a server that does none.
+/// There is no tracing of this kind: these are the settings of a server that does none.
+pub(crate) const TRACE_SETTINGS: [(&str, &str); 6] = [
+    (TRACE_LEVEL, TRACE_OFF),
+    ("trace_rate", "1000"),
+    ("trace_count", "-1"),
+    ("log_frequency", "0"),
+    ("trace_file", ""),
+    ("trace_mode", "triton"),
+];
+
+pub(crate) const TRACE_LEVEL: &str = "trace_level";
+
+pub(crate) const TRACE_OFF: &str = "OFF";
+
+/// What is told to who wants to trace.
+pub(crate) fn no_tracing() -> Refusal {
+    Refusal::unsupported("requests are not traced into files here; leave `trace_level` at OFF")
+}
+
+/// `GET /v2/trace/setting`.
 pub(crate) async fn trace_settings() -> Response {
-    let settings = json!({
-        "trace_level": ["OFF"], "trace_rate": "1000", "trace_count": "-1", "log_frequency": "0", "trace_file": "",
-        "trace_mode": "triton",
-    });
+    let value = |name: &str, value: &str| if name == TRACE_LEVEL { json!([value]) } else { json!(value) };
+    let settings: Value =
+        TRACE_SETTINGS.into_iter().map(|(name, text)| (name.to_owned(), value(name, text))).collect();
     json(settings.to_string().into_bytes()).into_response()
 }
 
@@ -114,15 +132,13 @@ pub(crate) async fn trace_settings() -> Response {
 pub(crate) async fn set_trace(State(service): State<Service>, request: Request) -> Result<Response, Refusal> {
     let body = read(&service, request).await?;
     let wanted: Value = if body.is_empty() { Value::Null } else { parse(&body)? };
-    let off = match &wanted["trace_level"] {
+    let off = match &wanted[TRACE_LEVEL] {
         Value::Null => true,
-        Value::Array(levels) => levels.iter().all(|level| level == "OFF"),
-        level => level == "OFF",
+        Value::Array(levels) => levels.iter().all(|level| level == TRACE_OFF),
+        level => level == TRACE_OFF,
     };
     if !off {
-        return Err(Refusal::unsupported(
-            "requests are not traced into files here; leave `trace_level` at OFF",
-        ));
+        return Err(no_tracing());
     }
     Ok(trace_settings().await)
 }

@@ -1,4 +1,4 @@
-//! The Open Inference Protocol V2 over HTTP, in front of an [`Engine`](unruffled_engine::Engine).
+//! The Open Inference Protocol V2 over HTTP and gRPC, in front of an [`Engine`](unruffled_engine::Engine).
 //!
 //! [`serve`] runs it on a listener, [`Server`] lets you add to it first, and [`router`] gives its end points to a
 //! service of your own. [`ServerOptions`] has every bound; a [`Catalog`] knows the versions of models.
@@ -10,6 +10,7 @@
 //! | `GET /v2/models/{model}` | what the model takes and gives |
 //! | `GET /v2/models/{model}/ready` | whether the model can answer |
 //! | `POST /v2/models/{model}/infer` | the model's outputs |
+//! | `POST /inference.GRPCInferenceService/...` | the same over gRPC, streams with `ModelStreamInfer`; health and reflection |
 //!
 //! And for operators, not part of [`router`]:
 //!
@@ -49,8 +50,10 @@
 //! | queue or server full (with `Retry-After`), model not ready, shutting down | 503 |
 //! | deadline exceeded | 504 |
 //!
-//! There is no HTTP/2, no TLS, no compression, no gRPC and no authentication here, and no backend: models come with the
-//! engine.
+//! A call of gRPC is answered with the code that stands for the status, and `retry-after` in its metadata.
+//!
+//! HTTP/1.1 and HTTP/2 are spoken on the same port; HTTP/2 to those who know beforehand. There is no TLS and no
+//! authentication here, and no backend: models come with the engine.
 
 mod catalog;
 mod phase;
@@ -87,6 +90,8 @@ mod infer;
 mod jobs;
 
 mod operator;
+
+mod grpc;
 
 mod router;
 

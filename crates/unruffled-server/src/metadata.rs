@@ -41,26 +41,34 @@ pub(crate) async fn ready(State(service): State<Service>) -> Response {
     (status, json(Health { live: true, ready }.to_json())).into_response()
 }
 
-/// `GET /v2`.
-pub(crate) async fn server() -> Response {
-    let metadata = ServerMetadata {
+/// What the server says about itself.
+pub(crate) fn of_server() -> ServerMetadata {
+    ServerMetadata {
         name: "unruffled".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         extensions: EXTENSIONS.map(str::to_owned).to_vec(),
-    };
-    json(metadata.to_json()).into_response()
+    }
 }
 
-/// `GET /v2/models/{model}`.
-pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
+/// `GET /v2`.
+pub(crate) async fn server() -> Response {
+    json(of_server().to_json()).into_response()
+}
+
+/// What the server says about a model.
+pub(crate) async fn of_model(service: &Service, target: Target) -> Result<ModelMetadata, Refusal> {
     let found = service.find(&target)?;
     if found.handle.known_info().is_none() {
         found.handle.ready().await?;
     }
     let versions = service.versions(&found.handle).iter().map(ToString::to_string).collect();
     let info = found.handle.info();
-    let metadata = ModelMetadata::new(target.model, versions, &*info.platform, &info.signature);
-    Ok(json(metadata.to_json()).into_response())
+    Ok(ModelMetadata::new(target.model, versions, &*info.platform, &info.signature))
+}
+
+/// `GET /v2/models/{model}`.
+pub(crate) async fn model(State(service): State<Service>, target: Target) -> Result<Response, Refusal> {
+    Ok(json(of_model(&service, target).await?.to_json()).into_response())
 }
 
 /// `GET /v2/models/{model}/ready`.

@@ -8,8 +8,9 @@ use crate::catalog::{Catalog, Unversioned};
 
 /// How much the server takes in, how long it waits, and what it knows of versions.
 ///
-/// Memory stays below `connections` times 64 KiB of socket buffers, plus a small multiple of `in_flight_bytes` for
-/// bodies and what is decoded from them, plus the answers that clients are reading, at most one per connection.
+/// Memory stays below `connections` times 64 KiB of socket buffers, or 1 MiB where they speak HTTP/2, plus a small multiple
+/// of `in_flight_bytes` for bodies and what is decoded from them, plus the answers that clients are reading, at most one per
+/// connection, or `connection_requests` over HTTP/2.
 #[derive(Clone)]
 #[must_use]
 pub struct ServerOptions {
@@ -18,6 +19,8 @@ pub struct ServerOptions {
     pub(crate) in_flight_bytes: usize,
     pub(crate) in_flight_requests: usize,
     pub(crate) connections: usize,
+    pub(crate) connection_requests: u32,
+    pub(crate) stream_requests: usize,
     pub(crate) body_timeout: Duration,
     pub(crate) idle_timeout: Duration,
     pub(crate) answer_timeout: Duration,
@@ -35,6 +38,8 @@ impl Default for ServerOptions {
             in_flight_bytes: 256 << 20,
             in_flight_requests: 1024,
             connections: 2048,
+            connection_requests: 256,
+            stream_requests: 64,
             body_timeout: Duration::from_secs(120),
             idle_timeout: Duration::from_secs(75),
             answer_timeout: Duration::from_secs(30),
@@ -79,6 +84,19 @@ impl ServerOptions {
     /// requests wait as may. Does not count where a router is embedded. 2,048 unless set.
     pub fn with_connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
+        self
+    }
+
+    /// The most requests at a time of one connection that speaks HTTP/2, gRPC included; its client keeps further ones back.
+    /// Does not count where a router is embedded. 256 unless set.
+    pub fn with_connection_requests(mut self, requests: u32) -> Self {
+        self.connection_requests = requests.max(1);
+        self
+    }
+
+    /// The most requests at a time of one `ModelStreamInfer`; while there are as many, no further one is read. 64 unless set.
+    pub fn with_stream_requests(mut self, requests: usize) -> Self {
+        self.stream_requests = requests.max(1);
         self
     }
 
@@ -135,6 +153,8 @@ impl fmt::Debug for ServerOptions {
             .field("in_flight_bytes", &self.in_flight_bytes)
             .field("in_flight_requests", &self.in_flight_requests)
             .field("connections", &self.connections)
+            .field("connection_requests", &self.connection_requests)
+            .field("stream_requests", &self.stream_requests)
             .field("body_timeout", &self.body_timeout)
             .field("idle_timeout", &self.idle_timeout)
             .field("answer_timeout", &self.answer_timeout)

@@ -62,7 +62,15 @@ pub(crate) async fn ask_rows(
         .with("unruffled_errors", json!(errors).to_string());
     let mut forms = outputs::forms(&request.parameters, &request.outputs, outputs.len())?;
     forms.truncate(outputs.len());
-    Ok(Answered { version: found.version.clone(), id: request.id, forms, outputs, parameters, timings })
+    Ok(Answered {
+        version: found.version.clone(),
+        id: request.id,
+        forms,
+        outputs,
+        parameters,
+        timings,
+        is_last: true,
+    })
 }
 
 /// How many rows the inputs have.

@@ -124,6 +124,11 @@ impl Refusal {
         self
     }
 
+    /// The status, the text and the headers, for who answers in another form.
+    pub(crate) fn into_parts(self) -> (StatusCode, String, Vec<(HeaderName, HeaderValue)>) {
+        (self.status, self.message, self.headers)
+    }
+
     /// Whether the connection is closed after this answer.
     pub(crate) fn closes(&self) -> bool {
         self.closes

@@ -40,7 +40,11 @@ pub(crate) async fn encode(
 }
 
 /// Puts outputs into shared memory that are wanted there, and says how much each took.
-fn place(outputs: &Tensors, mut forms: Vec<Form>, memory: &SharedMemory) -> Result<Vec<Form>, Refusal> {
+pub(crate) fn place(
+    outputs: &Tensors,
+    mut forms: Vec<Form>,
+    memory: &SharedMemory,
+) -> Result<Vec<Form>, Refusal> {
     for ((_, tensor), form) in outputs.iter().zip(&mut forms) {
         if let Form::Shared(span) = form {
             let data = raw::lend(tensor)?;

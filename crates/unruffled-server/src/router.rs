@@ -12,11 +12,11 @@ use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::{body, control, infer, jobs, metadata, operator};
+use crate::{body, control, grpc, infer, jobs, metadata, operator};
 
 /// The protocol's end points, for a service of your own.
 ///
-/// The paths are `/v2` and below; whatever else is asked of the router is refused in the protocol's manner, by a
+/// The paths are `/v2` and below, and the services of gRPC for who speaks HTTP/2; whatever else is asked of the router is refused in the protocol's manner, by a
 /// fallback: call [`Router::reset_fallback`] before merging it with a router that has its own. Bounds on connections,
 /// headers and idling are those of the server that runs it; [`Server`](crate::Server) has all of them.
 ///
@@ -32,16 +32,17 @@ use crate::{body, control, infer, jobs, metadata, operator};
 /// ```
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let (_, phase) = watch::channel(Phase::Serving);
-    protocol().with_state(Service::new(engine, options, phase))
+    let service = Service::new(engine, options, phase);
+    protocol(&service).with_state(service)
 }
 
 /// The protocol's end points, and those for operators.
 pub(crate) fn with_operator(service: Service) -> Router {
     // Once more: it holds for the routes that are there when it is said.
-    protocol().merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
+    protocol(&service).merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
 }
 
-fn protocol() -> Router<Service> {
+fn protocol(service: &Service) -> Router<Service> {
     let mut router = Router::new()
         .route("/v2", get(metadata::server))
         .route("/v2/health/live", get(metadata::live))
@@ -69,13 +70,16 @@ fn protocol() -> Router<Service> {
             .route(&format!("{model}/stats"), get(control::model_statistics))
             .route(&format!("{model}/infer"), post(infer::infer));
     }
-    router.fallback(unknown_path).method_not_allowed_fallback(wrong_method)
+    router.merge(grpc::routes(service)).fallback(unknown_path).method_not_allowed_fallback(wrong_method)
 }
 
 /// The ends of paths that take nothing but POST.
 const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", "/unregister"];
 
 async fn unknown_path(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return grpc::unknown(request).await;
+    }
     let path = shown(request.uri().path());
     let message =
         format!("there is nothing at `{path}`; the paths are those of the Open Inference Protocol V2");
@@ -83,11 +87,16 @@ async fn unknown_path(request: Request) -> Response {
 }
 
 async fn wrong_method(request: Request) -> Response {
+    if grpc::is_call(request.headers()) {
+        return grpc::unknown(request).await;
+    }
     let (method, path) = (request.method(), shown(request.uri().path()));
     let right = match path.as_str() {
         "/v1/jobs" => "GET and POST",
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
+        // The calls of gRPC.
+        other if !other.starts_with("/v1") && !other.starts_with("/v2") => "POST",
         _ => "GET",
     };
     let message = format!("`{path}` takes {right}, not {method}");

@@ -1,10 +1,11 @@
 //! [`Server`]: takes connections, and ends in order.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::Router;
@@ -43,6 +44,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 #[must_use = "`run` starts it"]
 pub struct Server {
     listener: TcpListener,
+    others: Vec<TcpListener>,
     router: Router,
     options: ServerOptions,
     open: Arc<AtomicUsize>,
@@ -65,6 +67,7 @@ impl Server {
         let service = Service::new(engine, options.clone(), of_service);
         Self {
             listener,
+            others: Vec::new(),
             open: Arc::clone(service.connections()),
             loop_watch: service.loop_watch().clone(),
             router: with_operator(service),
@@ -95,6 +98,22 @@ impl Server {
         self.listener.local_addr()
     }
 
+    /// Listens on a further address, too; everything is served on each. Gives the address, whose port is free if it was 0.
+    ///
+    /// # Errors
+    ///
+    /// Why the address cannot be had; the server is as it was.
+    ///
+    /// # Cancel safety
+    ///
+    /// Nothing is lost: the address is free again.
+    pub async fn also_on(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let listener = TcpListener::bind(address).await?;
+        let address = listener.local_addr()?;
+        self.others.push(listener);
+        Ok(address)
+    }
+
     /// Adds routes or layers of your own.
     pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
         self.router = map(self.router);
@@ -110,7 +129,8 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, router, options, open, loop_watch, phase } = self;
+        let Self { listener, others, router, options, open, loop_watch, phase } = self;
+        let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
         let slots = Arc::new(Semaphore::new(options.connections.min(Semaphore::MAX_PERMITS)));
         // Dropped with the server, and the heartbeat with it.
         let mut heart = JoinSet::new();
@@ -123,18 +143,21 @@ impl Server {
                 biased;
                 () = &mut shutdown => break,
                 Some(ended) = connections.join_next(), if !connections.is_empty() => note(ended),
-                (stream, slot) = accept(&listener, &slots) => {
+                (stream, slot) = accept(&mut listeners, &slots) => {
                     let (router, options) = (router.clone(), options.clone());
                     let phase = phase.subscribe();
                     let counted = Counted::new(&open);
                     connections.spawn(async move {
                         let (_slot, _counted) = (slot, counted);
+                        // Answers are written whole: waiting for more to send only delays them. A failure costs speed, no
+                        // more.
+                        let _ = stream.set_nodelay(true);
                         connection::serve(stream, router, &options, phase).await;
                     });
                 }
             }
         }
-        drop(listener);
+        drop(listeners);
         phase.send_replace(Phase::Draining);
         if timeout(options.grace, ended(&mut connections)).await.is_err() {
             phase.send_replace(Phase::Closing);
@@ -177,13 +200,25 @@ impl Drop for Counted {
     }
 }
 
-/// The next connection, once there is a slot for it.
-async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+/// The next connection of any listener, once there is a slot for it.
+async fn accept(listeners: &mut [TcpListener], slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
     let slot = Arc::clone(slots).acquire_owned().await.expect("nobody closes it");
     loop {
-        match listener.accept().await {
-            Ok((stream, _)) => return (stream, slot),
-            Err(error) => {
+        let accepted = poll_fn(|cx| {
+            let found =
+                listeners.iter().enumerate().find_map(|(index, listener)| match listener.poll_accept(cx) {
+                    Poll::Ready(accepted) => Some((index, accepted)),
+                    Poll::Pending => None,
+                });
+            found.map_or(Poll::Pending, Poll::Ready)
+        });
+        match accepted.await {
+            (index, Ok((stream, _))) => {
+                // The next one looks elsewhere first, so that a flood on one address does not close the others.
+                listeners.rotate_left(index + 1);
+                return (stream, slot);
+            }
+            (_, Err(error)) => {
                 tracing::warn!(%error, "a connection could not be accepted");
                 sleep(ACCEPT_PAUSE).await;
             }

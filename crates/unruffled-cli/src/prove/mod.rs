@@ -2,6 +2,8 @@
 
 mod report;
 
+mod target;
+
 mod plan;
 
 mod kinds;
@@ -9,9 +11,12 @@ mod models;
 mod processes;
 mod weights;
 
+mod served;
 mod watched;
 
 mod cancel;
+mod disconnect;
+mod drain;
 mod evict;
 mod expiry;
 mod fallback;
@@ -20,6 +25,7 @@ mod jobs;
 mod leak;
 mod neighbours;
 mod orphans;
+mod overload;
 mod partial;
 mod pipeline;
 mod poison;
@@ -43,6 +49,7 @@ use crate::exit::{Exit, Failure};
 use crate::terminal::{self, BAD, FAINT, GOOD, HINT, NAME, milliseconds};
 use plan::{Outcome, Plan};
 use report::{Report, Verdict};
+use target::Target;
 
 /// What stands for all of them.
 const ALL: &str = "all";
@@ -78,6 +85,9 @@ const PROOFS: &[Proof] = &[
     evict::PROOF,
     reload::PROOF,
     jobs::PROOF,
+    overload::PROOF,
+    disconnect::PROOF,
+    drain::PROOF,
 ];
 
 pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {
@@ -92,7 +102,12 @@ pub(crate) fn run(args: &Prove, runtimes: &Runtimes) -> Result<(), Failure> {
     }
     let proofs = chosen(&args.names)?;
     models::calibrate();
-    let mut plan = Plan::new(runtimes, args.quick, args.seed);
+    let target = args.url.as_ref().zip(args.model.as_ref()).map(|(url, model)| Target {
+        url: url.clone(),
+        model: model.clone(),
+        request: args.request.clone(),
+    });
+    let mut plan = Plan::new(runtimes, args.quick, args.seed, target);
     if !args.json {
         terminal::print(&head(args));
     }

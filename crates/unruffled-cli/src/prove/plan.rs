@@ -11,6 +11,7 @@ use unruffled::engine::Handle;
 use unruffled::{Backends, Runtimes};
 
 use super::report::Findings;
+use super::target::Target;
 
 /// No proof takes as long as this: one that does hangs, and has failed.
 const BOUND: Duration = Duration::from_secs(60);
@@ -45,12 +46,18 @@ pub(super) struct Plan<'a> {
     backends: Backends,
     quick: bool,
     seed: u64,
+    target: Option<Target>,
     bar: ProgressBar,
 }
 
 impl<'a> Plan<'a> {
-    pub(super) fn new(runtimes: &'a Runtimes, quick: bool, seed: u64) -> Self {
-        Self { runtimes, backends: Backends::new(runtimes), quick, seed, bar: ProgressBar::hidden() }
+    pub(super) fn new(runtimes: &'a Runtimes, quick: bool, seed: u64, target: Option<Target>) -> Self {
+        Self { runtimes, backends: Backends::new(runtimes), quick, seed, target, bar: ProgressBar::hidden() }
+    }
+
+    /// The server that is to be tried, if one was named.
+    pub(super) fn target(&self) -> Option<&Target> {
+        self.target.as_ref()
     }
 
     /// Draws a bar for the proof of this name, on standard error and only where somebody looks.

@@ -20,6 +20,28 @@ pub(super) fn product(file_bytes: usize, weight: f32) -> Vec<u8> {
     [number(1, 8), bytes(7, &graph), bytes(8, &opset)].concat()
 }
 
+/// A model that multiplies a row of 256 numbers with the same matrix so many times over: its cost is in its operators, not in
+/// its size.
+pub(super) fn deep(operators: usize) -> Vec<u8> {
+    let name = |step: usize| match step {
+        0 => "x".to_owned(),
+        step if step == operators => "y".to_owned(),
+        step => format!("h{step}"),
+    };
+    let mut graph = Vec::new();
+    for step in 0..operators {
+        graph.extend(bytes(1, &multiply(&name(step), "w", &name(step + 1))));
+    }
+    graph.extend(bytes(2, b"deep"));
+    graph.extend(bytes(5, &matrix("w", WIDTH, WIDTH, 1.0 / WIDTH as f32)));
+    graph.extend(bytes(11, &rows("x", WIDTH)));
+    graph.extend(bytes(12, &rows("y", WIDTH)));
+    [number(1, 8), bytes(7, &graph), bytes(8, &number(2, 17))].concat()
+}
+
+/// The numbers of a row of such a model.
+const WIDTH: usize = 256;
+
 /// ONNX's number for 32-bit floats.
 const FLOAT: u64 = 1;
 
@@ -44,6 +66,13 @@ fn matrix(name: &str, rows: usize, columns: usize, element: f32) -> Vec<u8> {
 /// An input or output of one row and so many columns.
 fn value(name: &str, columns: usize) -> Vec<u8> {
     let dims = [1, columns as u64].map(|size| bytes(1, &number(1, size))).concat();
+    let tensor = [number(1, FLOAT), bytes(2, &dims)].concat();
+    [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
+}
+
+/// An input or output of any number of rows and so many columns.
+fn rows(name: &str, columns: usize) -> Vec<u8> {
+    let dims = [bytes(1, &bytes(2, b"batch")), bytes(1, &number(1, columns as u64))].concat();
     let tensor = [number(1, FLOAT), bytes(2, &dims)].concat();
     [bytes(1, name.as_bytes()), bytes(2, &bytes(1, &tensor))].concat()
 }

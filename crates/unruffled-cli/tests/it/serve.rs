@@ -1,14 +1,14 @@
 //! `unruffled serve`: what it says, serves and leaves out, and how it ends.
 
 use std::fs;
-use std::io::{Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use serde_json::Value;
 
-use crate::program::{Server, run, typed};
+use crate::program::{Server, program, run, typed};
 
 fn get(url: &str) -> (u16, String) {
     let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
@@ -228,4 +228,48 @@ fn a_taken_port_names_the_remedy() {
     let said = run(&["serve", "--http", "everywhere"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("such as 127.0.0.1:8000"), "{}", said.err);
+}
+
+/// An address that is free, most likely.
+fn free() -> String {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().to_string()
+}
+
+#[test]
+fn a_second_address_serves_the_same() {
+    let second = free();
+    let server = Server::start(&["--grpc", &second]);
+    for url in [server.url(), &format!("http://{second}")] {
+        assert_eq!(get(&format!("{url}/v2/models/digits/ready")).0, 200);
+    }
+    server.signal("TERM");
+    let (code, said) = server.ended();
+    assert_eq!(code, 0, "{said}");
+    assert!(said.contains(&format!("Listening for gRPC on {second}, too")), "{said}");
+}
+
+#[test]
+fn a_second_address_that_is_taken_is_a_failure_only_if_it_was_named() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let said = run(&["serve", "--http", "127.0.0.1:0", "--grpc", &address]);
+    assert_eq!((said.code, said.out.as_str()), (6, ""), "{}", said.err);
+    let expected = format!("cannot listen on {address}: another program listens there");
+    assert!(said.err.contains(&expected) && said.err.contains("--grpc 127.0.0.1:0"), "{}", said.err);
+
+    // Taken now, by this test or by somebody before it.
+    let _taken = TcpListener::bind("127.0.0.1:8001");
+    let mut serve = program();
+    let first = free();
+    serve.args(["serve", "--http", &first]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = serve.spawn().unwrap();
+    let mut line = String::new();
+    BufReader::new(child.stdout.as_mut().unwrap()).read_line(&mut line).unwrap();
+    assert!(line.contains(&first), "{line}");
+    assert_eq!(get(&format!("http://{first}/v2/health/live")).0, 200);
+    child.kill().unwrap();
+    let said = child.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&said.stderr);
+    assert!(said.contains("127.0.0.1:8001 cannot be listened on"), "{said}");
+    assert!(said.contains(&format!("gRPC is served on {first} alone")), "{said}");
 }

@@ -3,7 +3,9 @@
 
 mod bad;
 mod binary;
+mod generated;
 mod good;
+mod grpc;
 mod metadata;
 mod mutation;
 mod response;

@@ -217,6 +217,7 @@ pub(crate) async fn result(
         outputs,
         parameters: Parameters::new(),
         timings: None,
+        is_last: true,
     };
     Ok(encode(&service, &status.model, &headers, answered).await?.into_response())
 }

@@ -29,3 +29,5 @@ mod ending;
 mod extensions;
 
 mod other_clients;
+
+mod grpc;

@@ -90,9 +90,14 @@ impl TestServer {
         self.dropped.recv_timeout(PATIENCE).expect("no request was dropped")
     }
 
+    /// What tells the server to end.
+    pub(crate) fn stopper(&mut self) -> oneshot::Sender<()> {
+        self.stop.take().expect("told once")
+    }
+
     /// Tells the server to end.
     pub(crate) fn stop(&mut self) {
-        self.stop.take().expect("told once").send(()).unwrap();
+        self.stopper().send(()).unwrap();
     }
 
     /// Waits for its end.

@@ -1,4 +1,4 @@
-//! One connection, from its first byte to its last.
+//! Requests one after the other.
 
 use std::convert::Infallible;
 use std::future::poll_fn;
@@ -16,9 +16,9 @@ use hyper::service::{Service as _, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 
+use super::Stream;
 use crate::options::ServerOptions;
 use crate::patient::Patient;
 use crate::phase::{self, Phase};
@@ -32,17 +32,12 @@ const HEAD_BYTES: usize = 64 << 10;
 /// How long the rest of an unread request is thrown away, so that its sender finds the answer.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// Serves requests until the client goes, idles or stops reading for too long, or the server drains.
-///
-/// Dropped before its end, the request in flight is dropped with it.
-pub(crate) async fn serve(
-    stream: TcpStream,
+pub(super) async fn serve<S: Stream>(
+    stream: Patient<S>,
     router: Router,
     options: &ServerOptions,
     mut phase: watch::Receiver<Phase>,
 ) {
-    // Answers are written whole: waiting for more to send only delays them. A failure costs speed, no more.
-    let _ = stream.set_nodelay(true);
     let unread = Arc::new(AtomicBool::new(false));
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: hyper::Request<Incoming>| {
@@ -60,7 +55,7 @@ pub(crate) async fn serve(
         .header_read_timeout(options.idle_timeout)
         .max_buf_size(BUFFER_BYTES)
         .max_header_size(HEAD_BYTES)
-        .serve_connection(TokioIo::new(Patient::new(stream, options.answer_timeout)), service);
+        .serve_connection(TokioIo::new(stream), service);
 
     let ended = tokio::select! {
         outcome = poll_fn(|cx| connection.poll_without_shutdown(cx)) => Some(outcome),
@@ -88,7 +83,7 @@ fn asks_to_close(headers: &HeaderMap) -> bool {
 
 /// Ends a connection whose client may still be sending. Closing it at once would reset it, and the reset would
 /// overtake the answer.
-async fn linger(mut stream: TcpStream) {
+async fn linger(mut stream: impl Stream) {
     let discard = async {
         stream.shutdown().await?;
         let mut buffer = vec![0; 8 << 10];

@@ -1,0 +1,14 @@
+//! gRPC and HTTP/2, with the client of a library and with one that can also misbehave.
+
+mod client;
+mod wire;
+
+mod about;
+
+mod infer;
+
+mod stream;
+
+mod transport;
+
+mod python;
