@@ -98,8 +98,8 @@ async fn wrong_method(request: Request) -> Response {
         "/v1/jobs" => "GET and POST",
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
-        // The calls of gRPC.
-        other if other.starts_with("/inference.") || other.starts_with("/grpc.") => "POST",
+        // The calls of gRPC: their services have dots.
+        other if other.split('/').nth(1).is_some_and(|service| service.contains('.')) => "POST",
         _ => "GET",
     };
     let message = format!("`{path}` takes {right}, not {method}");

@@ -1,10 +1,8 @@
-//! [`Browser`]: Chromium without a window, driven by its driver.
+//! [`Browser`]: Chromium without a window, driven by its driver over the WebDriver protocol, which is JSON over HTTP.
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 
-use fantoccini::wd::WebDriverCompatibleCommand;
-use fantoccini::{Client, ClientBuilder};
 use serde_json::{Value, json};
 
 /// What keeps it to itself: no network but the server's, nothing left from before.
@@ -20,50 +18,38 @@ const SWITCHES: &[&str] = &[
     "--window-size=1280,1000",
 ];
 
-pub(crate) struct Browser {
-    pub(crate) client: Client,
-    driver: Driver,
-}
+/// Keys, as the protocol writes them.
+pub(crate) const TAB: &str = "\u{E004}";
+pub(crate) const ENTER: &str = "\u{E007}";
 
-/// The driver's process; it ends with this.
-struct Driver {
-    process: Child,
+pub(crate) struct Browser {
+    agent: ureq::Agent,
+    /// The address of the session.
+    session: String,
+    driver: Child,
     _profile: tempfile::TempDir,
 }
 
-impl Drop for Driver {
+impl Drop for Browser {
     fn drop(&mut self) {
-        // The browser ends with the connection to its driver.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// A command that the driver has beyond the standard: its path, and what it takes.
-#[derive(Debug)]
-struct Beyond(&'static str, Value);
-
-impl WebDriverCompatibleCommand for Beyond {
-    fn endpoint(&self, base: &url::Url, session: Option<&str>) -> Result<url::Url, url::ParseError> {
-        base.join(&format!("session/{}/{}", session.unwrap_or_default(), self.0))
-    }
-
-    fn method_and_body(&self, _: &url::Url) -> (http::Method, Option<String>) {
-        (http::Method::POST, Some(self.1.to_string()))
+        // Ends the browser, also after a test that failed; then its driver.
+        let _ = self.agent.delete(&self.session).call();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
     }
 }
 
 impl Browser {
-    pub(crate) async fn start() -> Self {
+    pub(crate) fn start() -> Self {
         let remedy = "chromedriver does not start; remedy: cargo xtask test setup";
         let mut driver = Command::new("chromedriver");
-        let mut process =
+        let mut driver =
             driver.arg("--port=0").stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect(remedy);
-        let said = BufReader::new(process.stdout.take().unwrap());
-        let profile = tempfile::tempdir().unwrap();
+        let said = BufReader::new(driver.stdout.take().unwrap());
         let ready = said.lines().map(Result::unwrap).find(|line| line.contains("successfully on port"));
         let ready = ready.expect(remedy);
         let port = ready.trim_end_matches('.').rsplit(' ').next().unwrap();
+        let profile = tempfile::tempdir().unwrap();
         let mut switches: Vec<String> = SWITCHES.iter().map(|&switch| switch.to_owned()).collect();
         switches.push(format!("--user-data-dir={}", profile.path().display()));
         let wanted = json!({
@@ -71,25 +57,40 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
             "timeouts": { "script": 30_000 },
         });
-        let driver = Driver { process, _profile: profile };
-        let mut builder = ClientBuilder::new(hyper_util::client::legacy::connect::HttpConnector::new());
-        let Value::Object(wanted) = wanted else { unreachable!("it is written above") };
-        let client = builder.capabilities(wanted).connect(&format!("http://127.0.0.1:{port}")).await.unwrap();
-        Self { client, driver }
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
+        let sessions = format!("http://127.0.0.1:{port}/session");
+        let mut browser = Self { agent, session: sessions.clone(), driver, _profile: profile };
+        let begun = browser.post("", &json!({ "capabilities": { "alwaysMatch": wanted } }));
+        browser.session = format!("{sessions}/{}", begun["sessionId"].as_str().unwrap());
+        browser
     }
 
-    pub(crate) async fn end(self) {
-        self.client.close().await.unwrap();
-        drop(self.driver);
+    #[track_caller]
+    fn post(&self, path: &str, body: &Value) -> Value {
+        let mut answer = self.agent.post(format!("{}{path}", self.session)).send_json(body).unwrap();
+        let value = answer.body_mut().read_json::<Value>().unwrap()["value"].take();
+        assert!(answer.status().is_success(), "{path} {body}: {value}");
+        value
+    }
+
+    #[track_caller]
+    pub(crate) fn open(&self, url: &str) {
+        self.post("/url", &json!({ "url": url }));
+    }
+
+    pub(crate) fn refresh(&self) {
+        self.post("/refresh", &json!({}));
     }
 
     /// Runs a script in the page and gives what it returns.
-    pub(crate) async fn run(&self, script: &str) -> Value {
-        self.client.execute(script, Vec::new()).await.unwrap_or_else(|error| panic!("{error}: {script}"))
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
     }
 
     /// Waits until an expression holds, looked at with every frame, and gives its value.
-    pub(crate) async fn until(&self, expression: &str) -> Value {
+    #[track_caller]
+    pub(crate) fn until(&self, expression: &str) -> Value {
         let script = format!(
             "const done = arguments[arguments.length - 1];
              (function look() {{
@@ -97,20 +98,49 @@ impl Browser {
                if (value) done(value); else requestAnimationFrame(look);
              }})();"
         );
-        let value = self.client.execute_async(&script, Vec::new()).await;
-        value.unwrap_or_else(|error| panic!("waited in vain for `{expression}`: {error}"))
+        self.post("/execute/async", &json!({ "script": script, "args": [] }))
+    }
+
+    /// Types into an element, or gives a file's path to one that takes files.
+    #[track_caller]
+    pub(crate) fn type_into(&self, selector: &str, text: &str) {
+        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
+        let element = found.as_object().unwrap().values().next().unwrap().as_str().unwrap();
+        self.post(&format!("/element/{element}/value"), &json!({ "text": text }));
+    }
+
+    /// Presses a key where the focus is.
+    #[track_caller]
+    pub(crate) fn press(&self, key: &str) {
+        let actions = [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
+        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
+    }
+
+    /// Draws a line with the mouse through these points of the window.
+    #[track_caller]
+    pub(crate) fn draw(&self, points: &[(f64, f64)]) {
+        let mut actions: Vec<Value> = points
+            .iter()
+            .map(|(x, y)| json!({ "type": "pointerMove", "duration": 30, "x": x.round(), "y": y.round() }))
+            .collect();
+        actions.insert(1, json!({ "type": "pointerDown", "button": 0 }));
+        actions.push(json!({ "type": "pointerUp", "button": 0 }));
+        let mouse = json!({
+            "type": "pointer", "id": "mouse", "parameters": { "pointerType": "mouse" }, "actions": actions,
+        });
+        self.post("/actions", &json!({ "actions": [mouse] }));
     }
 
     /// Asks the browser's own protocol for something.
-    pub(crate) async fn cdp(&self, command: &str, parameters: Value) -> Value {
-        let body = json!({ "cmd": command, "params": parameters });
-        self.client.issue_cmd(Beyond("goog/cdp/execute", body)).await.unwrap()
+    #[track_caller]
+    pub(crate) fn cdp(&self, command: &str, parameters: &Value) -> Value {
+        self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
     /// What was written to the console as a warning or an error. A request that gave way to a newer one is told there by the
     /// browser itself, as it tells of every status from 400 on: that is no complaint.
-    pub(crate) async fn complaints(&self) -> Vec<String> {
-        let log = self.client.issue_cmd(Beyond("se/log", json!({ "type": "browser" }))).await.unwrap();
+    pub(crate) fn complaints(&self) -> Vec<String> {
+        let log = self.post("/se/log", &json!({ "type": "browser" }));
         let lines = log.as_array().unwrap().iter();
         let loud = lines.filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
         let messages = loud.map(|line| line["message"].as_str().unwrap().to_owned());
