@@ -26,12 +26,16 @@ pub(crate) async fn model_statistics(
     target: Target,
 ) -> Result<Response, Refusal> {
     let found = service.find(&identity, &target)?;
-    Ok(json(statistics::statistics(&service, &identity, Some(&found)).to_json()).into_response())
+    Ok(json(statistics::statistics(&service, Some(&found)).to_json()).into_response())
 }
 
 /// `GET /v2/models/stats`.
-pub(crate) async fn all_statistics(State(service): State<Service>, identity: Identity) -> Response {
-    json(statistics::statistics(&service, &identity, None).to_json()).into_response()
+pub(crate) async fn all_statistics(
+    State(service): State<Service>,
+    identity: Identity,
+) -> Result<Response, Refusal> {
+    identity.may_read_metrics()?;
+    Ok(json(statistics::statistics(&service, None).to_json()).into_response())
 }
 
 /// `GET /v2/models/{model}/config`.
@@ -87,7 +91,7 @@ pub(crate) async fn regions(
     identity: Identity,
     region: Option<Path<String>>,
 ) -> Result<Response, Refusal> {
-    identity.may_use_memory()?;
+    identity.may_administrate()?;
     let regions = service.shared_memory().status(region.as_deref().map(String::as_str))?;
     Ok(json(Region::list_to_json(&regions)).into_response())
 }
@@ -99,7 +103,7 @@ pub(crate) async fn register(
     Path(region): Path<String>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    identity.may_use_memory()?;
+    identity.may_administrate()?;
     let region = Region::from_json(&region, &read(&service, request).await?)?;
     service.shared_memory().register(region)?;
     Ok(done())
@@ -112,7 +116,7 @@ pub(crate) async fn unregister(
     region: Option<Path<String>>,
     request: Request,
 ) -> Result<Response, Refusal> {
-    identity.may_use_memory()?;
+    identity.may_administrate()?;
     read(&service, request).await?;
     service.shared_memory().unregister(region.as_deref().map(String::as_str));
     Ok(done())
@@ -146,7 +150,12 @@ pub(crate) async fn trace_settings() -> Response {
 }
 
 /// `POST /v2/trace/setting`: what would change nothing is taken.
-pub(crate) async fn set_trace(State(service): State<Service>, request: Request) -> Result<Response, Refusal> {
+pub(crate) async fn set_trace(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
     let body = read(&service, request).await?;
     let wanted: Value = if body.is_empty() { Value::Null } else { parse(&body)? };
     let off = match &wanted[TRACE_LEVEL] {

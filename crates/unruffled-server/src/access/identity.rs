@@ -104,17 +104,7 @@ impl Identity {
         }
     }
 
-    /// Refuses those who are elsewhere: what they would name is memory of this machine, which others here may have written.
-    pub(crate) fn may_use_memory(&self) -> Result<(), Refusal> {
-        match &self.0 {
-            Who::Bearer(_) | Who::Anybody(Nearness::Here) => Ok(()),
-            Who::Anybody(Nearness::Elsewhere) => {
-                Err(Refusal::forbidden("shared memory is for clients on this machine; send the data"))
-            }
-        }
-    }
-
-    /// Refuses those who may not load and unload models, or change settings.
+    /// Refuses those who may not load and unload models, name shared memory of this machine, or change settings.
     pub(crate) fn may_administrate(&self) -> Result<(), Refusal> {
         match &self.0 {
             Who::Bearer(grant) if grant.admin => Ok(()),

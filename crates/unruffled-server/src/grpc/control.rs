@@ -41,10 +41,13 @@ pub(super) async fn statistics(
 ) -> Response {
     answer(&service, request, async |ModelStatisticsRequest { name, version }| {
         let found = match name.is_empty() {
-            true => None,
+            true => {
+                identity.may_read_metrics()?;
+                None
+            }
             false => Some(service.find(&identity, &target(name, version)?)?),
         };
-        Ok(ModelStatisticsResponse::from(statistics::statistics(&service, &identity, found.as_ref())))
+        Ok(ModelStatisticsResponse::from(statistics::statistics(&service, found.as_ref())))
     })
     .await
 }
@@ -86,7 +89,7 @@ pub(super) async fn regions(
     request: Request,
 ) -> Response {
     answer(&service, request, async |SystemSharedMemoryStatusRequest { name }| {
-        identity.may_use_memory()?;
+        identity.may_administrate()?;
         Ok(SystemSharedMemoryStatusResponse::from(service.shared_memory().status(one(&name))?))
     })
     .await
@@ -98,7 +101,7 @@ pub(super) async fn register(
     request: Request,
 ) -> Response {
     answer(&service, request, async |wanted: SystemSharedMemoryRegisterRequest| {
-        identity.may_use_memory()?;
+        identity.may_administrate()?;
         service.shared_memory().register(Region::from_grpc(wanted)?)?;
         Ok(SystemSharedMemoryRegisterResponse {})
     })
@@ -111,7 +114,7 @@ pub(super) async fn unregister(
     request: Request,
 ) -> Response {
     answer(&service, request, async |SystemSharedMemoryUnregisterRequest { name }| {
-        identity.may_use_memory()?;
+        identity.may_administrate()?;
         service.shared_memory().unregister(one(&name));
         Ok(SystemSharedMemoryUnregisterResponse {})
     })
@@ -134,8 +137,15 @@ pub(super) async fn unregister_cuda(State(service): State<Service>, request: Req
     .await
 }
 
-pub(super) async fn trace_settings(State(service): State<Service>, request: Request) -> Response {
+pub(super) async fn trace_settings(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
     answer(&service, request, async |TraceSettingRequest { settings, .. }| {
+        if !settings.is_empty() {
+            identity.may_administrate()?;
+        }
         let level = settings.get(TRACE_LEVEL);
         if level.is_some_and(|level| level.value.iter().any(|level| level != TRACE_OFF)) {
             return Err(no_tracing());

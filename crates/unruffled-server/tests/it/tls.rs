@@ -43,7 +43,7 @@ fn requests_inside_of_tls() {
     client.infer(ONE_ROW).assert_doubled();
     assert_eq!(client.stream().conn.alpn_protocol(), Some(&b"http/1.1"[..]));
     let page = client.get("/").body;
-    assert!(page.contains("https://test/"), "{page}");
+    assert!(page.contains("https://localhost/"), "{page}");
 }
 
 #[test]
