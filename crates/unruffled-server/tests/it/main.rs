@@ -19,6 +19,7 @@ mod disconnects;
 
 mod overload;
 mod partial;
+mod python;
 mod repository;
 
 mod sizes;

@@ -11,4 +11,3 @@ mod stream;
 
 mod transport;
 
-mod python;

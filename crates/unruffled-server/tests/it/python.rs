@@ -36,11 +36,21 @@ fn drive(script: &str) {
 }
 
 #[test]
-fn tritonclient() {
+fn tritonclient_over_http() {
+    drive("triton_http.py");
+}
+
+#[test]
+fn tritonclient_over_grpc() {
     drive("triton_grpc.py");
 }
 
 #[test]
-fn kserve() {
+fn kserve_over_rest() {
+    drive("kserve_rest.py");
+}
+
+#[test]
+fn kserve_over_grpc() {
     drive("kserve_grpc.py");
 }
