@@ -156,6 +156,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "BYTES", value_parser = bytes)]
     pub(crate) memory: Option<usize>,
 
+    /// Tell health and metrics on this address too, on a thread of their own, until the last request is answered
+    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    pub(crate) health: Option<SocketAddr>,
+
     /// A folder for what outlives the server: jobs that were accepted are run, and their results kept, also after a crash
     #[arg(long, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,

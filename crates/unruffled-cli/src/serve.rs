@@ -134,6 +134,13 @@ async fn serve(
     let address = server.local_addr().map_err(|error| unbindable("--http", args.http, &error))?;
     args.doors.warn(address);
     let url = url_of(address, args.doors.scheme());
+    if let Some(address) = args.health {
+        let address = server.health_on(address).map_err(|error| unbindable("--health", address, &error))?;
+        anstream::eprintln!(
+            "{FAINT}Health and metrics on {}, too{FAINT:#}",
+            url_of(address, args.doors.scheme())
+        );
+    }
     listen_for_grpc(&mut server, args).await?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
     let on_demand = args.memory.is_some();

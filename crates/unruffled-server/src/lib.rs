@@ -121,6 +121,7 @@ mod awaited;
 mod patient;
 
 mod connection;
+mod health;
 mod reload;
 mod server;
 

@@ -45,6 +45,17 @@ pub(crate) fn with_operator(service: Service) -> Router {
     protocol(&service).merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
 }
 
+/// What is told on an address of its own: health and metrics.
+pub(crate) fn of_health(service: Service) -> Router {
+    Router::new()
+        .route("/v2/health/live", get(metadata::live))
+        .route("/v2/health/ready", get(metadata::ready))
+        .route("/metrics", get(operator::metrics))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
+        .with_state(service)
+}
+
 fn protocol(service: &Service) -> Router<Service> {
     let mut router = Router::new()
         .route("/v2", get(metadata::server))

@@ -16,9 +16,10 @@ use tokio::time::{sleep, timeout};
 use unruffled_engine::{Engine, LoopWatch};
 
 use crate::access::guarded;
+use crate::health::Health;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
-use crate::router::with_operator;
+use crate::router::{of_health, with_operator};
 use crate::seats::{Seat, Seats};
 use crate::service::Service;
 use crate::{connection, reload};
@@ -51,6 +52,8 @@ pub struct Server {
     options: ServerOptions,
     open: Arc<AtomicUsize>,
     loop_watch: LoopWatch,
+    health: Option<Health>,
+    service: Service,
     phase: watch::Sender<Phase>,
 }
 
@@ -72,7 +75,9 @@ impl Server {
             others: Vec::new(),
             open: Arc::clone(service.connections()),
             loop_watch: service.loop_watch().clone(),
-            router: with_operator(service),
+            router: with_operator(service.clone()),
+            health: None,
+            service,
             options,
             phase,
         }
@@ -116,6 +121,20 @@ impl Server {
         Ok(address)
     }
 
+    /// Tells health and metrics on a further address too, on a thread and an event loop of their own, until the last request
+    /// is answered: readiness is false from the moment on that the server is told to end. Gives the address, whose port is
+    /// free if it was 0.
+    ///
+    /// # Errors
+    ///
+    /// Why the address cannot be had; the server is as it was.
+    pub fn health_on(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        let health = Health::bind(address)?;
+        let address = health.local_addr()?;
+        self.health = Some(health);
+        Ok(address)
+    }
+
     /// Adds routes or layers of your own. What is asked of requests, as keys, is asked before they see them.
     pub fn map_router(mut self, map: impl FnOnce(Router) -> Router) -> Self {
         self.router = map(self.router);
@@ -131,7 +150,12 @@ impl Server {
     ///
     /// Dropped before its end, all connections are cut and the requests in flight cancelled.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Served {
-        let Self { listener, others, router, options, open, loop_watch, phase } = self;
+        let Self { listener, others, router, options, open, loop_watch, health, service, phase } = self;
+        // Told until the end of this call.
+        let _told = health.and_then(|health| {
+            let started = health.start(of_health(service), &options);
+            started.map_err(|error| tracing::error!(%error, "health is not told on its own address")).ok()
+        });
         let router = guarded(router, &options, listener.local_addr().ok());
         let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
         let seats = Seats::new(options.connections, options.connections_per_peer);

@@ -154,9 +154,9 @@ impl Service {
         self.0.options.catalog.label(model, output, class)
     }
 
-    /// Whether all models can answer.
+    /// Whether all models can answer, and the server takes requests.
     pub(crate) fn is_ready(&self) -> bool {
-        self.0.engine.is_ready()
+        self.0.engine.is_ready() && *self.0.phase.borrow() == Phase::Serving
     }
 
     /// All named models.

@@ -18,7 +18,7 @@ use crate::service::Service;
 
 const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
 
-pub(super) async fn metrics(
+pub(crate) async fn metrics(
     State(service): State<Service>,
     identity: Identity,
     headers: HeaderMap,

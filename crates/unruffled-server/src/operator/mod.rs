@@ -18,6 +18,7 @@ use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::routing::get;
 
+pub(crate) use self::metrics::metrics;
 use self::overview::Watchers;
 use crate::access::Identity;
 use crate::refusal::Refusal;
@@ -43,7 +44,7 @@ pub(crate) fn router() -> Router<Service> {
     Router::new()
         .route("/", get(page::index))
         .route("/page/{file}", get(page::file))
-        .route("/metrics", get(metrics::metrics))
+        .route("/metrics", get(metrics))
         .route("/v1/explain/{id}", get(story::of_any))
         .route("/v1/explain/{model}/{id}", get(story::of_model))
         .route("/v1/overview", get(overview::once))

@@ -45,3 +45,4 @@ mod tls;
 mod other_clients;
 
 mod grpc;
+mod health;

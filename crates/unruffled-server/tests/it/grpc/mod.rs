@@ -10,4 +10,3 @@ mod infer;
 mod stream;
 
 mod transport;
-

@@ -22,6 +22,8 @@ pub(crate) struct TestServer {
     pub(crate) engine: Engine,
     pub(crate) runtime: Runtime,
     address: SocketAddr,
+    /// Where health is told apart.
+    pub(crate) health: SocketAddr,
     stop: Option<oneshot::Sender<()>>,
     served: Option<JoinHandle<Served>>,
     dropped: Receiver<String>,
@@ -60,7 +62,8 @@ impl TestServer {
         let (tell, dropped) = channel();
         let (stop, stopped) = oneshot::channel();
         let address = ([127, 0, 0, 1], 0).into();
-        let server = runtime.block_on(Server::bind(address, engine.clone(), options)).unwrap();
+        let mut server = runtime.block_on(Server::bind(address, engine.clone(), options)).unwrap();
+        let health = server.health_on(address).unwrap();
         let address = server.local_addr().unwrap();
         let server = server.map_router(|router| {
             router.layer(from_fn(move |request: Request, next: Next| {
@@ -75,7 +78,7 @@ impl TestServer {
         let served = runtime.spawn(server.run(async {
             let _ = stopped.await;
         }));
-        Self { engine, runtime, address, stop: Some(stop), served: Some(served), dropped }
+        Self { engine, runtime, address, health, stop: Some(stop), served: Some(served), dropped }
     }
 
     pub(crate) fn address(&self) -> SocketAddr {
