@@ -1,6 +1,7 @@
 //! [`Service`]: what the end points share, and how they find a model.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -42,6 +43,12 @@ struct Inner {
     /// Models that clients have ended.
     unloaded: Mutex<HashSet<Name>>,
     phase: watch::Receiver<Phase>,
+}
+
+impl fmt::Debug for Service {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Service").field("options", &self.0.options).finish_non_exhaustive()
+    }
 }
 
 /// A model that a path names.

@@ -1,12 +1,13 @@
 //! Sessions on real threads: state that survives what happens to instances, and callers in any order.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use unruffled_engine::{Engine, ErrorKind, PoolOptions, SequenceOptions, Sequences};
+use unruffled_engine::{Engine, ErrorKind, Handle, PoolOptions, Recipe, Rollout, SequenceOptions, Sequences};
 use unruffled_model::{
-    Batching, DType, Dim, ModelError, RunContext, SequenceSpec, Signature, Stateful, StatefulCarrier, Tensor,
-    TensorCarrier, TensorSpec, Tensors,
+    Batching, DType, Dim, ModelError, RunContext, SequenceSpec, SharedModel, Signature, Stateful,
+    StatefulCarrier, Tensor, TensorCarrier, TensorSpec, Tensors,
 };
 use unruffled_testing::scripted::{Gate, ScriptedModel, tensors};
 
@@ -97,6 +98,11 @@ fn a_storm_of_callers_leaves_every_session_right() {
 
 /// Adds what comes to its state, for all rows at once, and tells the end of the last input as well.
 fn adder() -> ScriptedModel<Tensors, Tensors> {
+    adding_times(1.0)
+}
+
+/// The same, but that what comes counts so many times.
+fn adding_times(times: f32) -> ScriptedModel<Tensors, Tensors> {
     let rows = || Dim::Symbolic("batch".into());
     let signature = Signature {
         inputs: vec![
@@ -108,10 +114,10 @@ fn adder() -> ScriptedModel<Tensors, Tensors> {
             TensorSpec::new("next", DType::F32, [Dim::Fixed(1), rows()]),
         ],
     };
-    let model = tensors(signature, |inputs, _| {
+    let model = tensors(signature, move |inputs, _| {
         let x = inputs.get("x").unwrap();
-        let sum: f32 =
-            x.elements::<f32>()?.iter().sum::<f32>() + inputs.get("state").unwrap().elements::<f32>()?[0];
+        let added: f32 = x.elements::<f32>()?.iter().sum();
+        let sum = times * added + inputs.get("state").unwrap().elements::<f32>()?[0];
         Ok(Tensors::new().with("y", x.clone()).with("next", Tensor::filled(&[1, 1], sum)?))
     });
     model.with_info(|info| {
@@ -145,6 +151,28 @@ fn tensors_are_kept_and_calls_of_sessions_meet() {
         assert_eq!(answer.get("next"), None);
         let snapshot = sessions[3].snapshot().unwrap();
         assert_eq!(snapshot.state().get("state").unwrap().elements::<f32>().unwrap(), [4.0]);
+    });
+}
+
+#[test]
+fn sessions_go_on_with_a_new_version_from_the_state_that_they_have() {
+    let engine = Engine::new();
+    let recipe = |times: f32| Recipe::once(move |_| Ok(Arc::new(adding_times(times)) as SharedModel<_, _>));
+    runtime().block_on(async {
+        let loading = engine.load_from("adder", PoolOptions::default(), recipe(1.0)).unwrap();
+        let handle: Handle<Tensors, Tensors> = patiently(loading).await.unwrap();
+        let session = handle.sequences(SequenceOptions::default()).unwrap().begin().unwrap();
+        let next = || async { patiently(session.infer(x(1.0)).into_future()).await.unwrap() };
+        let kept = || session.snapshot().unwrap().state().get("state").unwrap().elements::<f32>().unwrap()[0];
+        next().await;
+        next().await;
+        // With the one before, which is 0 at first.
+        assert_eq!(kept(), 1.0 + 2.0);
+        let loading =
+            engine.reload("adder", PoolOptions::default(), recipe(100.0), Rollout::Replace).unwrap();
+        let _: Handle<Tensors, Tensors> = patiently(loading).await.unwrap();
+        next().await;
+        assert_eq!(kept(), 3.0 + 200.0, "the old state, and what the new version adds");
     });
 }
 

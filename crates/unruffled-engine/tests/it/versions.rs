@@ -180,3 +180,21 @@ async fn nothing_is_lost_however_often_versions_are_exchanged() {
         assert!(patiently(caller).await.unwrap() > 0);
     }
 }
+
+#[tokio::test]
+async fn a_lease_keeps_its_version_and_the_next_one_is_of_the_new() {
+    let (engine, handle) = adder().await;
+    let old = patiently(handle.acquire().into_future()).await.unwrap();
+    assert_eq!(old.infer(1).await.unwrap().output, 2);
+    reload(&engine, 10, Rollout::Replace).await;
+    let new = patiently(handle.acquire().into_future()).await.unwrap();
+    assert_eq!(patiently(new.infer(1).into_future()).await.unwrap().output, 11);
+    assert_eq!(
+        patiently(old.infer(1).into_future()).await.unwrap().output,
+        2,
+        "it drains, and is held until then"
+    );
+    drop(old);
+    wait_until(|| shares(&engine) == [("2".to_owned(), 100)]);
+    assert_eq!(patiently(new.infer(2).into_future()).await.unwrap().output, 12);
+}
