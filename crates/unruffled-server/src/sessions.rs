@@ -12,7 +12,7 @@ use crate::refusal::Refusal;
 /// What a request says of the sequence that it belongs to.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Step {
-    id: String,
+    pub(crate) id: String,
     begins: bool,
     pub(crate) ends: bool,
 }
@@ -42,17 +42,19 @@ impl Step {
 pub(crate) struct Sessions(Mutex<HashMap<Name, Sequences<TensorCarrier>>>);
 
 impl Sessions {
-    /// The session that a step belongs to, begun if the step says so; one of the same name then ends.
+    /// The session that a step belongs to, begun if the step says so; one of the same name then ends. `name` is what the
+    /// sequence is called here, where clients may call theirs the same.
     pub(crate) fn find(
         &self,
         handle: &Handle<Tensors, Tensors>,
         step: &Step,
+        name: &str,
     ) -> Result<Session<TensorCarrier>, Refusal> {
         let sequences = self.of(handle)?;
         if step.begins {
-            return Ok(begin(&sequences, &step.id)?);
+            return Ok(begin(&sequences, name)?);
         }
-        sequences.get(&step.id).map_err(|error| match error.kind() {
+        sequences.get(name).map_err(|error| match error.kind() {
             ErrorKind::NotFound => Refusal::bad_request(format!(
                 "model `{}` has no sequence `{}`: it never began, has ended, or was idle for too long; begin it with \
                  `sequence_start`",

@@ -104,7 +104,7 @@ async fn queue(
         job = job.caller(caller);
     }
     if let Some(key) = key(headers)? {
-        job = job.key(key);
+        job = job.key(identity.owned(&key));
     }
     if let Some(timeout) = parameters.timeout()? {
         job = job.timeout(timeout);

@@ -146,7 +146,7 @@ fn the_best_classes_are_named() {
 }
 
 /// Adds its input to what it was given before.
-fn summing() -> ScriptedModel<Tensors, Tensors> {
+pub(crate) fn summing() -> ScriptedModel<Tensors, Tensors> {
     let spec = |name: &str| TensorSpec::new(name, DType::F32, [Dim::Any, Dim::Fixed(1)]);
     let signature =
         Signature { inputs: vec![spec("x"), spec("state")], outputs: vec![spec("y"), spec("next")] };

@@ -8,7 +8,8 @@ use unruffled_model::{Tensor, Tensors};
 use unruffled_server::{Keys, NewKey, Reload, ServerOptions};
 use unruffled_testing::scripted::{ScriptedModel, doubling};
 
-use crate::support::{Client, ONE_ROW, TestServer, wait_until};
+use crate::extensions::summing;
+use crate::support::{Answer, Client, ONE_ROW, TestServer, wait_until};
 
 /// A key, and an entry for it with these lines.
 fn key(name: &str, lines: &str) -> (String, String) {
@@ -30,7 +31,7 @@ fn bearer(key: &str) -> String {
     format!("Authorization: Bearer {key}\r\n")
 }
 
-fn infer(client: &mut Client, model: &str, headers: &str) -> crate::support::Answer {
+fn infer(client: &mut Client, model: &str, headers: &str) -> Answer {
     client.request("POST", &format!("/v2/models/{model}/infer"), headers, ONE_ROW)
 }
 
@@ -159,4 +160,83 @@ fn the_server_looks_by_itself() {
     fs::write(&file, new_entry).unwrap();
     wait_until("the new keys", || infer(&mut server.client(), "m", &bearer(&new)).status == 200);
     infer(&mut server.client(), "m", &bearer(&old)).assert_error(401, &[]);
+}
+
+#[test]
+fn every_end_point_asks_for_what_it_needs() {
+    let (phone, phone_entry) = key("phone", "infer = [\"m\"]");
+    let (meter, meter_entry) = key("meter", "metrics = true");
+    let (operator, operator_entry) = key("operator", "admin = true");
+    let server = start(&[phone_entry, meter_entry, operator_entry].concat());
+    let mut client = server.client();
+    // Statuses for the phone, the meter and the operator; 403 is what a key lacks, all else is the end point's own.
+    for (method, path, body, expected) in [
+        ("GET", "/v2", "", [200, 200, 200]),
+        ("GET", "/v2/models/m", "", [200, 403, 200]),
+        ("GET", "/v2/models/m/ready", "", [200, 403, 200]),
+        ("GET", "/v2/models/m/stats", "", [200, 403, 200]),
+        ("GET", "/v2/models/m/config", "", [200, 403, 200]),
+        ("GET", "/v2/models/other/config", "", [403, 403, 200]),
+        ("POST", "/v2/models/m/infer", ONE_ROW, [200, 403, 403]),
+        ("POST", "/v2/models/other/infer", ONE_ROW, [403, 403, 403]),
+        ("GET", "/v2/models/stats", "", [200, 200, 200]),
+        ("POST", "/v2/repository/models/m/load", "{}", [403, 403, 400]),
+        ("POST", "/v2/repository/models/m/unload", "{}", [403, 403, 400]),
+        ("POST", "/v1/jobs?model=other", ONE_ROW, [403, 403, 403]),
+        ("GET", "/v1/jobs", "", [200, 200, 200]),
+    ] {
+        let statuses =
+            [&phone, &meter, &operator].map(|key| client.request(method, path, &bearer(key), body).status);
+        assert_eq!(statuses, expected, "{method} {path}");
+        client.request(method, path, "", body).assert_error(401, &[]);
+    }
+    let index = client.request("POST", "/v2/repository/index", &bearer(&phone), "").json();
+    assert_eq!(index.as_array().unwrap().iter().map(|entry| &entry["name"]).collect::<Vec<_>>(), ["m"]);
+}
+
+#[test]
+fn jobs_are_seen_by_those_who_may_ask_their_model() {
+    let (phone, phone_entry) = key("phone", "infer = [\"m\"]");
+    let (twin, twin_entry) = key("twin", "infer = [\"m\"]");
+    let (tablet, tablet_entry) = key("tablet", "infer = [\"other\"]");
+    let server = start(&[phone_entry, twin_entry, tablet_entry].concat());
+    let mut client = server.client();
+    let mut submit = |key: &str| {
+        let headers = format!("{}Idempotency-Key: one\r\n", bearer(key));
+        let answer = client.request("POST", "/v1/jobs?model=m", &headers, ONE_ROW);
+        (answer.status, answer.header("location").map(str::to_owned))
+    };
+    let (status, job) = submit(&phone);
+    assert_eq!(status, 202);
+    assert_eq!(submit(&phone).1, job, "it is the same");
+    assert_ne!(submit(&twin).1, job, "what another calls the same is not");
+    assert_eq!(submit(&tablet).0, 403);
+    let job = job.unwrap();
+    let mut client = server.client();
+    for end in ["", "/result", "/events"] {
+        client.request("GET", &format!("{job}{end}"), &bearer(&tablet), "").assert_error(403, &["`m`"]);
+    }
+    client.request("DELETE", &job, &bearer(&tablet), "").assert_error(403, &["`m`"]);
+    assert_eq!(client.request("GET", &format!("{job}?wait=20"), &bearer(&phone), "").status, 200);
+}
+
+#[test]
+fn sequences_of_two_keys_are_two() {
+    let (phone, phone_entry) = key("phone", "infer = [\"m\"]");
+    let (tablet, tablet_entry) = key("tablet", "infer = [\"m\"]");
+    let keys = Keys::from_toml(&[phone_entry, tablet_entry].concat()).unwrap();
+    let options = ServerOptions::default().with_keys(keys);
+    let (server, _) = TestServer::with(summing(), PoolOptions::default(), options);
+    let mut client = server.client();
+    let mut step = |key: &str, parameters: &str, x: f32| {
+        let body = format!(
+            r#"{{"parameters":{{"sequence_id":7{parameters}}},"inputs":[{{"name":"x","shape":[1,1],"datatype":"FP32","data":[{x}]}}]}}"#
+        );
+        client.request("POST", "/v2/models/m/infer", &bearer(key), &body)
+    };
+    let sum = |answer: Answer| answer.json()["outputs"][0]["data"][0].as_f64();
+    assert_eq!(sum(step(&phone, r#","sequence_start":true"#, 1.0)), Some(1.0));
+    step(&tablet, "", 1.0).assert_error(400, &["no sequence `7`"]);
+    assert_eq!(sum(step(&tablet, r#","sequence_start":true"#, 10.0)), Some(10.0));
+    assert_eq!(sum(step(&phone, "", 2.0)), Some(3.0));
 }
