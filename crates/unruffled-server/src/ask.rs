@@ -69,7 +69,8 @@ pub(crate) async fn ask(
             asked.await?
         }
         Some(step) => {
-            let session = service.sessions().find(&found.handle, &step, &found.identity.owned(&step.id))?;
+            let name = found.identity.owned(&step.id);
+            let session = service.sessions().find(&found.handle, &step, &name)?;
             let answer = refined!(session.infer(inputs), found, terms, wanted.id).await;
             if step.ends {
                 session.end();

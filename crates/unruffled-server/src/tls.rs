@@ -20,7 +20,7 @@ use crate::keys::Hash;
 use crate::setup::{Reload, SetupError};
 
 /// What can be spoken inside of TLS, the dearest first: what [`connection`](crate::connection) speaks.
-const PROTOCOLS: [&[u8]; 1] = [b"http/1.1"];
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// The server's certificate and key, and who may connect. Cheap to clone; clones see the same certificates.
 ///

@@ -26,7 +26,13 @@ fn nothing_but_a_name_is_a_name() {
     let (server, _) = TestServer::with_model(doubling());
     let mut client = server.client();
     for name in NAMES {
-        for (method, end, body) in [("GET", "", ""), ("GET", "/ready", ""), ("POST", "/infer", ONE_ROW)] {
+        for (method, end, body) in [
+            ("GET", "", ""),
+            ("GET", "/ready", ""),
+            ("GET", "/config", ""),
+            ("GET", "/stats", ""),
+            ("POST", "/infer", ONE_ROW),
+        ] {
             for version in ["", "/versions/1", "/versions/..", "/versions/%2e%2e%2f1"] {
                 let path = format!("/v2/models/{name}{version}{end}");
                 let answer = client.request(method, &path, "", body);
@@ -35,6 +41,23 @@ fn nothing_but_a_name_is_a_name() {
                 assert!(!told.contains("root:") && !told.contains(env!("CARGO_MANIFEST_DIR")), "{told}");
             }
         }
+    }
+    for name in NAMES {
+        for (path, body) in [
+            (format!("/v2/repository/models/{name}/load"), "{}"),
+            (format!("/v2/repository/models/{name}/unload"), "{}"),
+            (
+                format!("/v2/systemsharedmemory/region/{name}/register"),
+                "{\"key\":\"/../etc/passwd\",\"byte_size\":8}",
+            ),
+            (format!("/v1/jobs?model={name}"), ONE_ROW),
+        ] {
+            let answer = client.request("POST", &path, "", body);
+            assert!(matches!(answer.status, 400 | 403 | 404 | 501), "{path}: {answer:?}");
+            assert!(!answer.error().contains("root:"), "{answer:?}");
+        }
+        let answer = client.get(&format!("/v1/jobs/{name}"));
+        assert_eq!(answer.status, 404, "{answer:?}");
     }
     for version in ["..", "%2e%2e", "-1", "1%00", "0x1", "%2f1", "1%2f..", "99999999999999999999999999"] {
         let path = format!("/v2/models/m/versions/{version}");
