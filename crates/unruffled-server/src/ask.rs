@@ -1,12 +1,16 @@
 //! [`ask`]: the middle of every front: a request that is decoded becomes an answer that is not encoded yet.
 
+use std::sync::Arc;
+use std::time::Instant;
+
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
-use unruffled_engine::{Error, Outputs, Request, Timings};
+use unruffled_engine::{Error, ErrorKind, Outputs, Request, Timings};
 use unruffled_model::{Batching, Name, Provenance, Tensors};
 use unruffled_protocol::classify::classify;
 use unruffled_protocol::{Form, InferRequest, Parameters, RequestedOutput, outputs};
 
+use crate::patience::Patience;
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
 use crate::sessions::Step;
@@ -57,6 +61,8 @@ pub(crate) async fn ask(
     check(found, &request)?;
     let step = Step::of(&request.parameters)?;
     let (wanted, inputs) = Wanted::of(request, step.is_some());
+    let waiting = Waiting::new(service, found, terms);
+    let terms = &waiting.terms();
     let answer = match step {
         None => {
             let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
@@ -66,7 +72,7 @@ pub(crate) async fn ask(
             if let Some(version) = &found.asked {
                 asked = asked.version(version.clone());
             }
-            asked.await?
+            asked.await
         }
         Some(step) => {
             let name = found.identity.owned(&step.id);
@@ -75,11 +81,68 @@ pub(crate) async fn ask(
             if step.ends {
                 session.end();
             }
-            answer?
+            answer
         }
     };
+    let answer = waiting.over(answer)?;
     let answered = wanted.answered(service, found, answer.output, answer.provenance.as_deref())?;
     Ok(Answered { timings: Some(answer.timings), ..answered })
+}
+
+/// A request that waits for its answer: whether its client gives up is learned from.
+struct Waiting<'a> {
+    found: &'a Found,
+    terms: &'a Terms,
+    patience: Arc<Patience>,
+    /// By when it is to be answered, if its client is like those who gave up.
+    learned: Option<Instant>,
+    is_over: bool,
+}
+
+impl<'a> Waiting<'a> {
+    fn new(service: &Service, found: &'a Found, terms: &'a Terms) -> Self {
+        let patience = service.patience(found.handle.name());
+        let learned = match terms.deadline {
+            Some(_) => None,
+            None => patience.bound(Instant::now()).and_then(|bound| terms.arrived.checked_add(bound)),
+        };
+        Self { found, terms, patience, learned, is_over: false }
+    }
+
+    /// The terms, with what is learned of those who do not say how long they wait.
+    fn terms(&self) -> Terms {
+        Terms { deadline: self.terms.deadline.or(self.learned), ..self.terms.clone() }
+    }
+
+    fn over<T>(mut self, outcome: Result<T, Error>) -> Result<T, Refusal> {
+        self.is_over = true;
+        outcome.map_err(|error| match error.kind() {
+            // The client has set no deadline: it is told that there is too much to do.
+            ErrorKind::DeadlineExceeded if self.learned.is_some() => {
+                self.patience.turned_away(Instant::now());
+                let model = self.found.handle.name();
+                Refusal::overloaded(format!(
+                    "model `{model}` has more to do than its clients wait for; try again later, or say with `timeout` how \
+                     long you wait"
+                ))
+            }
+            _ => error.into(),
+        })
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        if self.is_over {
+            return;
+        }
+        // One of few says nothing: people change their minds.
+        let waiting = self.found.handle.status().queued;
+        if waiting > self.found.handle.options().max_batch() {
+            let now = Instant::now();
+            self.patience.gave_up(now.saturating_duration_since(self.terms.arrived), now);
+        }
+    }
 }
 
 /// Whether a request has one answer for sure: a model that gains from batches gives no more, and would not share them if

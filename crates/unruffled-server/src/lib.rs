@@ -83,6 +83,7 @@ mod budget;
 mod coding;
 mod held;
 mod offload;
+mod patience;
 mod sessions;
 mod shared_memory;
 

@@ -1,6 +1,6 @@
 //! [`Service`]: what the end points share, and how they find a model.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,6 +16,7 @@ use crate::budget::Budget;
 use crate::catalog::Catalog;
 use crate::offload::Offload;
 use crate::options::ServerOptions;
+use crate::patience::Patience;
 use crate::phase::{self, Phase};
 use crate::refusal::Refusal;
 use crate::sessions::Sessions;
@@ -40,6 +41,8 @@ struct Inner {
     offload: Offload,
     shared_memory: SharedMemory,
     sessions: Sessions,
+    /// How long the clients of each model wait.
+    patience: Mutex<HashMap<Name, Arc<Patience>>>,
     /// Models that clients have ended.
     unloaded: Mutex<HashSet<Name>>,
     phase: watch::Receiver<Phase>,
@@ -74,6 +77,7 @@ impl Service {
             offload: Offload::new(options.inline_bytes),
             shared_memory: SharedMemory::new(options.shared_memory),
             sessions: Sessions::default(),
+            patience: Mutex::default(),
             unloaded: Mutex::default(),
             options,
             phase,
@@ -150,6 +154,15 @@ impl Service {
     /// The engine's jobs.
     pub(crate) fn jobs(&self) -> Jobs {
         self.0.engine.jobs()
+    }
+
+    /// How long the clients of a model wait.
+    pub(crate) fn patience(&self, model: &Name) -> Arc<Patience> {
+        let mut all = self.0.patience.lock().unwrap_or_else(PoisonError::into_inner);
+        match all.get(model) {
+            Some(known) => Arc::clone(known),
+            None => Arc::clone(all.entry(model.clone()).or_default()),
+        }
     }
 
     pub(crate) fn sessions(&self) -> &Sessions {

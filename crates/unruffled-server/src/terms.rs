@@ -56,8 +56,9 @@ pub(crate) fn supersede(headers: &HeaderMap) -> Result<Option<Name>, Refusal> {
 }
 
 /// When and how urgently a request is to be answered.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Terms {
+    pub(crate) arrived: Instant,
     pub(crate) deadline: Option<Instant>,
     pub(crate) priority: Priority,
     /// Older requests of this name are cancelled.
@@ -74,6 +75,7 @@ impl Terms {
     ) -> Result<Self, Refusal> {
         let own = parameters.timeout()?.and_then(|timeout| arrived.checked_add(timeout));
         Ok(Self {
+            arrived,
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
             supersede: None,

@@ -24,7 +24,7 @@ const TIMES: f64 = 4.0;
 const PATIENCE: Duration = Duration::from_millis(200);
 
 /// Callers whose answers are the capacity.
-const CALLERS: usize = 16;
+const CALLERS: usize = 64;
 
 const GOODPUT_MIN: f64 = 0.9;
 

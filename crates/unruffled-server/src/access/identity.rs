@@ -83,15 +83,6 @@ impl Identity {
         }
     }
 
-    /// What they call a thing of theirs, kept apart from what others call the same.
-    pub(crate) fn owned(&self, name: &str) -> String {
-        match self.name() {
-            // A line break is in no key's name.
-            Some(key) => format!("{key}\n{name}"),
-            None => name.to_owned(),
-        }
-    }
-
     /// Refuses those who may not know of this model: who may neither ask it nor administrate.
     pub(crate) fn may_see(&self, model: &str) -> Result<(), Refusal> {
         if self.sees(model) { Ok(()) } else { self.may_infer(model) }

@@ -5,7 +5,7 @@ use unruffled_model::Batching;
 use unruffled_server::ServerOptions;
 use unruffled_testing::scripted::{Gate, doubling};
 
-use crate::support::{Answer, ONE_ROW, TestServer, wait_until};
+use crate::support::{Answer, Client, ONE_ROW, TestServer, one_row_with, wait_until};
 
 #[track_caller]
 fn assert_full(answer: &Answer, parts: &[&str]) {
@@ -109,4 +109,30 @@ fn connections_above_the_bound_wait_while_all_are_busy() {
     first.answer().assert_doubled();
     second.answer().assert_doubled();
     third.answer().assert_doubled();
+}
+
+#[test]
+fn who_waits_as_briefly_as_those_who_gave_up_is_told_at_once() {
+    let gate = Gate::closed();
+    let pool = PoolOptions::default().with_max_batch(1);
+    let (server, handle) = TestServer::with(doubling().gated(&gate), pool, ServerOptions::default());
+    let clients: Vec<Client> = (0..24)
+        .map(|_| {
+            let mut client = server.client();
+            client.send_infer(ONE_ROW);
+            client
+        })
+        .collect();
+    wait_until("all of them wait", || handle.status().queued == 23);
+    // While more wait than one batch can take, whoever goes tells how long clients wait.
+    for client in clients {
+        client.disconnect();
+    }
+    wait_until("all have gone", || handle.status().queued == 0);
+    let mut patient = server.client();
+    patient.infer(ONE_ROW).assert_error(503, &["`m`", "more to do than its clients wait for", "`timeout`"]);
+    // Who says how long it waits has that long.
+    patient.send_infer(&one_row_with("told", "\"timeout\":20000000"));
+    gate.open();
+    patient.answer().assert_doubled();
 }
