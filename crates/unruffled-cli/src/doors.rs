@@ -30,7 +30,7 @@ pub(crate) struct Doors {
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub(crate) tls_client_ca: Option<PathBuf>,
 
-    /// The origin of pages that may ask, such as https://app.example, or * for all; give this once for each
+    /// The origin of pages that may ask, such as `https://app.example`, or * for all; give this once for each
     #[arg(long = "cors-origin", value_name = "ORIGIN", value_parser = origin)]
     pub(crate) cors_origins: Vec<String>,
 

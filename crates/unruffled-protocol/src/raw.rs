@@ -50,7 +50,7 @@ pub fn read(dtype: DType, shape: &[usize], bytes: &Bytes) -> Result<Tensor, Prot
     }
 }
 
-/// How many bytes [`write`] appends.
+/// How many bytes [`write()`] appends.
 pub fn byte_len(tensor: &Tensor) -> usize {
     match tensor.data() {
         Data::Bytes(strings) => strings.iter().map(|string| LENGTH + string.len()).sum(),
@@ -75,7 +75,7 @@ pub fn write(tensor: &Tensor, out: &mut Vec<u8>) -> Result<(), ProtocolError> {
 ///
 /// # Errors
 ///
-/// As [`write`].
+/// As [`write()`].
 pub fn lend(tensor: &Tensor) -> Result<Bytes, ProtocolError> {
     /// Keeps the tensor for as long as somebody reads its elements.
     struct Lent(Tensor);

@@ -1,7 +1,7 @@
 //! The same messages over gRPC: their protocol buffers, and the conversion to and from the types of this crate.
 //!
-//! [`read_request`] checks a message before it is decoded, [`InferRequest::from_grpc`] makes of it what a request in JSON
-//! makes, and [`InferResponse::write_grpc`] says what a model gave. Elements are shared wherever they can be: a request's
+//! [`read_request`] checks a message before it is decoded, [`InferRequest::from_grpc`](crate::InferRequest::from_grpc) makes of it what a request in JSON
+//! makes, and [`InferResponse::write_grpc`](crate::InferResponse::write_grpc) says what a model gave. Elements are shared wherever they can be: a request's
 //! stay parts of its message, and an answer lends those of the model.
 //!
 //! ```
