@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::program::run;
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 23] = [
     "cancel",
     "slots",
     "poison",
@@ -25,6 +25,9 @@ const NAMES: [&str; 20] = [
     "evict",
     "reload",
     "jobs",
+    "overload",
+    "disconnect",
+    "drain",
 ];
 
 #[test]
