@@ -107,10 +107,12 @@ async fn the_failure_of_a_run_is_that_of_all_who_share_it() {
     // Both come while something else runs: their run begins when both are there.
     let other = model.infer(input(9.0)).submit();
     gate.entered();
-    script.panic_next(1);
     let (first, second) = (model.infer(input(1.0)).submit(), model.infer(input(1.0)).submit());
-    gate.open();
+    gate.release(1);
     check(&other.await.unwrap(), 9.0, false);
+    gate.entered();
+    script.panic_next(1);
+    gate.open();
     check_error(first.await, ErrorKind::ModelCrashed, "the script panics");
     check_error(second.await, ErrorKind::ModelCrashed, "the script panics");
     assert_eq!(failed(&model, ErrorKind::ModelCrashed), 2);
