@@ -1,4 +1,4 @@
-//! The end points of the extensions: statistics, configuration, model repository, shared memory, trace and log settings.
+//! The end points of the extensions: statistics, configuration, model repository, shared memory, trace settings.
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
