@@ -428,8 +428,8 @@ Examples:
   unruffled prove                      what there is to prove
   unruffled prove cancel               is a running model really stopped?
   unruffled prove preempt heartbeat    two of them
-  unruffled prove all                  all of them, in less than three minutes
-  unruffled prove all --quick          the same in short, in about a minute
+  unruffled prove all                  all of them, in a few minutes
+  unruffled prove all --quick          the same in short
   unruffled prove neighbours --seed 7 --json
 
 It ends with exit code 7 if a promise is not kept.")]

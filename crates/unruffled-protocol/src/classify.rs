@@ -82,8 +82,8 @@ macro_rules! ranked {
 
 /// Which of two numbers is greater; NaN is below all others.
 fn floats<T: PartialOrd>(a: &T, b: &T) -> Ordering {
-    #[allow(clippy::eq_op, reason = "only NaN does not equal itself")]
-    let is_number = |number: &T| number == number;
+    // Only NaN has no order to itself.
+    let is_number = |number: &T| number.partial_cmp(number).is_some();
     a.partial_cmp(b).unwrap_or_else(|| is_number(a).cmp(&is_number(b)))
 }
 

@@ -61,9 +61,17 @@ pub(crate) async fn ask(
     check(found, &request)?;
     let step = Step::of(&request.parameters)?;
     let (wanted, inputs) = Wanted::of(request, step.is_some());
+    let session = match &step {
+        Some(step) => {
+            let name = found.identity.owned(&step.id);
+            Some((service.sessions().find(&found.handle, step, &name)?, step.ends))
+        }
+        None => None,
+    };
+    // From here on nothing but the client's going ends it before there is an outcome.
     let waiting = Waiting::new(service, found, terms);
     let terms = &waiting.terms();
-    let answer = match step {
+    let answer = match session {
         None => {
             let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
             if let Some(key) = &terms.supersede {
@@ -74,11 +82,9 @@ pub(crate) async fn ask(
             }
             asked.await
         }
-        Some(step) => {
-            let name = found.identity.owned(&step.id);
-            let session = service.sessions().find(&found.handle, &step, &name)?;
+        Some((session, ends)) => {
             let answer = refined!(session.infer(inputs), found, terms, wanted.id).await;
-            if step.ends {
+            if ends {
                 session.end();
             }
             answer
@@ -204,8 +210,8 @@ impl Each {
     }
 }
 
-/// Checks whether they may ask, and what is asked for, as far as the model is known: one that was never in memory is not, and a function of tensors
-/// does not say what it gives.
+/// Checks whether they may ask, and what is asked for, as far as the model is known: one that was never in memory is not, and
+/// a function of tensors does not say what it gives.
 fn check(found: &Found, request: &InferRequest) -> Result<(), Refusal> {
     found.identity.may_infer(found.handle.name())?;
     match found.handle.known_info().filter(|info| !info.signature.outputs.is_empty()) {
@@ -215,7 +221,7 @@ fn check(found: &Found, request: &InferRequest) -> Result<(), Refusal> {
 }
 
 /// What is wanted of an answer.
-struct Wanted {
+pub(crate) struct Wanted {
     id: Option<String>,
     parameters: Parameters,
     outputs: Vec<RequestedOutput>,
@@ -223,12 +229,12 @@ struct Wanted {
 }
 
 impl Wanted {
-    fn of(request: InferRequest, in_sequence: bool) -> (Self, Tensors) {
+    pub(crate) fn of(request: InferRequest, in_sequence: bool) -> (Self, Tensors) {
         let InferRequest { id, parameters, inputs, outputs } = request;
         (Self { id, parameters, outputs, in_sequence }, inputs)
     }
 
-    fn answered(
+    pub(crate) fn answered(
         &self,
         service: &Service,
         found: &Found,

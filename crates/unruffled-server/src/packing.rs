@@ -17,6 +17,9 @@ pub(crate) const JSON_BYTES: HeaderName = HeaderName::from_static("inference-hea
 /// What a request that is larger than it looks must have in it.
 const MENTION: &[u8] = b"shared_memory_region";
 
+/// The most bytes that are searched for it.
+const SEARCHED: usize = 16 << 10;
+
 /// How the body of a request is packed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packing {
@@ -52,8 +55,9 @@ impl Packing {
 
     /// About how much work it is to unpack a body, in bytes.
     pub(crate) fn weight(self, body: &Bytes, memory: &SharedMemory) -> usize {
-        let may_grow = self.coding != Coding::Identity
-            || (memory.is_used() && body.windows(MENTION.len()).any(|part| part == MENTION));
+        // A large body is not searched here: it is unpacked elsewhere anyway.
+        let mentions = || body.len() > SEARCHED || body.windows(MENTION.len()).any(|part| part == MENTION);
+        let may_grow = self.coding != Coding::Identity || (memory.is_used() && mentions());
         if may_grow { usize::MAX } else { body.len() }
     }
 

@@ -3,9 +3,9 @@
 use serde_json::json;
 use unruffled_engine::Timings;
 use unruffled_model::{Tensor, Tensors};
-use unruffled_protocol::{InferRequest, Parameters, ProtocolError, outputs};
+use unruffled_protocol::{InferRequest, Parameters, ProtocolError};
 
-use crate::ask::{Answered, ask, requests_of_rows};
+use crate::ask::{Answered, Wanted, ask, requests_of_rows};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
 use crate::terms::Terms;
@@ -52,19 +52,18 @@ pub(crate) async fn ask_rows(
             }
         }
     }
-    let info = found.handle.info();
     let joined = joined(&given)?;
-    let outputs = match joined.is_empty() {
-        true => joined,
-        false => outputs::select(joined, &request.outputs, &info.signature)?,
-    };
     let parameters = Parameters::new()
         .with("unruffled_rows", json!(answered).to_string())
         .with("unruffled_errors", json!(errors).to_string());
-    let mut forms = outputs::forms(&request.parameters, &request.outputs, outputs.len())?;
-    forms.truncate(outputs.len());
-    let version = found.version.clone();
-    Ok(Answered { version, id: request.id, forms, outputs, parameters, timings, is_last: true })
+    if given.is_empty() {
+        // There is nothing to pick from.
+        let (version, id, forms, outputs) = (found.version.clone(), request.id, Vec::new(), joined);
+        return Ok(Answered { version, id, forms, outputs, parameters, timings, is_last: true });
+    }
+    let (wanted, _) = Wanted::of(request, false);
+    let answered = wanted.answered(service, found, joined, None)?;
+    Ok(Answered { parameters, timings, ..answered })
 }
 
 /// Whether a request asks for outcomes of its rows.

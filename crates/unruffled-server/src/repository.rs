@@ -83,6 +83,7 @@ pub(crate) async fn load(service: &Service, model: String, request: &ControlRequ
 /// Ends a model; those who ask for it now hear that it is not there.
 pub(crate) async fn unload(service: &Service, model: String) -> Result<(), Refusal> {
     control(service, model.clone(), |catalog, model| catalog.unload(model)).await?;
+    service.sessions().forget(&model);
     service.note_unloaded(&model, true);
     Ok(())
 }

@@ -65,6 +65,12 @@ impl Sessions {
         })
     }
 
+    /// Ends all sessions of a model that has gone: they would keep it in memory.
+    pub(crate) fn forget(&self, model: &str) {
+        let gone = self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(model);
+        drop(gone);
+    }
+
     /// The sessions of a model; those of one that was loaded anew are others.
     fn of(&self, handle: &Handle<Tensors, Tensors>) -> Result<Sequences<TensorCarrier>, Error> {
         let mut known = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -6,7 +6,7 @@ use unruffled_model::{DType, Dim, ModelError, Signature, Tensor, TensorSpec, Ten
 use unruffled_server::ServerOptions;
 use unruffled_testing::scripted::{Gate, ScriptedModel, tensors};
 
-use crate::support::TestServer;
+use crate::support::{TestServer, wait_until};
 
 /// Doubles single numbers; fails at negative ones, and panics at 13.
 fn picky() -> ScriptedModel<Tensors, Tensors> {
@@ -87,4 +87,24 @@ fn only_rows_have_outcomes_of_their_own() {
     client.infer(scalar).assert_error(400, &["`unruffled_partial`", "no dimensions"]);
     client.infer(&body(r#""unruffled_partial":1"#, &[1.0])).assert_error(400, &["expected true or false"]);
     client.infer(&body(r#""unruffled_partial":true"#, &[1.0; 5000])).assert_error(400, &["4096", "5000"]);
+}
+
+#[test]
+fn a_client_that_goes_takes_all_rows_along() {
+    let gate = Gate::closed();
+    let options = PoolOptions::default().with_max_batch(1);
+    let (server, handle) = TestServer::with(picky().gated(&gate), options, ServerOptions::default());
+    let mut client = server.client();
+    client.send_infer(&body(r#""unruffled_partial":true"#, &[1.0, 2.0, 3.0]));
+    gate.entered();
+    client.disconnect();
+    wait_until("all rows have gone", || handle.status().queued + handle.status().running == 0);
+}
+
+#[test]
+fn a_function_that_does_not_say_what_it_gives_gives_its_rows() {
+    let echo = ScriptedModel::new(|inputs: &Tensors, _| Ok(inputs.clone()));
+    let (server, _) = TestServer::with_model(echo);
+    let json = server.client().infer(&body(r#""unruffled_partial":true"#, &[1.0, 2.0])).json();
+    assert_eq!((&json["outputs"][0]["name"], &json["outputs"][0]["data"]), (&json!("x"), &json!([1.0, 2.0])));
 }
