@@ -1,9 +1,10 @@
 //! [`ModelConfiguration`]: how a model is run, as the model configuration extension tells it.
 
 use serde::Serialize;
-use unruffled_model::{DType, Dim, Signature, TensorSpec};
+use unruffled_model::{DType, Signature, TensorSpec};
 
 use crate::encode;
+use crate::metadata::TensorMetadata;
 
 /// An input or output, its batch left out.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -94,22 +95,15 @@ impl ModelConfiguration {
 
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode::write(&mut out, self);
-        out
+        encode::to_json(self)
     }
 }
 
 impl TensorConfiguration {
     fn new(spec: &TensorSpec, batched: bool) -> Self {
-        let size = |dim: &Dim| match dim {
-            Dim::Fixed(size) => i64::try_from(*size).unwrap_or(i64::MAX),
-            Dim::Symbolic(_) | Dim::Any => -1,
-        };
-        let dims = spec
-            .dims
-            .as_ref()
-            .map_or(vec![-1], |dims| dims.iter().skip(usize::from(batched)).map(size).collect());
+        // As metadata tell them; where nothing is known of the dimensions, nothing is left out.
+        let batch = usize::from(batched && spec.dims.is_some());
+        let dims = TensorMetadata::from(spec).shape.into_iter().skip(batch).collect();
         Self { name: spec.name.to_string(), data_type: data_type(spec.dtype), dims }
     }
 }

@@ -17,6 +17,13 @@ pub(crate) fn write<T: Serialize + ?Sized>(out: &mut Vec<u8>, value: &T) {
     serde_json::to_writer(out, value).expect("a Vec takes everything, and the values are plain");
 }
 
+/// A body that is one such value.
+pub(crate) fn to_json<T: Serialize + ?Sized>(value: &T) -> Vec<u8> {
+    let mut out = Vec::new();
+    write(&mut out, value);
+    out
+}
+
 /// Appends a number; what is not finite becomes `NaN`, `Infinity` or `-Infinity`.
 pub(crate) fn write_f64(out: &mut Vec<u8>, value: f64) {
     value.append(out).expect("numbers can be written");

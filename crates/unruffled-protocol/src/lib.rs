@@ -48,9 +48,10 @@ pub mod outputs;
 mod request;
 mod response;
 
-mod configuration;
 pub mod example;
 mod metadata;
+
+mod configuration;
 mod region;
 mod repository;
 mod statistics;

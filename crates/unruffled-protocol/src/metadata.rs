@@ -23,7 +23,7 @@ pub struct ServerMetadata {
 impl ServerMetadata {
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
-        to_json(self)
+        encode::to_json(self)
     }
 
     /// Reads the body.
@@ -99,7 +99,7 @@ impl ModelMetadata {
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
         let tensors = |tensors: &[TensorMetadata]| tensors.iter().map(TensorBody::from).collect();
-        to_json(&ModelBody {
+        encode::to_json(&ModelBody {
             name: self.name.clone(),
             versions: self.versions.clone(),
             platform: self.platform.clone(),
@@ -141,7 +141,7 @@ pub struct Health {
 impl Health {
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
-        to_json(self)
+        encode::to_json(self)
     }
 }
 
@@ -157,7 +157,7 @@ pub struct ModelReady<'a> {
 impl ModelReady<'_> {
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
-        to_json(self)
+        encode::to_json(self)
     }
 }
 
@@ -177,7 +177,7 @@ impl ErrorBody {
 
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
-        to_json(self)
+        encode::to_json(self)
     }
 
     /// Reads the body.
@@ -230,10 +230,4 @@ impl TensorBody {
         let dtype = datatype::parse(&self.datatype).map_err(at)?;
         Ok(TensorMetadata { name: self.name, dtype, shape: self.shape })
     }
-}
-
-fn to_json<T: Serialize>(body: &T) -> Vec<u8> {
-    let mut out = Vec::new();
-    encode::write(&mut out, body);
-    out
 }

@@ -34,8 +34,6 @@ impl Region {
 
     /// Writes a list of them.
     pub fn list_to_json(regions: &[Self]) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode::write(&mut out, regions);
-        out
+        encode::to_json(regions)
     }
 }

@@ -42,9 +42,7 @@ pub struct IndexEntry {
 impl IndexEntry {
     /// Writes a list of them.
     pub fn list_to_json(entries: &[Self]) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode::write(&mut out, entries);
-        out
+        encode::to_json(entries)
     }
 }
 

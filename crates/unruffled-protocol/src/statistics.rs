@@ -102,8 +102,6 @@ pub struct Statistics {
 impl Statistics {
     /// Writes the body.
     pub fn to_json(&self) -> Vec<u8> {
-        let mut out = Vec::new();
-        encode::write(&mut out, self);
-        out
+        encode::to_json(self)
     }
 }
