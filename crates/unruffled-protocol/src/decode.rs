@@ -86,8 +86,18 @@ pub(crate) fn raw_tensor(
 /// The tensor that an item describes, its data in JSON.
 pub(crate) fn tensor(item: &Item<'_>, limits: &Limits, null: Null) -> Result<Tensor, ProtocolError> {
     let (dtype, shape) = head(item, limits)?;
-    let count = element_count(&shape).map_err(|error| invalid(error.to_string()))?;
-    let data = Data { json: required(item.data, "data")?, shape: &shape, count };
+    tensor_of(dtype, &shape, required(item.data, "data")?, null)
+}
+
+/// The tensor of this type and shape whose elements are in `json`, flat or nested.
+pub(crate) fn tensor_of(
+    dtype: DType,
+    shape: &[usize],
+    json: &str,
+    null: Null,
+) -> Result<Tensor, ProtocolError> {
+    let count = element_count(shape).map_err(|error| invalid(error.to_string()))?;
+    let data = Data { json, shape, count };
     match dtype {
         DType::Bool => data.read(5, boolean),
         DType::U8 => data.read(2, integer::<u8>),

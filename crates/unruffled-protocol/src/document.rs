@@ -123,7 +123,7 @@ fn mask(body: &[u8]) -> String {
 }
 
 /// Where the text ends that began before `at`: after its closing quote, or at the end of the body.
-fn text_end(body: &[u8], mut at: usize) -> usize {
+pub(crate) fn text_end(body: &[u8], mut at: usize) -> usize {
     while let Some(&byte) = body.get(at) {
         match byte {
             b'"' => return at + 1,

@@ -53,6 +53,37 @@ pub(crate) fn write_description(out: &mut Vec<u8>, name: &str, tensor: &Tensor) 
     write(out, tensor.shape());
 }
 
+/// Appends the elements of a tensor as nested arrays; a single one without any.
+///
+/// # Errors
+///
+/// `Unrepresentable` if an element is not UTF-8.
+pub(crate) fn write_nested(out: &mut Vec<u8>, shape: &[usize], tensor: &Tensor) -> Result<(), ProtocolError> {
+    out.reserve(data_capacity(tensor));
+    match tensor.len() {
+        1 => for_each_dtype!(tensor.data(), elements => write_elements(out, elements)),
+        _ => for_each_dtype!(tensor.data(), elements => write_rows(out, shape, elements)),
+    }
+}
+
+fn write_rows<T: Append>(out: &mut Vec<u8>, shape: &[usize], elements: &[T]) -> Result<(), ProtocolError> {
+    out.push(b'[');
+    match shape {
+        [rows, inner @ ..] if !inner.is_empty() => {
+            let size = elements.len().checked_div(*rows).unwrap_or(0);
+            for row in 0..*rows {
+                if row > 0 {
+                    out.push(b',');
+                }
+                write_rows(out, inner, &elements[row * size..(row + 1) * size])?;
+            }
+        }
+        _ => write_elements(out, elements)?,
+    }
+    out.push(b']');
+    Ok(())
+}
+
 /// A guess at the bytes that the elements take, seldom too small.
 fn data_capacity(tensor: &Tensor) -> usize {
     let width = match tensor.dtype() {

@@ -48,6 +48,8 @@ pub mod outputs;
 mod request;
 mod response;
 
+mod plain;
+
 pub mod example;
 mod metadata;
 
@@ -67,6 +69,7 @@ pub use metadata::{ErrorBody, Health, ModelMetadata, ModelReady, ServerMetadata,
 pub use outputs::RequestedOutput;
 pub use parameters::{ParameterValue, Parameters};
 pub use place::{Form, NoRegions, Regions, Span};
+pub use plain::PlainRequest;
 pub use region::Region;
 pub use repository::{ControlRequest, IndexEntry, IndexRequest, IndexState};
 pub use request::InferRequest;

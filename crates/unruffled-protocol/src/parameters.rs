@@ -237,19 +237,29 @@ impl Parameters {
         }
         let mut parameters = Self::default();
         for (name, value) in members.kept {
-            if name.len() > limits.name_bytes {
-                let most = limits.name_bytes;
-                let message = format!("parameter `{}` has a name of more than {most} bytes", Brief(&name));
-                return Err(ProtocolError::new(ProtocolErrorKind::LimitExceeded, message));
-            }
-            if parameters.get(&name).is_some() {
-                return Err(invalid(&name, format_args!("is given twice")));
-            }
-            if let Some(value) = value_of(&name, document.text_of(value))? {
-                parameters.insert(name, value);
-            }
+            parameters.read(name, document.text_of(value), limits)?;
         }
         Ok(parameters)
+    }
+
+    /// Adds the parameter that a JSON text stands for; `null` is none.
+    ///
+    /// # Errors
+    ///
+    /// `InvalidParameter` if the value is an array or object or the name occurs twice, `LimitExceeded` if it is too long.
+    pub(crate) fn read(&mut self, name: String, json: &str, limits: &Limits) -> Result<(), ProtocolError> {
+        if name.len() > limits.name_bytes {
+            let most = limits.name_bytes;
+            let message = format!("parameter `{}` has a name of more than {most} bytes", Brief(&name));
+            return Err(ProtocolError::new(ProtocolErrorKind::LimitExceeded, message));
+        }
+        if self.get(&name).is_some() {
+            return Err(invalid(&name, format_args!("is given twice")));
+        }
+        if let Some(value) = value_of(&name, json)? {
+            self.insert(name, value);
+        }
+        Ok(())
     }
 
     /// Appends `"parameters":{...},` unless there are none.
@@ -320,13 +330,15 @@ fn value_of(name: &str, json: &str) -> Result<Option<ParameterValue>, ProtocolEr
 }
 
 /// Reads the members of an object without their values.
-struct Members {
-    most: usize,
+pub(crate) struct Members {
+    pub(crate) most: usize,
 }
 
-struct MembersRead<'d> {
-    kept: Vec<(String, &'d RawValue)>,
-    given: usize,
+pub(crate) struct MembersRead<'d> {
+    /// The first ones, as many as are allowed.
+    pub(crate) kept: Vec<(String, &'d RawValue)>,
+    /// How many there were.
+    pub(crate) given: usize,
 }
 
 impl<'d> DeserializeSeed<'d> for Members {

@@ -68,19 +68,7 @@ impl InferResponse {
         parameters: &Parameters,
         outputs: impl Iterator<Item = (&'a Name, &'a Tensor, &'a Form)>,
     ) -> Result<Body, ProtocolError> {
-        let mut out = Vec::new();
-        out.extend_from_slice(br#"{"model_name":"#);
-        encode::write(&mut out, model_name);
-        out.push(b',');
-        for (member, text) in [("model_version", model_version), ("id", id)] {
-            if let Some(text) = text {
-                encode::write(&mut out, member);
-                out.push(b':');
-                encode::write(&mut out, text);
-                out.push(b',');
-            }
-        }
-        parameters.write_member(&mut out);
+        let mut out = head(model_name, model_version, id, parameters);
         out.extend_from_slice(br#""outputs":["#);
         let mut behind = Vec::new();
         for (index, (name, tensor, form)) in outputs.enumerate() {
@@ -165,6 +153,29 @@ impl InferResponse {
             outputs,
         })
     }
+}
+
+/// The beginning of a response: what comes before its outputs.
+pub(crate) fn head(
+    model_name: &str,
+    model_version: Option<&str>,
+    id: Option<&str>,
+    parameters: &Parameters,
+) -> Vec<u8> {
+    let mut out = Vec::new();
+    out.extend_from_slice(br#"{"model_name":"#);
+    encode::write(&mut out, model_name);
+    out.push(b',');
+    for (member, text) in [("model_version", model_version), ("id", id)] {
+        if let Some(text) = text {
+            encode::write(&mut out, member);
+            out.push(b':');
+            encode::write(&mut out, text);
+            out.push(b',');
+        }
+    }
+    parameters.write_member(&mut out);
+    out
 }
 
 /// Describes a tensor whose data are where the parameters say.

@@ -98,6 +98,8 @@ mod service;
 mod ask;
 mod partial;
 
+mod exchange;
+
 mod intake;
 mod reply;
 

@@ -4,6 +4,7 @@ use std::num::NonZeroU64;
 use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use tokio::time::timeout_at;
 use unruffled_engine::Priority;
 use unruffled_model::Name;
 use unruffled_protocol::Parameters;
@@ -53,6 +54,19 @@ pub(crate) fn supersede(headers: &HeaderMap) -> Result<Option<Name>, Refusal> {
             shown(value)
         ))
     })
+}
+
+/// What `work` gives, if it does before the deadline.
+pub(crate) async fn in_time<T>(
+    deadline: Option<Instant>,
+    work: impl Future<Output = Result<T, Refusal>>,
+) -> Result<T, Refusal> {
+    match deadline {
+        None => work.await,
+        Some(deadline) => timeout_at(deadline.into(), work)
+            .await
+            .unwrap_or_else(|_| Err(Refusal::late("the deadline passed before the request was read"))),
+    }
 }
 
 /// When and how urgently a request is to be answered.

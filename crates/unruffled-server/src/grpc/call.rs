@@ -4,7 +4,6 @@ use std::time::{Duration, Instant};
 
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, Version};
-use tokio::time::timeout_at;
 
 use crate::access::is_grpc;
 use crate::coding::{Coding, OFFERED};
@@ -50,12 +49,7 @@ impl Call {
         &self,
         work: impl Future<Output = Result<T, Refusal>>,
     ) -> Result<T, Refusal> {
-        match self.deadline {
-            None => work.await,
-            Some(deadline) => timeout_at(deadline.into(), work)
-                .await
-                .unwrap_or_else(|_| Err(Refusal::late("the deadline passed before the request was read"))),
-        }
+        terms::in_time(self.deadline, work).await
     }
 }
 

@@ -1,7 +1,4 @@
-//! `ModelStreamInfer`: requests come one after the other, and so do their answers, in the same order.
-//!
-//! So many requests are at work at a time, and no further one is read before the first of them is answered and its answer
-//! taken: a client that sends faster than it reads is held back by its own connection.
+//! `ModelStreamInfer`: an [exchange](crate::exchange) in messages of gRPC.
 
 use std::time::Instant;
 
@@ -9,34 +6,24 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
-use futures_util::stream::BoxStream;
-use futures_util::{StreamExt as _, stream};
-use tokio::sync::OwnedSemaphorePermit;
+use futures_util::stream;
 use tonic::Status;
 use unruffled_model::Name;
 use unruffled_protocol::grpc::{
     self, FINAL_RESPONSE, ModelInferResponse, ModelStreamInferResponse, WANTS_FINAL_RESPONSE,
 };
-use unruffled_protocol::{InferResponse, Parameters};
+use unruffled_protocol::{InferRequest, InferResponse, Parameters};
 
 use super::call::{Call, check_form};
-use super::infer::{Received, read, write};
+use super::infer::{read, write};
 use super::messages::{Message, Messages};
 use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
 use crate::access::Identity;
-use crate::ask::{Answered, ask_each, has_one_answer};
-use crate::budget::Part;
-use crate::partial::{self, ask_rows};
+use crate::ask::Answered;
+use crate::exchange::{Arrived, Asked, Front, answers};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
-use crate::terms::Terms;
-
-/// The answers to one request, framed; an error ends the whole call.
-type Answers = BoxStream<'static, Result<Pieces, Status>>;
-
-/// What a request holds until its last answer is taken.
-type Held = (Part, OwnedSemaphorePermit);
 
 pub(super) async fn infer(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
@@ -45,50 +32,23 @@ pub(super) async fn infer(State(service): State<Service>, identity: Identity, re
         return refusal.into_response();
     }
     match Call::new(&head, arrived) {
-        Ok(call) => stream_reply(answers(service, identity, call, body)),
+        Ok(call) => {
+            let requests = requests(service.clone(), call, body);
+            stream_reply(answers(service, identity, call, requests))
+        }
         Err(refusal) => status(refusal).into_http(),
     }
 }
 
-fn answers(
-    service: Service,
-    identity: Identity,
-    call: Call,
-    body: Body,
-) -> impl Stream<Item = Result<Pieces, Status>> + Send + 'static {
-    let options = service.options();
-    let (messages, at_once) = (Messages::new(body, &call, options.body_limit()), options.stream_requests);
-    requests(service.clone(), call, messages)
-        .map(move |request| {
-            let (service, identity) = (service.clone(), identity.clone());
-            async move {
-                match request {
-                    Ok(request) => answer(service, identity, call, request).await,
-                    // Nothing after it can be understood.
-                    Err(refusal) => stream::once(async { Err(status(refusal)) }).boxed(),
-                }
-            }
-        })
-        .buffered(at_once)
-        .flatten()
-}
-
-/// A request that was read.
-struct Arrived {
-    at: Instant,
-    received: Received,
-    held: Held,
-}
-
-/// The requests of the client, as they come; what is wrong with one concerns no other. The error that makes the rest
-/// unreadable, or the end of the server, is the last.
+/// The requests of the client, as they come. The error that makes the rest unreadable, or the end of the server, is the last.
 ///
 /// Each is read before the next, large ones too, so that they are asked in their order: sequences go by it.
 fn requests(
     service: Service,
     call: Call,
-    messages: Messages,
-) -> impl Stream<Item = Result<Result<Arrived, Refusal>, Refusal>> + Send + 'static {
+    body: Body,
+) -> impl Stream<Item = Result<Arrived<String>, Refusal>> + Send + 'static {
+    let messages = Messages::new(body, &call, service.options().body_limit());
     stream::unfold(Some(messages), move |messages| {
         let service = service.clone();
         async move {
@@ -107,140 +67,63 @@ fn requests(
     })
 }
 
-async fn arrived(service: &Service, call: &Call, message: Message) -> Result<Arrived, Refusal> {
-    let at = Instant::now();
-    let place = service.enter()?;
-    let (received, part) = call.in_time(read(service, message)).await?;
-    Ok(Arrived { at, received, held: (part, place) })
+async fn arrived(service: &Service, call: &Call, message: Message) -> Arrived<String> {
+    let (at, mut mark) = (Instant::now(), String::new());
+    let asked = async {
+        let place = service.enter()?;
+        let (received, part) = call.in_time(read(service, message)).await?;
+        mark = received.id;
+        let (target, request) = received.asked?;
+        Ok(Asked { target, request, held: (part, place) })
+    };
+    let asked = asked.await;
+    Arrived { at, mark, asked }
 }
 
-/// Everything that is answered to one request. An error is an answer too: the next request is another one.
-async fn answer(
-    service: Service,
-    identity: Identity,
-    call: Call,
-    request: Result<Arrived, Refusal>,
-) -> Answers {
-    let mut id = String::new();
-    let begun = match request {
-        Err(refusal) => Err(refusal),
-        Ok(request) => {
-            id.clone_from(&request.received.id);
-            tokio::select! {
-                biased;
-                begun = begin(&service, &identity, &call, request) => begun,
-                () = service.closing() => Err(Refusal::shutting_down()),
-            }
+impl Front for Call {
+    /// The id of the request.
+    type Mark = String;
+    /// An answer, framed; an error ends the whole call.
+    type Told = Result<Pieces, Status>;
+
+    fn deadline(&self) -> Option<Instant> {
+        self.deadline
+    }
+
+    async fn answer(
+        &self,
+        service: &Service,
+        model: &Name,
+        _: &String,
+        mut answered: Answered,
+    ) -> Result<Self::Told, Refusal> {
+        answered.parameters.insert(FINAL_RESPONSE, answered.is_last);
+        Ok(Ok(framed(grpc::encode_stream_response(write(service, model, answered).await?))?))
+    }
+
+    fn refusal(&self, id: &String, refusal: Refusal) -> Self::Told {
+        if self.ends_by_error {
+            return Err(status(refusal));
         }
-    };
-    begun.unwrap_or_else(|refusal| {
-        let answer = refused(&call, id, refusal);
-        stream::once(async { answer }).boxed()
-    })
-}
-
-/// An answer that is an error.
-fn refused(call: &Call, id: String, refusal: Refusal) -> Result<Pieces, Status> {
-    if call.ends_by_error {
-        return Err(status(refusal));
+        let (_, error_message, _) = refusal.into_parts();
+        let response = ModelInferResponse { id: id.clone(), ..ModelInferResponse::default() };
+        let message = ModelStreamInferResponse { error_message, infer_response: Some(response) };
+        framed(vec![grpc::encode(&message).into()]).map_err(status)
     }
-    let (_, error_message, _) = refusal.into_parts();
-    let message = ModelStreamInferResponse {
-        error_message,
-        infer_response: Some(ModelInferResponse { id, ..ModelInferResponse::default() }),
-    };
-    framed(vec![grpc::encode(&message).into()]).map_err(status)
-}
 
-async fn begin(
-    service: &Service,
-    identity: &Identity,
-    call: &Call,
-    request: Arrived,
-) -> Result<Answers, Refusal> {
-    let Arrived { at, received: Received { id, asked }, held } = request;
-    let (target, request) = asked?;
-    let found = service.find(identity, &target)?;
-    let terms = Terms::new(&request.parameters, call.deadline, at)?;
-    let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
-    if found.handle.known_info().is_none() {
-        call.in_time(async { Ok(found.handle.ready().await?) }).await?;
-    }
-    if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
-        let answered = ask_rows(service, &found, request, &terms).await?;
-        let answer = written(service, found.handle.name(), answered).await?;
-        return Ok(stream::once(async move {
-            let _held = held;
-            Ok(answer)
-        })
-        .boxed());
-    }
-    let mut several = Several {
-        service: service.clone(),
-        call: *call,
-        id,
-        name: found.handle.name().clone(),
-        end: wants_final.then(|| empty(&found, request.id.as_deref())),
-        each: ask_each(service.clone(), found, request, &terms)?.boxed(),
-        is_over: false,
-        _held: held,
-    };
-    // Requests are at work side by side until their first answers: most have no other.
-    let first = several.next().await;
-    let rest = stream::unfold(several, async |mut several| Some((several.next().await?, several)));
-    Ok(stream::iter(first).chain(rest).boxed())
-}
-
-/// The answers to a request whose model may give several outputs.
-struct Several {
-    service: Service,
-    call: Call,
-    id: String,
-    name: Name,
-    each: BoxStream<'static, Result<Answered, Refusal>>,
-    /// What tells the end, if the last output did not.
-    end: Option<ModelInferResponse>,
-    is_over: bool,
-    _held: Held,
-}
-
-impl Several {
-    async fn next(&mut self) -> Option<Result<Pieces, Status>> {
-        if self.is_over {
-            return None;
+    /// An answer without outputs, which only says that it is the last.
+    fn end(&self, found: &Found, request: &InferRequest) -> Result<Option<Self::Told>, Refusal> {
+        if request.parameters.bool(WANTS_FINAL_RESPONSE)? != Some(true) {
+            return Ok(None);
         }
-        let answered = tokio::select! {
-            biased;
-            answered = self.each.next() => answered.transpose(),
-            () = self.service.closing() => Err(Refusal::shutting_down()),
-        };
-        let answer = match answered {
-            Ok(Some(answered)) => {
-                self.is_over = answered.is_last;
-                written(&self.service, &self.name, answered).await
-            }
-            Ok(None) => {
-                self.is_over = true;
-                framed(grpc::encode_stream_response(self.end.take()?))
-            }
-            Err(refusal) => Err(refusal),
-        };
-        Some(answer.or_else(|refusal| {
-            self.is_over = true;
-            refused(&self.call, self.id.clone(), refusal)
-        }))
+        let parameters = Parameters::new().with(FINAL_RESPONSE, true);
+        let (name, version) = (found.handle.name(), found.version.as_deref());
+        let (id, none) = (request.id.as_deref(), std::iter::empty());
+        let end = InferResponse::write_grpc(name, version, id, &parameters, none)?;
+        Ok(Some(Ok(framed(grpc::encode_stream_response(end))?)))
     }
-}
 
-/// An answer without outputs, which only says that it is the last.
-fn empty(found: &Found, id: Option<&str>) -> ModelInferResponse {
-    let parameters = Parameters::new().with(FINAL_RESPONSE, true);
-    let (name, version) = (found.handle.name(), found.version.as_deref());
-    let written = InferResponse::write_grpc(name, version, id, &parameters, std::iter::empty());
-    written.expect("there is no output that could not be written")
-}
-
-async fn written(service: &Service, name: &Name, mut answered: Answered) -> Result<Pieces, Refusal> {
-    answered.parameters.insert(FINAL_RESPONSE, answered.is_last);
-    framed(grpc::encode_stream_response(write(service, name, answered).await?))
+    fn broken(&self, refusal: Refusal) -> Self::Told {
+        Err(status(refusal))
+    }
 }
