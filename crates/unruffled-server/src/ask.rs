@@ -168,6 +168,9 @@ pub(crate) fn ask_each(
     check(&found, &request)?;
     let (wanted, inputs) = Wanted::of(request, false);
     let mut asked = refined!(found.handle.infer(inputs), found, terms, wanted.id);
+    if let Some(key) = &terms.supersede {
+        asked = asked.supersede(found.identity.owned(key));
+    }
     if let Some(version) = &found.asked {
         asked = asked.version(version.clone());
     }

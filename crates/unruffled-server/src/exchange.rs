@@ -17,14 +17,23 @@ use crate::ask::{Answered, ask_each, has_one_answer};
 use crate::budget::Part;
 use crate::partial::{self, ask_rows};
 use crate::refusal::Refusal;
+use crate::seats::Busy;
 use crate::service::{Found, Service, Target};
 use crate::terms::{self, Terms};
 
-/// A request that was read, and what it holds until its last answer is taken.
+/// A request that was read.
 pub(crate) struct Asked {
     pub(crate) target: Target,
     pub(crate) request: InferRequest,
-    pub(crate) held: (Part, OwnedSemaphorePermit),
+    pub(crate) held: Held,
+}
+
+/// What a request holds until its last answer is taken.
+pub(crate) struct Held {
+    pub(crate) _part: Part,
+    pub(crate) _place: OwnedSemaphorePermit,
+    /// Its connection, where that is not known to be busy otherwise.
+    pub(crate) _busy: Option<Busy>,
 }
 
 /// What came from the client. What is wrong with one request concerns no other.
@@ -159,7 +168,7 @@ struct Several<F: Front> {
     /// What tells the end, if the last output did not.
     end: Option<F::Told>,
     is_over: bool,
-    _held: (Part, OwnedSemaphorePermit),
+    _held: Held,
 }
 
 impl<F: Front> Several<F> {

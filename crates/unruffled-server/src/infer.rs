@@ -1,4 +1,4 @@
-//! `POST /v2/models/{model}/infer`: decode, ask the engine, encode.
+//! `POST /v2/models/{model}/infer`: decode, ask the engine, encode; and `/generate`, the same in plain values.
 //!
 //! Everything is in one future: when the client goes, the HTTP server drops it, and with it the request in the engine.
 
@@ -13,7 +13,7 @@ use unruffled_engine::Timings;
 use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
-use crate::intake::{Admitted, admit, receive};
+use crate::intake::{Admitted, Received, admit, receive};
 use crate::partial::ask_rows;
 use crate::refusal::Refusal;
 use crate::reply::encode;
@@ -28,20 +28,39 @@ pub(crate) async fn infer(
     target: Result<Target, Refusal>,
     request: Request,
 ) -> Response {
+    respond(&service, &identity, target, request, |admitted| admitted).await
+}
+
+pub(crate) async fn generate(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Result<Target, Refusal>,
+    request: Request,
+) -> Response {
+    respond(&service, &identity, target, request, Admitted::plain).await
+}
+
+async fn respond(
+    service: &Service,
+    identity: &Identity,
+    target: Result<Target, Refusal>,
+    request: Request,
+    read_as: impl FnOnce(Admitted) -> Admitted,
+) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
     let admitted = target.and_then(|target| {
         identity.may_infer(&target.model)?;
-        admit(&service, &identity, &target, &head.headers, &body, arrived)
+        admit(service, identity, &target, &head.headers, &body, arrived)
     });
     let (admitted, part) = match admitted {
-        Ok(admitted) => admitted,
+        Ok((admitted, part)) => (read_as(admitted), part),
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
     };
     let answer = tokio::select! {
         // An answer that is there goes out, also in the last moment.
         biased;
-        answer = answer(&service, &admitted, body, part) => answer,
+        answer = answer(service, &admitted, body, part) => answer,
         () = service.closing() => Err(Refusal::shutting_down()),
     };
     answer.unwrap_or_else(Refusal::into_response)
@@ -50,14 +69,13 @@ pub(crate) async fn infer(
 /// Takes the body in, has the model answer, writes what it says.
 async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) -> Result<Response, Refusal> {
     let Admitted { found, arrived, .. } = admitted;
-    // What is decoded from a body is of its size, and so counts as long as there is no answer.
-    let (request, _part, _place) = receive(service, admitted, body, part).await?;
+    let Received { request, frame, held: _held } = receive(service, admitted, body, part).await?;
     let terms =
         Terms::new(&request.parameters, admitted.deadline, *arrived)?.superseding(admitted.supersede.clone());
     let answered = ask_rows(service, found, request, &terms).await?;
     let timing = answered.timings.as_ref().map(server_timing);
     let mut response =
-        encode(service, found.handle.name(), &admitted.accepts, answered).await?.into_response();
+        encode(service, found.handle.name(), &admitted.accepts, frame, answered).await?.into_response();
     if let Some(timing) = timing {
         response.headers_mut().insert(SERVER_TIMING, timing);
     }

@@ -12,7 +12,7 @@ use unruffled_protocol::InferRequest;
 use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
-use crate::packing::Packing;
+use crate::packing::{Frame, Packing};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service, Target};
 use crate::terms;
@@ -55,13 +55,30 @@ pub(crate) fn admit(
     Ok((admitted, part))
 }
 
+impl Admitted {
+    /// The same, with values beside the names of inputs.
+    pub(crate) fn plain(mut self) -> Self {
+        self.packing = self.packing.plain();
+        self
+    }
+}
+
+/// A request that was read.
+pub(crate) struct Received {
+    pub(crate) request: InferRequest,
+    /// What its answer is to look like.
+    pub(crate) frame: Frame,
+    /// What it holds as long as there is no answer: what is decoded from a body is of its size.
+    pub(crate) held: (Part, OwnedSemaphorePermit),
+}
+
 /// The request, read and decoded in time.
 pub(crate) async fn receive(
     service: &Service,
     admitted: &Admitted,
     body: Body,
     mut part: Part,
-) -> Result<(InferRequest, Part, OwnedSemaphorePermit), Refusal> {
+) -> Result<Received, Refusal> {
     let options = service.options();
     let patience = admitted.arrived + options.body_timeout;
     let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
@@ -83,7 +100,7 @@ pub(crate) async fn receive(
 
     let place = service.enter()?;
     let packing = admitted.packing;
-    let info = match (packing.is_raw(), admitted.found.handle.known_info()) {
+    let info = match (packing.needs_signature(), admitted.found.handle.known_info()) {
         // What the data are is known to the model alone.
         (true, None) => {
             admitted.found.handle.ready().await?;
@@ -104,6 +121,7 @@ pub(crate) async fn receive(
         Some(deadline) => timeout_at(deadline.into(), decoded).await.unwrap_or_else(|_| Err(late()))?,
         None => decoded.await?,
     };
-    let (request, part) = decoded;
-    Ok((request?, part, place))
+    let (unpacked, part) = decoded;
+    let (request, frame) = unpacked?;
+    Ok(Received { request, frame, held: (part, place) })
 }

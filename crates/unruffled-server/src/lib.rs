@@ -84,8 +84,11 @@ mod coding;
 mod held;
 mod offload;
 mod patience;
+mod seats;
 mod sessions;
 mod shared_memory;
+
+mod successor;
 
 mod body;
 mod packing;
@@ -111,14 +114,13 @@ mod control;
 
 mod infer;
 mod jobs;
+mod stream;
 
 mod operator;
 
 mod grpc;
 
 mod router;
-
-mod seats;
 
 mod awaited;
 mod patient;

@@ -4,7 +4,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use unruffled_model::Signature;
-use unruffled_protocol::{Body, InferRequest, Limits};
+use unruffled_protocol::{Body, InferRequest, Limits, PlainRequest};
 
 use crate::budget::Part;
 use crate::coding::Coding;
@@ -20,12 +20,22 @@ const MENTION: &[u8] = b"shared_memory_region";
 /// The most bytes that are searched for it.
 const SEARCHED: usize = 16 << 10;
 
+/// What is around the tensors of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Frame {
+    /// All that the protocol tells of them.
+    Protocol,
+    /// Their names; see [`PlainRequest`].
+    Plain { is_row: bool },
+}
+
 /// How the body of a request is packed.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Packing {
     coding: Coding,
     /// How many bytes of JSON come before the binary data, once expanded; all if it is not said.
     json_bytes: Option<usize>,
+    is_plain: bool,
 }
 
 impl Packing {
@@ -33,12 +43,12 @@ impl Packing {
     pub(crate) fn of(headers: &HeaderMap) -> Result<Self, Refusal> {
         let coding = Coding::given(headers)?;
         let Some(value) = headers.get(&JSON_BYTES) else {
-            return Ok(Self { coding, json_bytes: None });
+            return Ok(Self { coding, json_bytes: None, is_plain: false });
         };
         let text =
             value.to_str().ok().map(str::trim).filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
         match text.and_then(|text| text.parse().ok()) {
-            Some(bytes) => Ok(Self { coding, json_bytes: Some(bytes) }),
+            Some(bytes) => Ok(Self { coding, json_bytes: Some(bytes), is_plain: false }),
             None => {
                 let shown: String = String::from_utf8_lossy(value.as_bytes()).chars().take(80).collect();
                 Err(Refusal::bad_request(format!(
@@ -48,9 +58,19 @@ impl Packing {
         }
     }
 
+    /// The same, with values beside the names of inputs.
+    pub(crate) fn plain(self) -> Self {
+        Self { is_plain: true, ..self }
+    }
+
     /// Whether the body is nothing but the data of the only input.
-    pub(crate) fn is_raw(self) -> bool {
+    fn is_raw(self) -> bool {
         self.json_bytes == Some(0)
+    }
+
+    /// Whether only the model knows what the data are.
+    pub(crate) fn needs_signature(self) -> bool {
+        self.is_plain || self.is_raw()
     }
 
     /// About how much work it is to unpack a body, in bytes.
@@ -61,7 +81,7 @@ impl Packing {
         if may_grow { usize::MAX } else { body.len() }
     }
 
-    /// Reads the request. `signature` is that of the model, for a body that is only data.
+    /// Reads the request. `signature` is that of the model, where it is [needed](Self::needs_signature).
     pub(crate) fn unpack(
         self,
         body: Bytes,
@@ -69,10 +89,16 @@ impl Packing {
         part: &mut Part,
         memory: &SharedMemory,
         signature: Option<&Signature>,
-    ) -> Result<InferRequest, Refusal> {
+    ) -> Result<(InferRequest, Frame), Refusal> {
         let body = self.coding.expand(body, limit, part)?;
+        let none = Signature::default();
+        let (signature, limits) = (signature.unwrap_or(&none), Limits::default());
+        if self.is_plain {
+            let PlainRequest { request, is_row } = PlainRequest::from_json(&body, signature, &limits)?;
+            return Ok((request, Frame::Plain { is_row }));
+        }
         if self.is_raw() {
-            return Ok(InferRequest::from_raw(&body, signature.unwrap_or(&Signature::default()))?);
+            return Ok((InferRequest::from_raw(&body, signature)?, Frame::Protocol));
         }
         let json_bytes = self.json_bytes.unwrap_or(body.len());
         if json_bytes > body.len() {
@@ -82,7 +108,8 @@ impl Packing {
             )));
         }
         let (json, binary) = (body.slice(..json_bytes), body.slice(json_bytes..));
-        Ok(InferRequest::from_parts(&json, &binary, &Reader::new(memory, limit, part), &Limits::default())?)
+        let request = InferRequest::from_parts(&json, &binary, &Reader::new(memory, limit, part), &limits)?;
+        Ok((request, Frame::Protocol))
     }
 }
 
@@ -99,6 +126,11 @@ impl Packed {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the server failed to compress the answer")
         })?;
         Ok(Self { body, coding })
+    }
+
+    /// What is sent, for who sends it in another way.
+    pub(crate) fn into_body(self) -> Body {
+        self.body
     }
 }
 

@@ -2,11 +2,11 @@
 
 use axum::http::HeaderMap;
 use unruffled_model::{Name, Tensors};
-use unruffled_protocol::{Form, InferResponse, raw};
+use unruffled_protocol::{Body, Form, InferResponse, raw};
 
 use crate::ask::Answered;
 use crate::coding::Coding;
-use crate::packing::Packed;
+use crate::packing::{Frame, Packed};
 use crate::refusal::Refusal;
 use crate::service::Service;
 use crate::shared_memory::SharedMemory;
@@ -19,6 +19,7 @@ pub(crate) async fn encode(
     service: &Service,
     model: &Name,
     accepts: &HeaderMap,
+    frame: Frame,
     answered: Answered,
 ) -> Result<Packed, Refusal> {
     let bytes = answered.outputs.byte_len();
@@ -30,10 +31,20 @@ pub(crate) async fn encode(
     };
     let (name, memory) = (model.clone(), service.shared_memory().clone());
     let encode = move || {
-        let forms = place(&answered.outputs, answered.forms, &memory)?;
-        let (version, id) = (answered.version.as_deref(), answered.id.as_deref());
-        let outputs = answered.outputs.iter().zip(&forms).map(|((name, tensor), form)| (name, tensor, form));
-        let body = InferResponse::write(&name, version, id, &answered.parameters, outputs)?;
+        let Answered { version, id, parameters, outputs, forms, .. } = answered;
+        let forms = place(&outputs, forms, &memory)?;
+        let (version, id) = (version.as_deref(), id.as_deref());
+        let body = match frame {
+            Frame::Protocol => {
+                let outputs = outputs.iter().zip(&forms).map(|((name, tensor), form)| (name, tensor, form));
+                InferResponse::write(&name, version, id, &parameters, outputs)?
+            }
+            Frame::Plain { is_row } => {
+                let outputs = outputs.iter();
+                let bytes = InferResponse::write_plain(&name, version, id, &parameters, outputs, is_row)?;
+                Body { bytes, json_bytes: None }
+            }
+        };
         Packed::new(body, coding)
     };
     service.offload().run(weight, encode).await?

@@ -13,7 +13,7 @@ use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::{body, control, grpc, infer, jobs, metadata, operator};
+use crate::{body, control, grpc, infer, jobs, metadata, operator, stream};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -82,13 +82,17 @@ fn protocol(service: &Service) -> Router<Service> {
             .route(&format!("{model}/ready"), get(metadata::model_ready))
             .route(&format!("{model}/config"), get(control::configuration))
             .route(&format!("{model}/stats"), get(control::model_statistics))
-            .route(&format!("{model}/infer"), post(infer::infer));
+            .route(&format!("{model}/infer"), post(infer::infer))
+            .route(&format!("{model}/generate"), post(infer::generate))
+            .route(&format!("{model}/generate_stream"), post(stream::generate_stream))
+            .route(&format!("{model}/stream"), get(stream::socket).post(stream::stream));
     }
     router.merge(grpc::routes(service)).fallback(unknown_path).method_not_allowed_fallback(wrong_method)
 }
 
 /// The ends of paths that take nothing but POST.
-const POSTED: [&str; 6] = ["/infer", "/index", "/load", "/unload", "/register", "/unregister"];
+const POSTED: [&str; 8] =
+    ["/infer", "/generate", "/generate_stream", "/index", "/load", "/unload", "/register", "/unregister"];
 
 async fn unknown_path(request: Request) -> Response {
     if is_grpc(request.headers()) {
@@ -107,6 +111,7 @@ async fn wrong_method(request: Request) -> Response {
     let (method, path) = (request.method(), shown(request.uri().path()));
     let right = match path.as_str() {
         "/v1/jobs" => "GET and POST",
+        stream if stream.ends_with("/stream") => "GET and POST",
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
         // The calls of gRPC: their services have dots.

@@ -284,6 +284,7 @@ pub(crate) struct Traffic {
 }
 
 /// Which model a path names, and which version of it, if one.
+#[derive(Clone)]
 pub(crate) struct Target {
     pub(crate) model: String,
     pub(crate) version: Option<String>,

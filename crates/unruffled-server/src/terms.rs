@@ -14,6 +14,9 @@ use crate::refusal::Refusal;
 /// How long the client waits, in seconds; a fraction is fine, 0 is for ever.
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 
+/// The parameter that says the same as [`SUPERSEDE`], for requests without headers of their own.
+const SUPERSEDE_PARAMETER: &str = "unruffled_supersede";
+
 /// Names what a newer request takes the place of an older one for: a canvas, a search box.
 const SUPERSEDE: HeaderName = HeaderName::from_static("x-unruffled-supersede");
 
@@ -56,6 +59,18 @@ pub(crate) fn supersede(headers: &HeaderMap) -> Result<Option<Name>, Refusal> {
     })
 }
 
+/// The name under which the parameters have older requests superseded, if they do.
+fn superseded(parameters: &Parameters) -> Result<Option<Name>, Refusal> {
+    match parameters.text(SUPERSEDE_PARAMETER)? {
+        Some(key) if key.is_empty() || key.len() > SUPERSEDE_BYTES => Err(Refusal::bad_request(format!(
+            "parameter `{SUPERSEDE_PARAMETER}` has {} bytes; expected 1 to {SUPERSEDE_BYTES}, such as a random name of the \
+             canvas or the search box",
+            key.len()
+        ))),
+        key => Ok(key.map(Into::into)),
+    }
+}
+
 /// What `work` gives, if it does before the deadline.
 pub(crate) async fn in_time<T>(
     deadline: Option<Instant>,
@@ -92,13 +107,13 @@ impl Terms {
             arrived,
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
-            supersede: None,
+            supersede: superseded(parameters)?,
         })
     }
 
-    /// Takes the place of older requests of this name, if any.
+    /// Takes the place of older requests of this name, if any; otherwise of those that the parameters name.
     pub(crate) fn superseding(self, supersede: Option<Name>) -> Self {
-        Self { supersede, ..self }
+        Self { supersede: supersede.or(self.supersede), ..self }
     }
 }
 

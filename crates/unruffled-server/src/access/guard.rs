@@ -24,6 +24,9 @@ use crate::{body, peer};
 
 const API_KEY: HeaderName = HeaderName::from_static("x-api-key");
 
+/// What stands before a key among the protocols of a WebSocket.
+const KEY_PROTOCOL: &str = "unruffled-key.";
+
 /// What anybody may ask at any time: whether the server lives and is ready.
 const OPEN: [&str; 5] = [
     "/v2/health/live",
@@ -76,6 +79,12 @@ fn cors(origins: &[HeaderValue]) -> CorsLayer {
         .max_age(CORS_AGE)
 }
 
+/// The place of a request among those of its client, for what goes on after its answer; an extension.
+#[derive(Clone)]
+pub(crate) struct Kept {
+    _place: Arc<Place>,
+}
+
 async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Response {
     if OPEN.contains(&request.uri().path()) {
         return next.run(request).await;
@@ -83,6 +92,10 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
     let (mut head, body) = request.into_parts();
     match guard.admit(&mut head) {
         Ok(place) => {
+            let place = place.map(|place| Kept { _place: Arc::new(place) });
+            if let Some(place) = &place {
+                head.extensions.insert(place.clone());
+            }
             let answer = next.run(Request::from_parts(head, body)).await;
             match place {
                 // A stream of answers is in flight until it ends.
@@ -135,20 +148,33 @@ impl Guard {
     }
 }
 
-/// The key that a request brings, taken out of it, so that nothing behind can tell it to anybody.
+/// The key that a request brings, taken out of it, so that nothing behind can tell it to anybody. A WebSocket of a browser has
+/// no headers of its own, and brings it among its protocols.
 fn presented(headers: &mut HeaderMap) -> Option<HeaderValue> {
+    let among = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| among_protocols(value));
+    if let Some((_, rest)) = &among {
+        headers.insert(header::SEC_WEBSOCKET_PROTOCOL, rest.clone());
+    }
     let authorization = headers.remove(header::AUTHORIZATION);
     let api_key = headers.remove(API_KEY);
     let bearer = authorization.as_ref().and_then(|value| {
         let (scheme, key) = value.as_bytes().split_at_checked("Bearer ".len())?;
         scheme.eq_ignore_ascii_case(b"Bearer ").then(|| HeaderValue::from_bytes(key.trim_ascii()).ok())?
     });
-    bearer.or(api_key)
+    bearer.or(api_key).or(among.map(|(key, _)| key))
+}
+
+/// The key among the protocols of a WebSocket, and the others.
+fn among_protocols(value: &HeaderValue) -> Option<(HeaderValue, HeaderValue)> {
+    let mut protocols: Vec<&str> = value.to_str().ok()?.split(',').map(str::trim).collect();
+    let at = protocols.iter().position(|protocol| protocol.starts_with(KEY_PROTOCOL))?;
+    let key = protocols.remove(at).strip_prefix(KEY_PROTOCOL)?;
+    Some((HeaderValue::from_str(key).ok()?, HeaderValue::from_str(&protocols.join(", ")).ok()?))
 }
 
 #[cfg(test)]
 mod tests {
-    use axum::http::{HeaderMap, HeaderName, HeaderValue};
+    use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 
     use super::presented;
 
@@ -170,6 +196,10 @@ mod tests {
         check(&[("authorization", "Bearer a"), ("x-api-key", "b")], Some("a"));
         check(&[("authorization", "Basic a"), ("x-api-key", "b")], Some("b"));
         check(&[("authorization", "Basic a")], None);
+        let mut map = HeaderMap::new();
+        map.insert(header::SEC_WEBSOCKET_PROTOCOL, HeaderValue::from_static("unruffled, unruffled-key.c"));
+        assert_eq!(presented(&mut map).unwrap(), "c");
+        assert_eq!(map[header::SEC_WEBSOCKET_PROTOCOL], "unruffled");
         check(&[("authorization", "Bearer")], None);
         check(&[], None);
     }

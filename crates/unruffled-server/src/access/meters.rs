@@ -49,7 +49,7 @@ struct Meter {
 }
 
 /// A place among a client's requests in flight; given back when dropped.
-pub(super) struct Place(Arc<Meter>);
+pub(crate) struct Place(Arc<Meter>);
 
 impl Meters {
     /// Counts a request of this client, and refuses it if it is too much.

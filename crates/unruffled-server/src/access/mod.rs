@@ -24,4 +24,4 @@ mod tests;
 pub use identity::Identity;
 
 pub(crate) use grpc::is_grpc;
-pub(crate) use guard::guarded;
+pub(crate) use guard::{Kept, guarded};

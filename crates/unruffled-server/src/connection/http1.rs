@@ -19,10 +19,11 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::watch;
 use tokio::time::timeout;
 
-use super::{Stream, Visitor};
+use super::Visitor;
 use crate::options::ServerOptions;
 use crate::patient::Patient;
 use crate::phase::{self, Phase};
+use crate::successor::{Gained, Stream, Succession};
 
 /// About the most bytes of a connection's input that wait to be looked at.
 const BUFFER_BYTES: usize = 64 << 10;
@@ -41,9 +42,11 @@ pub(super) async fn serve<S: Stream>(
     mut phase: watch::Receiver<Phase>,
 ) {
     let unread = Arc::new(AtomicBool::new(false));
+    let succession = Succession::default();
     let router = TowerToHyperService::new(router);
     let service = service_fn(|request: hyper::Request<Incoming>| {
-        let (request, entry) = visitor.enter(request);
+        let (mut request, entry) = visitor.enter(request);
+        request.extensions_mut().insert(succession.clone());
         let (answer, unread) = (router.call(request), Arc::clone(&unread));
         Box::pin(async move {
             let answer: Result<Response, Infallible> = answer.await;
@@ -75,7 +78,14 @@ pub(super) async fn serve<S: Stream>(
     if let Err(error) = &outcome {
         tracing::debug!(%error, "a connection ended early");
     }
-    let stream = connection.into_parts().io.into_inner().into_inner();
+    let parts = connection.into_parts();
+    let stream = parts.io.into_inner();
+    if let (Ok(()), Some(successor)) = (&outcome, succession.take()) {
+        let (stream, seat) = (Box::new(stream), Arc::clone(&visitor.seat));
+        successor(Gained { stream, read: parts.read_buf, seat: Some(seat) }).await;
+        return;
+    }
+    let stream = stream.into_inner();
     if outcome.is_err() || unread.load(Ordering::Relaxed) {
         linger(stream).await;
     } else {

@@ -14,12 +14,13 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
 use tokio::sync::watch;
 
+use super::Visitor;
 use super::progress::Progress;
 use super::tasks::Tasks;
-use super::{Stream, Visitor};
 use crate::options::ServerOptions;
 use crate::patient::Patient;
 use crate::phase::{self, Phase};
+use crate::successor::Stream;
 
 /// The most bytes of requests that a connection holds unread, over all of its streams.
 const WINDOW_BYTES: u32 = 1 << 20;

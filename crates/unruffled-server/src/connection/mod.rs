@@ -17,7 +17,6 @@ use axum::extract::ConnectInfo;
 use axum::response::Response;
 use hyper::Request;
 use hyper::body::Incoming;
-use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::timeout;
@@ -28,12 +27,8 @@ use crate::options::ServerOptions;
 use crate::patient::Patient;
 use crate::phase::{self, Phase};
 use crate::seats::{Busy, Seat, Turn};
+use crate::successor::Stream;
 use preface::Protocol;
-
-/// What a connection is made of: a socket, or something around one.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static {}
-
-impl<S: AsyncRead + AsyncWrite + Unpin + Send + 'static> Stream for S {}
 
 /// Who is at the other end, and the place that the connection has.
 #[derive(Clone)]

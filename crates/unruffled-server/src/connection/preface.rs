@@ -5,8 +5,8 @@ use std::io;
 use bytes::Bytes;
 use tokio::io::AsyncReadExt as _;
 
-use super::Stream;
 use crate::patient::Patient;
+use crate::successor::Stream;
 
 /// What a client of HTTP/2 says first, who knows beforehand that the server speaks it.
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";

@@ -21,7 +21,7 @@ use super::reply::{Pieces, framed, stream_reply};
 use super::status::status;
 use crate::access::Identity;
 use crate::ask::Answered;
-use crate::exchange::{Arrived, Asked, Front, answers};
+use crate::exchange::{Arrived, Asked, Front, Held, answers};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
 
@@ -74,7 +74,7 @@ async fn arrived(service: &Service, call: &Call, message: Message) -> Arrived<St
         let (received, part) = call.in_time(read(service, message)).await?;
         mark = received.id;
         let (target, request) = received.asked?;
-        Ok(Asked { target, request, held: (part, place) })
+        Ok(Asked { target, request, held: Held { _part: part, _place: place, _busy: None } })
     };
     let asked = asked.await;
     Arrived { at, mark, asked }

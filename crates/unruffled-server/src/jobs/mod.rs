@@ -25,8 +25,9 @@ use self::query::Query;
 use crate::access::Identity;
 use crate::ask::Answered;
 use crate::body;
-use crate::intake::{admit, receive};
+use crate::intake::{Received, admit, receive};
 use crate::metadata::json as written;
+use crate::packing::Frame;
 use crate::refusal::Refusal;
 use crate::reply::encode;
 use crate::service::{Service, Target};
@@ -67,7 +68,7 @@ pub(crate) async fn submit(State(service): State<Service>, identity: Identity, r
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
     };
     let submitted = async {
-        let (request, _part, _place) = receive(&service, &admitted, body, part).await?;
+        let Received { request, held: _held, .. } = receive(&service, &admitted, body, part).await?;
         let status = queue(&service, &identity, &query, &head.headers, request).await?;
         let location = format!("/v1/jobs/{}", status.id);
         let location = HeaderValue::try_from(location).expect("a job's name is plain");
@@ -231,7 +232,7 @@ pub(crate) async fn result(
         timings: None,
         is_last: true,
     };
-    Ok(encode(&service, &status.model, &headers, answered).await?.into_response())
+    Ok(encode(&service, &status.model, &headers, Frame::Protocol, answered).await?.into_response())
 }
 
 /// `DELETE /v1/jobs/{job}`: what waits never begins, what runs is told to stop.

@@ -44,5 +44,8 @@ mod tls;
 
 mod other_clients;
 
+mod generate;
 mod grpc;
 mod health;
+mod sockets;
+mod streams;

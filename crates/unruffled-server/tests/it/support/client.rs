@@ -138,20 +138,34 @@ impl<S: Read + Write> Client<S> {
     /// Reads one answer whose body comes in chunks, to its end.
     #[track_caller]
     pub(crate) fn chunked(&mut self) -> Answer {
-        let mut answer = self.head().expect("the connection ended without an answer");
-        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        let mut answer = self.chunked_head();
         loop {
-            let line = self.line().expect("a chunk begins with its length");
-            let length = usize::from_str_radix(&line, 16).unwrap();
-            // Each chunk ends with an empty line.
-            let mut chunk = vec![0; length + 2];
-            self.reader.read_exact(&mut chunk).unwrap();
-            if length == 0 {
-                answer.body = String::from_utf8_lossy(&answer.bytes).into_owned();
+            let chunk = self.chunk();
+            if chunk.is_empty() {
                 return answer;
             }
-            answer.bytes.extend_from_slice(&chunk[..length]);
+            answer.body.push_str(&chunk);
         }
+    }
+
+    /// Reads the head of an answer whose body comes in chunks.
+    #[track_caller]
+    pub(crate) fn chunked_head(&mut self) -> Answer {
+        let answer = self.head().expect("the connection ended without an answer");
+        assert_eq!(answer.header("transfer-encoding"), Some("chunked"), "{answer:?}");
+        answer
+    }
+
+    /// Reads one chunk as text; the last one is empty.
+    #[track_caller]
+    pub(crate) fn chunk(&mut self) -> String {
+        let line = self.line().expect("a chunk begins with its length");
+        let length = usize::from_str_radix(&line, 16).unwrap();
+        // Each chunk ends with an empty line.
+        let mut chunk = vec![0; length + 2];
+        self.reader.read_exact(&mut chunk).unwrap();
+        chunk.truncate(length);
+        String::from_utf8(chunk).unwrap()
     }
 
     /// Reads one answer; `None` if the connection ends instead.

@@ -1,0 +1,106 @@
+//! Triton's generate extension: plain values in, plain values out.
+
+use serde_json::{Value, json};
+use unruffled_engine::Engine;
+use unruffled_model::{
+    Batching, DType, Dim, Emitter, FnModel, Footprint, LoadedModel, ModelError, ModelInfo, RunContext, Serve,
+    Signature, Tensor, TensorSpec, Tensors,
+};
+use unruffled_server::ServerOptions;
+use unruffled_testing::scripted::{Gate, doubling};
+
+use crate::support::{TestServer, wait_until};
+
+#[test]
+fn one_answer() {
+    let (server, _) = TestServer::with_model(doubling());
+    let mut client = server.client();
+    let answer = client.request("POST", "/v2/models/m/generate", "", r#"{"id":"a","x":[1,2.5]}"#);
+    assert_eq!(answer.json(), json!({ "model_name": "m", "id": "a", "y": [2.0, 5.0] }));
+    assert!(answer.header("server-timing").is_some_and(|timing| timing.contains("queue")), "{answer:?}");
+    let late = r#"{"x":[1,2],"parameters":{"timeout":-1}}"#;
+    client.request("POST", "/v2/models/m/generate", "", late).assert_error(400, &["`timeout`", "-1"]);
+    let wrong = r#"{"z":[1,2]}"#;
+    client.request("POST", "/v2/models/m/generate", "", wrong).assert_error(400, &["no input `z`", "`x`"]);
+    client.request("POST", "/v2/models/m/generate", "", "{}").assert_error(400, &["`x`"]);
+    client.get("/v2/models/m/generate").assert_error(405, &["POST"]);
+    server.assert_serves(&mut client);
+}
+
+/// A function that says what it takes and gives.
+struct Counting<M> {
+    function: M,
+    info: ModelInfo,
+}
+
+impl<M: LoadedModel<Input = Tensors, Output = Tensors>> LoadedModel for Counting<M> {
+    type Input = Tensors;
+    type Output = Tensors;
+
+    fn info(&self) -> &ModelInfo {
+        &self.info
+    }
+
+    fn admit(&self, input: &Tensors) -> Result<Footprint, ModelError> {
+        self.info.signature.check(input)?;
+        self.function.admit(input)
+    }
+
+    fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
+        self.function.with_instance(serve)
+    }
+}
+
+/// A model that counts up to its input, one output each.
+fn counting() -> TestServer {
+    let engine = Engine::new();
+    let function =
+        FnModel::streaming(|inputs: &Tensors, out: &mut Emitter<'_, Tensors>, _: &RunContext<'_>| {
+            let up_to = inputs.get("n").map_or(Ok(0), |n| n.elements::<i32>().map(|n| n[0]))?;
+            if up_to < 0 {
+                return Err(ModelError::invalid_input("cannot count down"));
+            }
+            (0..up_to).try_for_each(|i| out.emit(Tensors::new().with("i", Tensor::scalar(i))))
+        });
+    let signature = Signature {
+        inputs: vec![TensorSpec::new("n", DType::I32, [Dim::Fixed(1)])],
+        outputs: vec![TensorSpec::new("i", DType::I32, [])],
+    };
+    let info = ModelInfo::new("test", "counting").with_signature(signature).with_batching(Batching::Single);
+    let handle = engine.wrap_model(Counting { function, info }).name("m").register().unwrap();
+    wait_until("the first instance", || handle.status().ready);
+    TestServer::start(engine, ServerOptions::default())
+}
+
+#[test]
+fn many_answers_as_events() {
+    let server = counting();
+    let mut client = server.client();
+    client.send("POST", "/v2/models/m/generate_stream", "", r#"{"n":3}"#);
+    let answer = client.chunked();
+    assert_eq!((answer.status, answer.header("content-type")), (200, Some("text/event-stream")));
+    let events = answer.body.split_terminator("\n\n").map(|event| {
+        let event: Value = serde_json::from_str(&event["data: ".len()..]).unwrap();
+        event["i"].clone()
+    });
+    assert_eq!(events.collect::<Vec<_>>(), [0, 1, 2]);
+    // What goes wrong before the first answer is told by the status.
+    let wrong = client.request("POST", "/v2/models/m/generate_stream", "", r#"{"n":-1}"#);
+    wrong.assert_error(400, &["cannot count down"]);
+    client
+        .request("POST", "/v2/models/none/generate_stream", "", r#"{"n":1}"#)
+        .assert_error(404, &["`none`"]);
+}
+
+#[test]
+fn going_cancels_the_stream() {
+    let gate = Gate::closed();
+    let (server, handle) = TestServer::with_model(doubling().gated(&gate));
+    let mut goes = server.client();
+    goes.send("POST", "/v2/models/m/generate_stream", "", r#"{"x":[1,2]}"#);
+    gate.entered();
+    goes.disconnect();
+    wait_until("the run to stop", || handle.status().running == 0);
+    gate.open();
+    server.assert_serves(&mut server.client());
+}
