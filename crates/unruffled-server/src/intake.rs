@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use axum::body::Body;
 use axum::http::{HeaderMap, StatusCode, header};
+use bytes::Bytes;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout_at;
 use unruffled_model::Name;
@@ -72,23 +73,22 @@ pub(crate) struct Received {
     pub(crate) held: (Part, OwnedSemaphorePermit),
 }
 
-/// The request, read and decoded in time.
-pub(crate) async fn receive(
+/// The body, read in time: within that of a body, and before the deadline, if there is one.
+pub(crate) async fn collect(
     service: &Service,
-    admitted: &Admitted,
     body: Body,
-    mut part: Part,
-) -> Result<Received, Refusal> {
+    part: &mut Part,
+    arrived: Instant,
+    deadline: Option<Instant>,
+) -> Result<Bytes, Refusal> {
     let options = service.options();
-    let patience = admitted.arrived + options.body_timeout;
-    let deadline = admitted.deadline.filter(|deadline| *deadline < patience);
-    let late = || Refusal::late("the deadline passed before the request was read");
-
-    let collect = body::collect(body, options.body_limit(), &mut part);
+    let patience = arrived + options.body_timeout;
+    let deadline = deadline.filter(|deadline| *deadline < patience);
+    let collect = body::collect(body, options.body_limit(), part);
     let collected = timeout_at(deadline.unwrap_or(patience).into(), collect).await;
-    let body = collected.unwrap_or_else(|_| {
+    collected.unwrap_or_else(|_| {
         let refusal = match deadline {
-            Some(_) => late(),
+            Some(_) => terms::late(),
             None => {
                 let message =
                     format!("the body did not arrive within {:?}; send it faster", options.body_timeout);
@@ -96,7 +96,17 @@ pub(crate) async fn receive(
             }
         };
         Err(refusal.closing())
-    })?;
+    })
+}
+
+/// The request, read and decoded in time.
+pub(crate) async fn receive(
+    service: &Service,
+    admitted: &Admitted,
+    body: Body,
+    mut part: Part,
+) -> Result<Received, Refusal> {
+    let body = collect(service, body, &mut part, admitted.arrived, admitted.deadline).await?;
 
     let place = service.enter()?;
     let packing = admitted.packing;
@@ -108,7 +118,7 @@ pub(crate) async fn receive(
         }
         (_, info) => info,
     };
-    let (memory, limit) = (service.shared_memory().clone(), options.body_limit());
+    let (memory, limit) = (service.shared_memory().clone(), service.options().body_limit());
     let weight = packing.weight(&body, &memory);
     let decode = move || {
         let signature = info.as_ref().map(|info| &info.signature);
@@ -117,10 +127,7 @@ pub(crate) async fn receive(
         (request, part)
     };
     let decoded = service.offload().run(weight, decode);
-    let decoded = match admitted.deadline {
-        Some(deadline) => timeout_at(deadline.into(), decoded).await.unwrap_or_else(|_| Err(late()))?,
-        None => decoded.await?,
-    };
+    let decoded = terms::in_time(admitted.deadline, decoded).await?;
     let (unpacked, part) = decoded;
     let (request, frame) = unpacked?;
     Ok(Received { request, frame, held: (part, place) })

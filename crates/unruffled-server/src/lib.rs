@@ -114,6 +114,7 @@ mod control;
 
 mod infer;
 mod jobs;
+mod openai;
 mod stream;
 
 mod operator;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use axum::http::{HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use serde_json::json;
 use unruffled_engine::{Error, ErrorKind};
 use unruffled_protocol::{ErrorBody, ProtocolError, ProtocolErrorKind};
 
@@ -147,6 +148,30 @@ impl Refusal {
         (self.status, self.message, self.headers)
     }
 
+    /// The answer that clients of OpenAI understand: the error is an object.
+    pub(crate) fn into_object(self) -> Response {
+        let kind = match self.status.as_u16() {
+            401 | 403 => "authentication_error",
+            404 => "not_found_error",
+            429 => "rate_limit_error",
+            400..=499 => "invalid_request_error",
+            _ => "server_error",
+        };
+        let error = json!({ "message": self.message, "type": kind, "param": null, "code": null });
+        let body = json!({ "error": error }).to_string();
+        self.answer(body.into_bytes())
+    }
+
+    fn answer(self, body: Vec<u8>) -> Response {
+        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
+        let headers = response.headers_mut();
+        headers.extend(self.headers);
+        if self.closes {
+            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
+        }
+        response
+    }
+
     pub(crate) fn status(&self) -> StatusCode {
         self.status
     }
@@ -186,15 +211,9 @@ impl From<ProtocolError> for Refusal {
 }
 
 impl IntoResponse for Refusal {
-    fn into_response(self) -> Response {
-        let body = ErrorBody::new(self.message).to_json();
-        let mut response = (self.status, [(header::CONTENT_TYPE, "application/json")], body).into_response();
-        let headers = response.headers_mut();
-        headers.extend(self.headers);
-        if self.closes {
-            headers.insert(header::CONNECTION, HeaderValue::from_static("close"));
-        }
-        response
+    fn into_response(mut self) -> Response {
+        let body = ErrorBody::new(std::mem::take(&mut self.message)).to_json();
+        self.answer(body)
     }
 }
 

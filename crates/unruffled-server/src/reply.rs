@@ -12,7 +12,7 @@ use crate::service::Service;
 use crate::shared_memory::SharedMemory;
 
 /// How many bytes of text one byte of a tensor makes, about.
-const TEXT_PER_BYTE: usize = 4;
+pub(crate) const TEXT_PER_BYTE: usize = 4;
 
 /// Writes the answer: each output in its form, the whole in the coding that the client takes.
 pub(crate) async fn encode(

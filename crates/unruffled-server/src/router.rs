@@ -13,7 +13,7 @@ use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::{body, control, grpc, infer, jobs, metadata, operator, stream};
+use crate::{body, control, grpc, infer, jobs, metadata, openai, operator, stream};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -87,12 +87,25 @@ fn protocol(service: &Service) -> Router<Service> {
             .route(&format!("{model}/generate_stream"), post(stream::generate_stream))
             .route(&format!("{model}/stream"), get(stream::socket).post(stream::stream));
     }
-    router.merge(grpc::routes(service)).fallback(unknown_path).method_not_allowed_fallback(wrong_method)
+    router
+        .merge(openai::router())
+        .merge(grpc::routes(service))
+        .fallback(unknown_path)
+        .method_not_allowed_fallback(wrong_method)
 }
 
 /// The ends of paths that take nothing but POST.
-const POSTED: [&str; 8] =
-    ["/infer", "/generate", "/generate_stream", "/index", "/load", "/unload", "/register", "/unregister"];
+const POSTED: [&str; 9] = [
+    "/v1/embeddings",
+    "/infer",
+    "/generate",
+    "/generate_stream",
+    "/index",
+    "/load",
+    "/unload",
+    "/register",
+    "/unregister",
+];
 
 async fn unknown_path(request: Request) -> Response {
     if is_grpc(request.headers()) {

@@ -78,10 +78,12 @@ pub(crate) async fn in_time<T>(
 ) -> Result<T, Refusal> {
     match deadline {
         None => work.await,
-        Some(deadline) => timeout_at(deadline.into(), work)
-            .await
-            .unwrap_or_else(|_| Err(Refusal::late("the deadline passed before the request was read"))),
+        Some(deadline) => timeout_at(deadline.into(), work).await.unwrap_or_else(|_| Err(late())),
     }
+}
+
+pub(crate) fn late() -> Refusal {
+    Refusal::late("the deadline passed before the request was read")
 }
 
 /// When and how urgently a request is to be answered.

@@ -24,7 +24,7 @@
 //!
 //! | kind | takes | gives | feature |
 //! | --- | --- | --- | --- |
-//! | `tokenize` | `text` bytes \[n\] | `input_ids`, `attention_mask`, `token_type_ids` i64 \[n, s\] | `text` |
+//! | `tokenize` | `text` bytes \[n\] | `input_ids`, `attention_mask`, `token_type_ids` i64 \[n, s\], `token_count` i64 \[n\] | `text` |
 //! | `pool` | `hidden` f32 \[n, s, h\], `mask` i64 \[n, s\] | `embedding` f32 \[n, h\] | |
 //! | `decode-image` | `image` bytes \[1\] | `picture` u8 \[h, w, 3\] | `image` |
 //! | `resize` | `picture` u8 \[h, w, 3\] | `pixels` f32 \[1, c, h, w\], `size` i64 \[2\]: height and width of the picture | `image` |

@@ -36,6 +36,9 @@ const OPEN: [&str; 5] = [
     "/grpc.health.v1.Health/Check",
 ];
 
+/// What clients of OpenAI ask for: they are refused in their way.
+const OPENAI: [&str; 2] = ["/v1/embeddings", "/v1/models"];
+
 /// How long browsers may remember what CORS told them.
 const CORS_AGE: Duration = Duration::from_secs(600);
 
@@ -104,6 +107,7 @@ async fn check(State(guard): State<Guard>, request: Request, next: Next) -> Resp
             }
         }
         Err(refusal) if grpc::is_grpc(&head.headers) => grpc::refuse(&refusal),
+        Err(refusal) if OPENAI.iter().any(|path| head.uri.path().starts_with(path)) => refusal.into_object(),
         Err(refusal) => body::refuse(refusal, &head.headers, body).await,
     }
 }
@@ -151,7 +155,7 @@ impl Guard {
 /// The key that a request brings, taken out of it, so that nothing behind can tell it to anybody. A WebSocket of a browser has
 /// no headers of its own, and brings it among its protocols.
 fn presented(headers: &mut HeaderMap) -> Option<HeaderValue> {
-    let among = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(|value| among_protocols(value));
+    let among = headers.get(header::SEC_WEBSOCKET_PROTOCOL).and_then(among_protocols);
     if let Some((_, rest)) = &among {
         headers.insert(header::SEC_WEBSOCKET_PROTOCOL, rest.clone());
     }

@@ -47,5 +47,6 @@ mod other_clients;
 mod generate;
 mod grpc;
 mod health;
+mod openai;
 mod sockets;
 mod streams;

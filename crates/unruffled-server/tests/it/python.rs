@@ -8,6 +8,7 @@ use unruffled_model::{Emitter, RunContext, Tensor, Tensors};
 use unruffled_server::ServerOptions;
 use unruffled_testing::scripted::{ScriptedModel, doubling};
 
+use crate::openai::embedding;
 use crate::support::{TestServer, wait_until};
 
 /// Runs a script against a server with the models that the scripts know.
@@ -22,6 +23,7 @@ fn drive(script: &str) {
     engine.wrap_model(doubling()).name("m").register().unwrap();
     engine.wrap_model(echo).name("echo").register().unwrap();
     engine.wrap_streaming(count).name("count").register().unwrap();
+    engine.wrap_model(embedding()).name("embed").register().unwrap();
     wait_until("all models", || engine.is_ready());
     let server = TestServer::start(engine, ServerOptions::default().with_shared_memory(true));
 
@@ -53,4 +55,14 @@ fn kserve_over_rest() {
 #[test]
 fn kserve_over_grpc() {
     drive("kserve_grpc.py");
+}
+
+#[test]
+fn openai_for_embeddings() {
+    drive("openai_embeddings.py");
+}
+
+#[test]
+fn websockets_for_streams() {
+    drive("websocket_stream.py");
 }

@@ -12,8 +12,9 @@ use crate::options::{Reader, at_least_one};
 
 /// `tokenize`: texts to tokens, by a `tokenizer.json`; texts of one request are filled up to the longest of them.
 ///
-/// Takes `text` bytes \[n\], UTF-8; gives `input_ids`, `attention_mask` and `token_type_ids` i64 \[n, s\]. What the file says
-/// of truncation and padding does not count but for the token that fills up.
+/// Takes `text` bytes \[n\], UTF-8; gives `input_ids`, `attention_mask` and `token_type_ids` i64 \[n, s\], and `token_count`
+/// i64 \[n\], how many tokens each text has. What the file says of truncation and padding does not count but for the token
+/// that fills up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Tokenize {
     /// The file; `tokenizer.json` unless set.
@@ -72,6 +73,7 @@ impl Tokenize {
                 spec("input_ids", DType::I64, dims()),
                 spec("attention_mask", DType::I64, dims()),
                 spec("token_type_ids", DType::I64, dims()),
+                spec("token_count", DType::I64, [same("n")]),
             ],
         };
         let tokens = Tokens { tokenizer, fill, options: self.clone() };
@@ -97,6 +99,7 @@ impl Compute for Tokens {
         let longest = encodings.iter().map(Encoding::len).max().unwrap_or(0);
         let width = longest.next_multiple_of(self.options.multiple);
         let shape = [encodings.len(), width];
+        let counts: Vec<i64> = encodings.iter().map(|encoding| encoding.len() as i64).collect();
         let filled = |column: fn(&Encoding) -> &[u32], fill: u32| {
             let mut ids = Vec::with_capacity(shape[0] * width);
             for encoding in &encodings {
@@ -108,7 +111,8 @@ impl Compute for Tokens {
         Ok(Tensors::new()
             .with("input_ids", filled(Encoding::get_ids, self.fill)?)
             .with("attention_mask", filled(Encoding::get_attention_mask, 0)?)
-            .with("token_type_ids", filled(Encoding::get_type_ids, 0)?))
+            .with("token_type_ids", filled(Encoding::get_type_ids, 0)?)
+            .with("token_count", Tensor::new(&shape[..1], counts)?))
     }
 }
 

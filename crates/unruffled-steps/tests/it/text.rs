@@ -71,6 +71,7 @@ mod tokens {
         let mask = out.get("attention_mask").unwrap();
         assert_eq!(mask.shape(), [2, 16]);
         assert_eq!(mask.elements::<i64>().unwrap().iter().sum::<i64>(), 5 + 2);
+        assert_eq!(out.get("token_count").unwrap().elements::<i64>().unwrap(), [5, 2]);
         let none = answer(&model, request(&[])).unwrap();
         assert_eq!(none.get("input_ids").unwrap().shape(), [0, 0]);
     }
