@@ -11,6 +11,7 @@ use unruffled_protocol::{ControlRequest, IndexEntry, IndexRequest, Region};
 use crate::access::Identity;
 use crate::body;
 use crate::coding::Coding;
+use crate::endpoint::{EndPoint, get, post};
 use crate::metadata::json;
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
@@ -18,6 +19,65 @@ use crate::{repository, statistics};
 
 /// The most bytes of a body that controls something.
 const BODY_BYTES: usize = 1 << 20;
+
+/// The end points of this module.
+pub(crate) fn end_points() -> Vec<EndPoint> {
+    let memory = "Shared memory";
+    let done = |end_point: EndPoint| end_point.gives_as(200, "Done", &[]);
+    vec![
+        get("/v2/models/stats", all_statistics)
+            .says("Models", "What all models have done.")
+            .gives("Counts and times", "Statistics"),
+        get("/v2/models/{model}/stats", model_statistics)
+            .says("Models", "What the model has done.")
+            .versioned()
+            .asks_a_model()
+            .gives("Counts and times", "Statistics"),
+        get("/v2/models/{model}/config", configuration)
+            .says("Models", "The settings of the model, as Triton has them.")
+            .versioned()
+            .asks_a_model()
+            .gives("Its settings", "Configuration"),
+        post("/v2/repository/index", index)
+            .says("Repository", "The models that there are, loaded or not.")
+            .may_take("IndexRequest")
+            .gives("The models", "Index"),
+        done(post("/v2/repository/models/{model}/load", load))
+            .says("Repository", "Loads the model, or loads it anew beside the one that runs.")
+            .asks_a_model()
+            .may_take("ControlRequest"),
+        done(post("/v2/repository/models/{model}/unload", unload))
+            .says("Repository", "Ends the model.")
+            .asks_a_model()
+            .may_take("ControlRequest"),
+        get("/v2/systemsharedmemory/status", regions)
+            .says(memory, "All regions.")
+            .gives("They", "Regions")
+            .refuses(&[400]),
+        get("/v2/systemsharedmemory/region/{region}/status", regions)
+            .says(memory, "One region.")
+            .gives("It", "Regions")
+            .refuses(&[400, 404]),
+        done(post("/v2/systemsharedmemory/region/{region}/register", register))
+            .says(memory, "Makes a region of shared memory known under a name.")
+            .takes("Region")
+            .refuses(&[501]),
+        done(post("/v2/systemsharedmemory/unregister", unregister))
+            .says(memory, "Forgets all regions.")
+            .may_take("ControlRequest"),
+        done(post("/v2/systemsharedmemory/region/{region}/unregister", unregister))
+            .says(memory, "Forgets a region.")
+            .may_take("ControlRequest"),
+        get("/v2/trace/setting", trace_settings)
+            .says("Server", "How requests are traced.")
+            .gives("Settings", "TraceSettings"),
+        post("/v2/trace/setting", set_trace)
+            .says("Server", "Sets how requests are traced.")
+            .may_take("TraceSettings")
+            .gives("Settings", "TraceSettings")
+            .refuses(&[501]),
+    ]
+}
 
 /// `GET /v2/models/{model}/stats`.
 pub(crate) async fn model_statistics(

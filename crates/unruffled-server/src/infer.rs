@@ -8,17 +8,43 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderName, HeaderValue};
 use axum::response::{IntoResponse as _, Response};
+use serde_json::json;
 use unruffled_engine::Timings;
 
 use crate::access::Identity;
 use crate::body;
 use crate::budget::Part;
+use crate::endpoint::{EndPoint, JSON, post, schema};
 use crate::intake::{Admitted, Received, admit, receive};
 use crate::partial::ask_rows;
 use crate::refusal::Refusal;
 use crate::reply::encode;
 use crate::service::{Service, Target};
 use crate::terms::Terms;
+
+/// The end points of this module.
+pub(crate) fn end_points() -> Vec<EndPoint> {
+    let binary = ("application/octet-stream", json!({ "type": "string", "format": "binary" }));
+    let supersede = || json!({ "type": "string", "minLength": 1, "maxLength": 256, "pattern": "^[ -~]+$" });
+    let of_supersede = "Older requests to the model under this name are cancelled.";
+    vec![
+        post("/v2/models/{model}/infer", infer)
+            .says("Inference", "Asks a model: tensors as JSON, or behind it in binary.")
+            .versioned()
+            .asks_a_model()
+            .takes("InferRequest")
+            .takes_as(binary.0, binary.1.clone())
+            .header("X-Unruffled-Supersede", supersede(), of_supersede)
+            .gives_as(200, "The model's outputs", &[(JSON, schema("InferResponse")), binary]),
+        post("/v2/models/{model}/generate", generate)
+            .says("Inference", "Asks a model in plain values, and is answered so.")
+            .versioned()
+            .asks_a_model()
+            .takes("GenerateRequest")
+            .header("X-Unruffled-Supersede", supersede(), of_supersede)
+            .gives("The model's outputs", "GenerateResponse"),
+    ]
+}
 
 const SERVER_TIMING: HeaderName = HeaderName::from_static("server-timing");
 

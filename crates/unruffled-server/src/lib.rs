@@ -98,6 +98,8 @@ mod access;
 
 mod service;
 
+mod endpoint;
+
 mod ask;
 mod partial;
 
@@ -120,6 +122,8 @@ mod stream;
 mod operator;
 
 mod grpc;
+
+mod openapi;
 
 mod router;
 

@@ -6,6 +6,7 @@ use axum::response::{IntoResponse, Response};
 use unruffled_protocol::{Health, ModelMetadata, ModelReady, ServerMetadata};
 
 use crate::access::Identity;
+use crate::endpoint::{EndPoint, JSON, get, schema};
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
 
@@ -23,6 +24,31 @@ const EXTENSIONS: [&str; 11] = [
     "statistics",
     "system_shared_memory",
 ];
+
+/// The end points of this module.
+pub(crate) fn end_points() -> Vec<EndPoint> {
+    let ready = "/v2/models/{model}/ready";
+    vec![
+        get("/v2", server)
+            .says("Server", "What the server is, and which extensions it knows.")
+            .gives("It", "Server"),
+        get("/v2/health/live", live).says("Server", "Whether it lives.").gives("It does", "Health"),
+        get("/v2/health/ready", self::ready)
+            .says("Server", "Whether all models are loaded and can answer.")
+            .gives("They are", "Health")
+            .gives_as(503, "They are not", &[(JSON, schema("Health"))]),
+        get("/v2/models/{model}", model)
+            .says("Models", "What the model takes and gives.")
+            .versioned()
+            .asks_a_model()
+            .gives("Its signature", "Model"),
+        get(ready, model_ready)
+            .says("Models", "Whether the model can answer.")
+            .versioned()
+            .asks_a_model()
+            .gives("It can", "ModelReady"),
+    ]
+}
 
 /// A body that is JSON already.
 pub(crate) fn json(body: Vec<u8>) -> impl IntoResponse {

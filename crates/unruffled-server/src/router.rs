@@ -1,19 +1,23 @@
 //! Which end point answers which path.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
 use axum::Router;
-use axum::extract::Request;
-use axum::http::StatusCode;
+use axum::extract::{MatchedPath, Request};
+use axum::http::{HeaderValue, Method, StatusCode, header};
 use axum::response::Response;
-use axum::routing::{get, post};
+use axum::routing::get;
 use tokio::sync::watch;
 use unruffled_engine::Engine;
 
 use crate::access::{guarded, is_grpc};
+use crate::endpoint::EndPoint;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::service::Service;
-use crate::{body, control, grpc, infer, jobs, metadata, openai, operator, stream};
+use crate::{body, control, grpc, infer, jobs, metadata, openai, openapi, operator, stream};
 
 /// The protocol's end points, for a service of your own.
 ///
@@ -36,13 +40,13 @@ use crate::{body, control, grpc, infer, jobs, metadata, openai, operator, stream
 pub fn router(engine: Engine, options: ServerOptions) -> Router {
     let (_, phase) = watch::channel(Phase::Serving);
     let service = Service::new(engine, options, phase);
-    guarded(protocol(&service).with_state(service.clone()), service.options(), None)
+    guarded(routes(&service, protocol()).with_state(service.clone()), service.options(), None)
 }
 
 /// The protocol's end points, and those for operators.
 pub(crate) fn with_operator(service: Service) -> Router {
-    // Once more: it holds for the routes that are there when it is said.
-    protocol(&service).merge(operator::router()).method_not_allowed_fallback(wrong_method).with_state(service)
+    let end_points = protocol().into_iter().chain(operator::end_points()).collect();
+    routes(&service, end_points).with_state(service)
 }
 
 /// What is told on an address of its own: health and metrics.
@@ -52,60 +56,43 @@ pub(crate) fn of_health(service: Service) -> Router {
         .route("/v2/health/ready", get(metadata::ready))
         .route("/metrics", get(operator::metrics))
         .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
+        .method_not_allowed_fallback(|request| wrong_method(Some(vec![Method::GET]), request))
         .with_state(service)
 }
 
-fn protocol(service: &Service) -> Router<Service> {
-    let mut router = Router::new()
-        .route("/v2", get(metadata::server))
-        .route("/v2/health/live", get(metadata::live))
-        .route("/v2/health/ready", get(metadata::ready))
-        .route("/v2/models/stats", get(control::all_statistics))
-        .route("/v2/repository/index", post(control::index))
-        .route("/v2/repository/models/{model}/load", post(control::load))
-        .route("/v2/repository/models/{model}/unload", post(control::unload))
-        .route("/v2/systemsharedmemory/status", get(control::regions))
-        .route("/v2/systemsharedmemory/unregister", post(control::unregister))
-        .route("/v2/systemsharedmemory/region/{region}/status", get(control::regions))
-        .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
-        .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
-        .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace));
-    router = router
-        .route("/v1/jobs", get(jobs::list).post(jobs::submit))
-        .route("/v1/jobs/{job}", get(jobs::status).delete(jobs::cancel))
-        .route("/v1/jobs/{job}/result", get(jobs::result))
-        .route("/v1/jobs/{job}/events", get(jobs::events));
-    for model in ["/v2/models/{model}", "/v2/models/{model}/versions/{version}"] {
-        router = router
-            .route(model, get(metadata::model))
-            .route(&format!("{model}/ready"), get(metadata::model_ready))
-            .route(&format!("{model}/config"), get(control::configuration))
-            .route(&format!("{model}/stats"), get(control::model_statistics))
-            .route(&format!("{model}/infer"), post(infer::infer))
-            .route(&format!("{model}/generate"), post(infer::generate))
-            .route(&format!("{model}/generate_stream"), post(stream::generate_stream))
-            .route(&format!("{model}/stream"), get(stream::socket).post(stream::stream));
-    }
-    router
-        .merge(openai::router())
-        .merge(grpc::routes(service))
-        .fallback(unknown_path)
-        .method_not_allowed_fallback(wrong_method)
+/// What is told on any address.
+fn protocol() -> Vec<EndPoint> {
+    [
+        metadata::end_points(),
+        infer::end_points(),
+        stream::end_points(),
+        control::end_points(),
+        jobs::end_points(),
+        openai::end_points(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
-/// The ends of paths that take nothing but POST.
-const POSTED: [&str; 9] = [
-    "/v1/embeddings",
-    "/infer",
-    "/generate",
-    "/generate_stream",
-    "/index",
-    "/load",
-    "/unload",
-    "/register",
-    "/unregister",
-];
+/// Routes to end points, and to those that tell of them.
+fn routes(service: &Service, mut end_points: Vec<EndPoint>) -> Router<Service> {
+    end_points.extend(openapi::end_points(&end_points));
+    let mut router = Router::new();
+    let mut methods: HashMap<String, Vec<Method>> = HashMap::new();
+    for end_point in &end_points {
+        for path in end_point.paths() {
+            router = router.route(&path, end_point.handler.clone());
+            methods.entry(path).or_default().push(end_point.method.clone());
+        }
+    }
+    let methods = Arc::new(methods);
+    let wrong_method = move |path: Option<MatchedPath>, request| {
+        let known = path.and_then(|path| methods.get(path.as_str()).cloned());
+        wrong_method(known, request)
+    };
+    router.merge(grpc::routes(service)).fallback(unknown_path).method_not_allowed_fallback(wrong_method)
+}
 
 async fn unknown_path(request: Request) -> Response {
     if is_grpc(request.headers()) {
@@ -117,22 +104,17 @@ async fn unknown_path(request: Request) -> Response {
     refuse(Refusal::not_found(message), request).await
 }
 
-async fn wrong_method(request: Request) -> Response {
+/// `known` are the methods of the path; a call of gRPC has one.
+async fn wrong_method(known: Option<Vec<Method>>, request: Request) -> Response {
     if is_grpc(request.headers()) {
         return grpc::unknown(&request);
     }
+    let known = known.unwrap_or_else(|| vec![Method::POST]);
+    let known: Vec<&str> = known.iter().map(Method::as_str).collect();
     let (method, path) = (request.method(), shown(request.uri().path()));
-    let right = match path.as_str() {
-        "/v1/jobs" => "GET and POST",
-        stream if stream.ends_with("/stream") => "GET and POST",
-        job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
-        other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
-        // The calls of gRPC: their services have dots.
-        other if other.split('/').nth(1).is_some_and(|service| service.contains('.')) => "POST",
-        _ => "GET",
-    };
-    let message = format!("`{path}` takes {right}, not {method}");
-    refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message), request).await
+    let message = format!("`{path}` takes {}, not {method}", known.join(" and "));
+    let allow = HeaderValue::try_from(known.join(", ")).expect("methods are plain");
+    refuse(Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message).with(header::ALLOW, allow), request).await
 }
 
 async fn refuse(refusal: Refusal, request: Request) -> Response {

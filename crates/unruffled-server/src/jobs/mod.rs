@@ -25,6 +25,7 @@ use self::query::Query;
 use crate::access::Identity;
 use crate::ask::Answered;
 use crate::body;
+use crate::endpoint::{EndPoint, JSON, delete, get, post, schema};
 use crate::intake::{Received, admit, receive};
 use crate::metadata::json as written;
 use crate::packing::Frame;
@@ -49,8 +50,65 @@ const WAIT_MAX: Duration = Duration::from_secs(60);
 /// What may be said of a job when it is submitted.
 const SUBMIT: [&str; 4] = ["model", "delay", "attempts", "keep"];
 
+/// The end points of this module.
+pub(crate) fn end_points() -> Vec<EndPoint> {
+    let (text, seconds) = (|| json!({ "type": "string" }), || json!({ "type": "number", "minimum": 0 }));
+    let count = |least: u32| json!({ "type": "integer", "minimum": least });
+    let states = JobState::ALL.map(JobState::name);
+    let binary = ("application/octet-stream", json!({ "type": "string", "format": "binary" }));
+    let mut submit = post("/v1/jobs", submit)
+        .says("Jobs", "Submits a job; answered as soon as the queue has it, before it runs.")
+        .asks_a_model()
+        .takes("InferRequest")
+        .takes_as(binary.0, binary.1.clone())
+        .query("model", text(), "Who is to run it; must be said.")
+        .query("delay", seconds(), "Seconds before it may begin.")
+        .query("keep", seconds(), "Seconds for which the result is kept.")
+        .query("attempts", count(1), "How often it may be tried.")
+        .header(
+            "Idempotency-Key",
+            json!({ "type": "string", "minLength": 1, "maxLength": 256 }),
+            "The same key is the same job.",
+        )
+        .gives_as(
+            202,
+            "It is in the queue; `Location` is where it is told how it does",
+            &[(JSON, schema("Job"))],
+        );
+    submit = submit.refuses(&[409]);
+    let job = |end_point: EndPoint| end_point.refuses(&[404, 500, 503]);
+    vec![
+        submit,
+        get("/v1/jobs", list)
+            .says("Jobs", "The jobs that there are, in the order in which they came.")
+            .query("state", json!({ "type": "string", "enum": states }), "Only those in this state.")
+            .query("model", text(), "Only those of this model.")
+            .query("after", text(), "Those after this one: `next` of the page before.")
+            .query("max", count(1), "How many, 1,000 at most.")
+            .gives("A page of them", "Jobs")
+            .refuses(&[404, 500, 503]),
+        job(get("/v1/jobs/{job}", status))
+            .says("Jobs", "How a job is doing.")
+            .query("wait", seconds(), "Answered when it has ended, or after so many seconds, 60 at most.")
+            .gives("It", "Job"),
+        job(delete("/v1/jobs/{job}", cancel))
+            .says("Jobs", "Cancels a job: what waits never begins, what runs is told to stop.")
+            .gives_as(202, "It is, or will be", &[(JSON, schema("Cancelled"))])
+            .refuses(&[409]),
+        job(get("/v1/jobs/{job}/result", result))
+            .says("Jobs", "The result of a job.")
+            .query("binary", json!({ "type": "boolean" }), "Tensors in binary.")
+            .gives_as(200, "The outputs", &[(JSON, schema("InferResponse")), binary])
+            .gives_as(202, "There is none yet", &[(JSON, schema("Job"))])
+            .refuses(&[400, 409, 499, 504]),
+        job(get("/v1/jobs/{job}/events", events))
+            .says("Jobs", "The states of a job as events, until it has ended.")
+            .gives_as(200, "Events whose data are `Job`", &[("text/event-stream", text())]),
+    ]
+}
+
 /// `POST /v1/jobs?model=NAME`: the body is that of an inference. Answered as soon as the queue has it.
-pub(crate) async fn submit(State(service): State<Service>, identity: Identity, request: Request) -> Response {
+async fn submit(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
     let wanted = Query::of(&head.uri, &SUBMIT).and_then(|query| {
@@ -142,11 +200,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 }
 
 /// `GET /v1/jobs`: those that there are, page by page.
-pub(crate) async fn list(
-    State(service): State<Service>,
-    identity: Identity,
-    uri: Uri,
-) -> Result<Response, Refusal> {
+async fn list(State(service): State<Service>, identity: Identity, uri: Uri) -> Result<Response, Refusal> {
     identity.may_list_jobs()?;
     let query = Query::of(&uri, &["state", "model", "after", "max"])?;
     let state = query.text("state").map(|text| {
@@ -169,7 +223,7 @@ pub(crate) async fn list(
 }
 
 /// `GET /v1/jobs/{job}`: how it is doing; with `?wait=SECONDS`, once it has ended or so long after.
-pub(crate) async fn status(
+async fn status(
     State(service): State<Service>,
     identity: Identity,
     Path(job): Path<String>,
@@ -201,7 +255,7 @@ pub(crate) async fn status(
 }
 
 /// `GET /v1/jobs/{job}/result`: as the answer of an inference, once it is there; until then, 202 and how the job is doing.
-pub(crate) async fn result(
+async fn result(
     State(service): State<Service>,
     identity: Identity,
     Path(job): Path<String>,
@@ -236,7 +290,7 @@ pub(crate) async fn result(
 }
 
 /// `DELETE /v1/jobs/{job}`: what waits never begins, what runs is told to stop.
-pub(crate) async fn cancel(
+async fn cancel(
     State(service): State<Service>,
     identity: Identity,
     Path(job): Path<String>,
@@ -255,7 +309,7 @@ pub(crate) async fn cancel(
 }
 
 /// `GET /v1/jobs/{job}/events`: its states as server-sent events, from now until it has ended.
-pub(crate) async fn events(
+async fn events(
     State(service): State<Service>,
     identity: Identity,
     Path(job): Path<String>,

@@ -6,14 +6,26 @@ mod output;
 mod embeddings;
 mod models;
 
-use axum::Router;
-use axum::routing::{get, post};
+use crate::endpoint::{EndPoint, get, post};
 
-use crate::service::Service;
-
-pub(crate) fn router() -> Router<Service> {
-    Router::new()
-        .route("/v1/embeddings", post(embeddings::embeddings))
-        .route("/v1/models", get(models::list))
-        .route("/v1/models/{model}", get(models::model))
+/// The end points of this module.
+pub(crate) fn end_points() -> Vec<EndPoint> {
+    let group = "OpenAI";
+    vec![
+        post("/v1/embeddings", embeddings::embeddings)
+            .says(group, "Texts, or tokens, to rows of numbers.")
+            .asks_a_model()
+            .takes("EmbeddingsRequest")
+            .gives("The embeddings, in the order of the input", "Embeddings")
+            .as_openai(),
+        get("/v1/models", models::list)
+            .says(group, "The models that there are.")
+            .gives("They", "OpenAIModels")
+            .as_openai(),
+        get("/v1/models/{model}", models::model)
+            .says(group, "One of them.")
+            .gives("It", "OpenAIModel")
+            .refuses(&[404])
+            .as_openai(),
+    ]
 }

@@ -13,16 +13,15 @@ mod welcome;
 
 mod page;
 
-use axum::Router;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
-use axum::routing::get;
+use serde_json::json;
 
 pub(crate) use self::metrics::metrics;
 use self::overview::Watchers;
 use crate::access::Identity;
+use crate::endpoint::{EndPoint, get};
 use crate::refusal::Refusal;
-use crate::service::Service;
 
 /// What a path names, decoded, if it can be.
 type Named<T> = Result<Path<T>, PathRejection>;
@@ -32,7 +31,7 @@ fn named<T>(path: Named<T>) -> Result<T, Refusal> {
 }
 
 /// The end points for operators.
-pub(crate) fn router() -> Router<Service> {
+pub(crate) fn end_points() -> Vec<EndPoint> {
     let watchers = Watchers::new();
     let events = move |State(service), identity: Identity| {
         let watchers = watchers.clone();
@@ -41,12 +40,37 @@ pub(crate) fn router() -> Router<Service> {
             overview::events(service, watchers)
         }
     };
-    Router::new()
-        .route("/", get(page::index))
-        .route("/page/{file}", get(page::file))
-        .route("/metrics", get(metrics))
-        .route("/v1/explain/{id}", get(story::of_any))
-        .route("/v1/explain/{model}/{id}", get(story::of_model))
-        .route("/v1/overview", get(overview::once))
-        .route("/v1/overview/events", get(events))
+    let group = "Operation";
+    let text = || json!({ "type": "string" });
+    vec![
+        get("/", page::index).says(group, "A live page; a text for whoever does not want HTML.").gives_as(
+            200,
+            "The page",
+            &[("text/html", text()), ("text/plain", text())],
+        ),
+        get("/page/{file}", page::file)
+            .says(group, "A file of the page.")
+            .gives_as(200, "It", &[("*/*", text())])
+            .refuses(&[404]),
+        get("/metrics", metrics)
+            .says(group, "Counters, gauges and histograms for Prometheus.")
+            .gives_as(200, "Metrics", &[("application/openmetrics-text", text())])
+            .refuses(&[500, 503]),
+        get("/v1/explain/{id}", story::of_any)
+            .says(group, "What became of a request, and why.")
+            .gives("Its story", "Explanation")
+            .refuses(&[404]),
+        get("/v1/explain/{model}/{id}", story::of_model)
+            .says(group, "What became of a request to one model; where it has only a number, too.")
+            .gives("Its story", "Explanation")
+            .refuses(&[404]),
+        get("/v1/overview", overview::once)
+            .says(group, "All models at this moment.")
+            .gives("They", "Overview")
+            .refuses(&[500, 503]),
+        get("/v1/overview/events", events)
+            .says(group, "The same as events, once a second.")
+            .gives_as(200, "Events whose data are `Overview`", &[("text/event-stream", text())])
+            .refuses(&[503]),
+    ]
 }

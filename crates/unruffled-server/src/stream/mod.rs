@@ -17,13 +17,15 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse as _, Response};
 use futures_core::Stream;
 use futures_util::{StreamExt as _, stream};
+use serde_json::json;
 use tokio::sync::Notify;
 
 use self::front::{Mark, Texts, Told};
 use self::lines::{End, Lines};
-pub(crate) use self::socket::socket;
+use self::socket::socket;
 use crate::access::Identity;
 use crate::body;
+use crate::endpoint::{EndPoint, get, post};
 use crate::exchange::{Arrived, Asked, Held, answers};
 use crate::intake::{Received, admit, receive};
 use crate::refusal::Refusal;
@@ -36,8 +38,33 @@ const LINES: &str = "application/x-ndjson";
 /// The content type of server-sent events.
 const EVENTS: &str = "text/event-stream";
 
+/// The end points of this module.
+pub(crate) fn end_points() -> Vec<EndPoint> {
+    let texts = json!({ "type": "string" });
+    vec![
+        post("/v2/models/{model}/generate_stream", generate_stream)
+            .says("Inference", "Asks a model in plain values; its outputs come as events, one by one.")
+            .versioned()
+            .asks_a_model()
+            .takes("GenerateRequest")
+            .gives_as(200, "Events whose data are `GenerateResponse` or an error", &[(EVENTS, texts.clone())]),
+        post("/v2/models/{model}/stream", stream)
+            .says("Inference", "Requests in lines of JSON, answered in their order as they come; in events if they are accepted.")
+            .versioned()
+            .asks_a_model()
+            .takes_as(LINES, texts.clone())
+            .gives_as(200, "Lines or events: answers, or errors", &[(LINES, texts.clone()), (EVENTS, texts)]),
+        get("/v2/models/{model}/stream", socket)
+            .says("Inference", "The same over a WebSocket.")
+            .versioned()
+            .asks_a_model()
+            .gives_as(101, "The connection becomes a WebSocket", &[])
+            .refuses(&[415, 426]),
+    ]
+}
+
 /// `POST /v2/models/{model}/stream`: a request in each line, answered in their order.
-pub(crate) async fn stream(
+async fn stream(
     State(service): State<Service>,
     identity: Identity,
     target: Result<Target, Refusal>,
@@ -105,7 +132,7 @@ fn lines(front: Texts, body: Body) -> impl Stream<Item = Told> + Send + 'static 
 }
 
 /// `POST /v2/models/{model}/generate_stream`: one request in plain values, and all that the model gives as events.
-pub(crate) async fn generate_stream(
+async fn generate_stream(
     State(service): State<Service>,
     identity: Identity,
     target: Result<Target, Refusal>,

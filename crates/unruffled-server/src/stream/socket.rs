@@ -46,7 +46,7 @@ const PROTOCOL: &str = "unruffled";
 
 type Socket = WebSocketStream<Box<dyn Stream>>;
 
-pub(crate) async fn socket(
+pub(super) async fn socket(
     State(service): State<Service>,
     identity: Identity,
     target: Result<Target, Refusal>,

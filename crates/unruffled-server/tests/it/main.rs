@@ -48,5 +48,6 @@ mod generate;
 mod grpc;
 mod health;
 mod openai;
+mod openapi;
 mod sockets;
 mod streams;
