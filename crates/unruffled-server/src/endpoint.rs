@@ -37,6 +37,8 @@ pub(crate) struct EndPoint {
     pub(crate) needs_body: bool,
     /// What is answered when all goes well: a status, what it says, a media type, and the schema.
     pub(crate) gives: Vec<(u16, &'static str, Vec<(&'static str, Value)>)>,
+    /// End points that take a member of the answer as a parameter: the member, the parameter, and their ids.
+    pub(crate) links: Option<(&'static str, &'static str, &'static [&'static str])>,
     /// The statuses of refusals.
     pub(crate) refuses: Vec<u16>,
     /// Whether refusals are those of OpenAI.
@@ -49,6 +51,12 @@ pub(crate) const JSON: &str = "application/json";
 /// The schema of this name.
 pub(crate) fn schema(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// Server-sent events, and the schema of their data.
+pub(crate) fn events(name: &str) -> (&'static str, Value) {
+    let data = json!({ "type": "string", "contentMediaType": JSON, "contentSchema": schema(name) });
+    ("text/event-stream", json!({ "type": "object", "properties": { "data": data } }))
 }
 
 /// An end point that is asked.
@@ -81,6 +89,7 @@ impl EndPoint {
             takes: Vec::new(),
             needs_body: false,
             gives: Vec::new(),
+            links: None,
             refuses: OF_THE_DOOR.to_vec(),
             is_openai: false,
         }
@@ -139,6 +148,16 @@ impl EndPoint {
     ) -> Self {
         self.gives.push((status, says, kinds.to_vec()));
         self
+    }
+
+    /// What is given names what these others are asked for: a member of the answer is their parameter.
+    pub(crate) fn leads_to(
+        self,
+        member: &'static str,
+        parameter: &'static str,
+        ids: &'static [&'static str],
+    ) -> Self {
+        Self { links: Some((member, parameter, ids)), ..self }
     }
 
     /// Refuses with these statuses, too.

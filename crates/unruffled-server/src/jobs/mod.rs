@@ -25,7 +25,7 @@ use self::query::Query;
 use crate::access::Identity;
 use crate::ask::Answered;
 use crate::body;
-use crate::endpoint::{EndPoint, JSON, delete, get, post, schema};
+use crate::endpoint::{EndPoint, JSON, delete, events as events_of, get, post, schema};
 use crate::intake::{Received, admit, receive};
 use crate::metadata::json as written;
 use crate::packing::Frame;
@@ -75,7 +75,9 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             "It is in the queue; `Location` is where it is told how it does",
             &[(JSON, schema("Job"))],
         );
-    submit = submit.refuses(&[409]);
+    let others =
+        &["get_v1_jobs_job", "delete_v1_jobs_job", "get_v1_jobs_job_result", "get_v1_jobs_job_events"];
+    submit = submit.leads_to("id", "job", others).refuses(&[409]);
     let job = |end_point: EndPoint| end_point.refuses(&[404, 500, 503]);
     vec![
         submit,
@@ -103,7 +105,7 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             .refuses(&[400, 409, 499, 504]),
         job(get("/v1/jobs/{job}/events", events))
             .says("Jobs", "The states of a job as events, until it has ended.")
-            .gives_as(200, "Events whose data are `Job`", &[("text/event-stream", text())]),
+            .gives_as(200, "Events, until it has ended", &[events_of("Job")]),
     ]
 }
 

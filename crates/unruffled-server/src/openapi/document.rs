@@ -93,6 +93,11 @@ fn responses(end_point: &EndPoint) -> Value {
         if !kinds.is_empty() {
             response["content"] = content(kinds);
         }
+        if let Some((member, parameter, ids)) = end_point.links {
+            let parameters = json!({ parameter: format!("$response.body#/{member}") });
+            let link = |id: &&str| ((*id).to_owned(), json!({ "operationId": id, "parameters": parameters }));
+            response["links"] = ids.iter().map(link).collect::<Map<_, _>>().into();
+        }
         responses.insert(status.to_string(), response);
     }
     let error = schema(if end_point.is_openai { "OpenAIError" } else { "Error" });

@@ -32,6 +32,12 @@ fn object(members: &[(&str, Value)]) -> Value {
     json!({ "type": "object", "properties": properties, "required": required })
 }
 
+/// The same with an example.
+fn example(mut schema: Value, example: Value) -> Value {
+    schema["examples"] = json!([example]);
+    schema
+}
+
 fn list(of: Value) -> Value {
     json!({ "type": "array", "items": of })
 }
@@ -107,12 +113,15 @@ fn protocol() -> Named {
         ("Tensor", tensor),
         (
             "InferRequest",
-            object(&[
-                ("id?", json!({ "type": "string", "maxLength": 1024 })),
-                ("parameters?", schema("Parameters")),
-                ("inputs", list(schema("Tensor"))),
-                ("outputs?", list(object(&[("name", text()), ("parameters?", schema("Parameters"))]))),
-            ]),
+            example(
+                object(&[
+                    ("id?", json!({ "type": "string", "maxLength": 1024 })),
+                    ("parameters?", schema("Parameters")),
+                    ("inputs", list(schema("Tensor"))),
+                    ("outputs?", list(object(&[("name", text()), ("parameters?", schema("Parameters"))]))),
+                ]),
+                json!({ "id": "1", "inputs": [{ "name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2.5] }] }),
+            ),
         ),
         (
             "InferResponse",
@@ -126,7 +135,7 @@ fn protocol() -> Named {
         ),
         (
             "GenerateRequest",
-            json!({ "type": "object", "description": "The inputs by their names; other members are parameters" }),
+            json!({ "type": "object", "examples": [{ "x": [1, 2.5] }], "description": "The inputs by their names; other members are parameters" }),
         ),
         (
             "GenerateResponse",
@@ -224,13 +233,16 @@ fn openai() -> Named {
         ("OpenAIError", object(&[("error", error)])),
         (
             "EmbeddingsRequest",
-            object(&[
-                ("model", text()),
-                ("input", input),
-                ("encoding_format?", json!({ "enum": ["float", "base64"] })),
-                ("dimensions?", json!({ "type": "integer", "minimum": 1 })),
-                ("user?", text()),
-            ]),
+            example(
+                object(&[
+                    ("model", text()),
+                    ("input", input),
+                    ("encoding_format?", json!({ "enum": ["float", "base64"] })),
+                    ("dimensions?", json!({ "type": "integer", "minimum": 1 })),
+                    ("user?", text()),
+                ]),
+                json!({ "model": "embed", "input": ["one text", "another"] }),
+            ),
         ),
         (
             "Embeddings",

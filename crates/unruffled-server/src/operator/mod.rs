@@ -20,7 +20,7 @@ use serde_json::json;
 pub(crate) use self::metrics::metrics;
 use self::overview::Watchers;
 use crate::access::Identity;
-use crate::endpoint::{EndPoint, get};
+use crate::endpoint::{EndPoint, events as events_of, get};
 use crate::refusal::Refusal;
 
 /// What a path names, decoded, if it can be.
@@ -54,7 +54,7 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             .refuses(&[404]),
         get("/metrics", metrics)
             .says(group, "Counters, gauges and histograms for Prometheus.")
-            .gives_as(200, "Metrics", &[("application/openmetrics-text", text())])
+            .gives_as(200, "Metrics", &[("text/plain", text()), ("application/openmetrics-text", text())])
             .refuses(&[500, 503]),
         get("/v1/explain/{id}", story::of_any)
             .says(group, "What became of a request, and why.")
@@ -70,7 +70,7 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             .refuses(&[500, 503]),
         get("/v1/overview/events", events)
             .says(group, "The same as events, once a second.")
-            .gives_as(200, "Events whose data are `Overview`", &[("text/event-stream", text())])
+            .gives_as(200, "Events, once a second", &[events_of("Overview")])
             .refuses(&[503]),
     ]
 }

@@ -25,7 +25,7 @@ use self::lines::{End, Lines};
 use self::socket::socket;
 use crate::access::Identity;
 use crate::body;
-use crate::endpoint::{EndPoint, get, post};
+use crate::endpoint::{EndPoint, events, get, post};
 use crate::exchange::{Arrived, Asked, Held, answers};
 use crate::intake::{Received, admit, receive};
 use crate::refusal::Refusal;
@@ -41,19 +41,20 @@ const EVENTS: &str = "text/event-stream";
 /// The end points of this module.
 pub(crate) fn end_points() -> Vec<EndPoint> {
     let texts = json!({ "type": "string" });
+    let lines = json!({ "type": "string", "examples": ["{\"x\": [1, 2.5]}\n{\"x\": [3, 4]}\n"] });
     vec![
         post("/v2/models/{model}/generate_stream", generate_stream)
             .says("Inference", "Asks a model in plain values; its outputs come as events, one by one.")
             .versioned()
             .asks_a_model()
             .takes("GenerateRequest")
-            .gives_as(200, "Events whose data are `GenerateResponse` or an error", &[(EVENTS, texts.clone())]),
+            .gives_as(200, "An event for each output", &[events("GenerateResponse")]),
         post("/v2/models/{model}/stream", stream)
             .says("Inference", "Requests in lines of JSON, answered in their order as they come; in events if they are accepted.")
             .versioned()
             .asks_a_model()
-            .takes_as(LINES, texts.clone())
-            .gives_as(200, "Lines or events: answers, or errors", &[(LINES, texts.clone()), (EVENTS, texts)]),
+            .takes_as(LINES, lines)
+            .gives_as(200, "Lines or events: answers, or errors", &[(LINES, texts), events("InferResponse")]),
         get("/v2/models/{model}/stream", socket)
             .says("Inference", "The same over a WebSocket.")
             .versioned()

@@ -66,3 +66,8 @@ fn openai_for_embeddings() {
 fn websockets_for_streams() {
     drive("websocket_stream.py");
 }
+
+#[test]
+fn schemathesis_over_the_document() {
+    drive("openapi_answers.py");
+}
