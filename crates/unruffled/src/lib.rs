@@ -60,7 +60,7 @@ mod repository;
 pub mod sample;
 
 mod runtimes;
-mod sequenced;
+mod told;
 
 mod step;
 

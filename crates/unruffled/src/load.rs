@@ -22,8 +22,8 @@ use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
-use crate::sequenced::Sequenced;
 use crate::step::StepBackend;
+use crate::told::Told;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -243,9 +243,10 @@ impl Backends {
         })?;
         config.fit(&model.info().signature)?;
         let model = match &config.sequence {
-            Some(sequence) => Sequenced::of(model, sequence.spec.clone()),
+            Some(sequence) => Told::with_sequence(model, sequence.spec.clone()),
             None => model,
         };
+        let model = if config.run.one_by_one { Told::one_by_one(model) } else { model };
         if config.run.warm_up.unwrap_or_default() == 0 {
             return Ok(model);
         }

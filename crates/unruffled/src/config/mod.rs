@@ -103,7 +103,9 @@ mod step;
 
 mod pipeline;
 
-use std::path::Path;
+mod triton;
+
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use check::Checker;
@@ -111,34 +113,41 @@ use raw::Raw;
 
 pub use typed::{
     AudioInput, Color, Declared, Decode, DefaultValue, FallbackConfig, FallbackOrder, FileInput, ImageInput,
-    InputConfig, InputSource, Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PipelineConfig,
-    PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
+    InputConfig, InputSource, Labels, Layout, ModelConfig, Note, OnnxRuntimeConfig, OutputConfig,
+    PipelineConfig, PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig,
+    StepFeed, StepRepeat, Versions,
 };
 
 pub use pipeline::PIPELINE_FILE_NAME;
+pub use triton::TRITON_FILE_NAME;
 
 pub(crate) use beside::is_beside;
 
 /// What the file is called.
 pub const FILE_NAME: &str = "model.toml";
 
+/// What settings of other servers are called.
+pub(crate) const FOREIGN_FILE_NAMES: [&str; 1] = [TRITON_FILE_NAME];
+
 impl ModelConfig {
-    /// Reads the `model.toml` of a folder; a folder without one has the default settings.
+    /// Reads the settings of a folder: its `model.toml`, or else that of another server, `config.pbtxt`. A folder without
+    /// any has the default settings; where `model.toml` is, it counts alone.
     ///
     /// # Errors
     ///
     /// What is wrong with the file, or with one that it names.
     pub fn read(folder: &Path) -> Result<Self, Error> {
-        let file = folder.join(FILE_NAME);
-        let text = match std::fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => {
-                let message = format!("cannot be read: {error}");
-                return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file).caused_by(error));
-            }
-        };
-        Self::parse(&text, &file, &|name| std::fs::read_to_string(folder.join(name)))
+        let read_beside = |name: &str| std::fs::read_to_string(folder.join(name));
+        if let Some((file, text)) = read(folder, FILE_NAME)? {
+            let mut config = Self::parse(&text, &file, &read_beside)?;
+            config.notes.extend(ignored(folder));
+            return Ok(config);
+        }
+        if let Some((file, text)) = read(folder, TRITON_FILE_NAME)? {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            return triton::parse(&text, &file, &name, &read_beside);
+        }
+        Ok(Self::default())
     }
 
     /// Parses settings that need not be in a file; `file` is what messages call them, and `read_beside` reads a file of
@@ -156,6 +165,29 @@ impl ModelConfig {
         let raw: Raw = toml::from_str(text).map_err(|error| checker.refuse(error.span(), error.message()))?;
         checker.config(raw)
     }
+}
+
+/// A file of a folder, if it is there.
+fn read(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, Error> {
+    let file = folder.join(name);
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(Some((file, text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let message = format!("cannot be read: {error}");
+            Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file).caused_by(error))
+        }
+    }
+}
+
+/// Settings of other servers that lie beside our own.
+fn ignored(folder: &Path) -> impl Iterator<Item = Note> {
+    let there = FOREIGN_FILE_NAMES.into_iter().filter(|name| folder.join(name).is_file());
+    there.map(|name| Note {
+        line: 0,
+        key: name.into(),
+        why: format!("{FILE_NAME} is there, and counts alone"),
+    })
 }
 
 #[cfg(test)]

@@ -1,9 +1,10 @@
 //! [`ModelConfig`]: the settings of one model, checked.
 
+mod foreign;
 mod pipeline;
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use unruffled_engine::{BreakerOptions, CacheOptions, PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
 
+pub(crate) use foreign::Foreign;
+pub use foreign::{Note, Versions};
 pub use pipeline::{PipelineConfig, PipelineStepConfig, StepAsks, StepFeed, StepRepeat};
 
-/// Everything that a `model.toml` may set. The default sets nothing.
+/// Everything that a `model.toml` may set, or a settings file of another server. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelConfig {
+    /// What the model is called, where that is not the name of its folder.
+    pub name: Option<String>,
     /// What the model does, in a sentence.
     pub description: Option<String>,
     /// Under which licence it may be used.
@@ -24,6 +29,10 @@ pub struct ModelConfig {
     pub source: Option<String>,
     /// The name of the backend that must run it; without it, the first that can does.
     pub backend: Option<String>,
+    /// What its file is called, where that is said.
+    pub model_file: Option<String>,
+    /// Which of its versions are served.
+    pub versions: Versions,
     /// How it is run.
     pub run: RunConfig,
     /// What sessions keep from call to call; `None` if the settings say nothing of it.
@@ -44,8 +53,12 @@ pub struct ModelConfig {
     pub inputs: Vec<InputConfig>,
     /// What is said about outputs; those that nothing is said about are not here.
     pub outputs: Vec<OutputConfig>,
+    /// What the file says that has no effect here.
+    pub notes: Vec<Note>,
     /// The file that said so, for messages.
     pub(crate) file: Option<PathBuf>,
+    /// What only files of other servers say.
+    pub(crate) foreign: Option<Arc<Foreign>>,
 }
 
 impl ModelConfig {
@@ -53,6 +66,11 @@ impl ModelConfig {
     pub fn pool_options(&self) -> PoolOptions {
         let options = self.run.pool_options();
         self.cache.map_or(options, |cache| options.with_cache(cache))
+    }
+
+    /// The file that these settings are from, if they are from one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// What is said about an input.
@@ -85,6 +103,8 @@ pub struct RunConfig {
     pub threads: Option<NonZeroUsize>,
     /// Rows that requests may be joined to.
     pub max_batch: Option<NonZeroUsize>,
+    /// Whether requests are never joined, whatever the model could do.
+    pub one_by_one: bool,
     /// Requests that may wait.
     pub queue_items: Option<NonZeroUsize>,
     /// Bytes of inputs that may wait.
