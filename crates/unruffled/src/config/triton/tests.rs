@@ -221,7 +221,7 @@ fn text_that_is_none_is_refused_where_it_ends_to_be_one() {
     check("input {\n name: 'x'", "2: ends where `}` is expected");
     check("input {\n name: 'x' >", "2: `>` where `}` is expected");
     check("}", "1: `}` closes nothing");
-    check("name 'm'", "1: `'` where `:` or `{` after `name` is expected");
+    check("name 'm'", "1: `\\'` where `:` or `{` after `name` is expected");
     check("name: \"m\n", "1: a text does not end on its line; close it");
     check("name: \"\\q\"", "1: a text has a `\\` that means nothing; write `\\\\`");
     check("name: '\\400'", "1: a text names no byte");
@@ -371,7 +371,7 @@ fn an_ensemble_that_hangs_together_by_nothing_is_refused() {
 
 #[test]
 fn settings_are_held_against_the_model() {
-    let spec = |name: &str, dims: &[Dim]| TensorSpec::new(name, DType::F32, dims.iter().cloned());
+    let spec = |name: &str, dims: &[Dim]| TensorSpec::new(name, DType::F32, dims);
     let batch = || Dim::Symbolic("n".into());
     let signature = |first: Dim| Signature {
         inputs: vec![spec("x", &[first, Dim::Fixed(4)])],
