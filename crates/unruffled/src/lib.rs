@@ -59,6 +59,7 @@ mod repository;
 
 pub mod sample;
 
+mod estimator;
 mod runtimes;
 mod told;
 

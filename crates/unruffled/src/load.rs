@@ -20,6 +20,7 @@ use unruffled_worker::{PythonBackend, PythonOptions};
 use crate::chain;
 use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
+use crate::estimator::Estimator;
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
 use crate::step::StepBackend;
@@ -241,6 +242,10 @@ impl Backends {
             (ModelErrorKind::InvalidInput, Some(file)) => misplaced_default(&error).in_file(file),
             _ => error.into(),
         })?;
+        let model = match config.estimator {
+            Some(_) => Estimator::of(model, config)?,
+            None => model,
+        };
         config.fit(&model.info().signature)?;
         let model = match &config.sequence {
             Some(sequence) => Told::with_sequence(model, sequence.spec.clone()),
@@ -313,7 +318,8 @@ fn python_options(config: &ModelConfig, python: Option<&Path>) -> PythonOptions 
     if let Some(python) = set.interpreter.as_deref().or(python) {
         options = options.with_python(python);
     }
-    if let Some(signature) = config.declared() {
+    // An estimator knows what it takes; what is said of it is how clients see it.
+    if let Some(signature) = config.declared().filter(|_| config.estimator.is_none()) {
         options = options.with_signature(signature);
     }
     if let Some(bytes) = set.memory_bytes {

@@ -103,6 +103,7 @@ mod step;
 
 mod pipeline;
 
+mod mlserver;
 mod triton;
 
 use std::path::{Path, PathBuf};
@@ -112,12 +113,13 @@ use check::Checker;
 use raw::Raw;
 
 pub use typed::{
-    AudioInput, Color, Declared, Decode, DefaultValue, FallbackConfig, FallbackOrder, FileInput, ImageInput,
-    InputConfig, InputSource, Labels, Layout, ModelConfig, Note, OnnxRuntimeConfig, OutputConfig,
+    AudioInput, Color, Declared, Decode, DefaultValue, Estimator, FallbackConfig, FallbackOrder, FileInput,
+    ImageInput, InputConfig, InputSource, Labels, Layout, ModelConfig, Note, OnnxRuntimeConfig, OutputConfig,
     PipelineConfig, PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig,
     StepFeed, StepRepeat, Versions,
 };
 
+pub use mlserver::MLSERVER_FILE_NAME;
 pub use pipeline::PIPELINE_FILE_NAME;
 pub use triton::TRITON_FILE_NAME;
 
@@ -127,11 +129,11 @@ pub(crate) use beside::is_beside;
 pub const FILE_NAME: &str = "model.toml";
 
 /// What settings of other servers are called.
-pub(crate) const FOREIGN_FILE_NAMES: [&str; 1] = [TRITON_FILE_NAME];
+pub(crate) const FOREIGN_FILE_NAMES: [&str; 2] = [TRITON_FILE_NAME, MLSERVER_FILE_NAME];
 
 impl ModelConfig {
-    /// Reads the settings of a folder: its `model.toml`, or else that of another server, `config.pbtxt`. A folder without
-    /// any has the default settings; where `model.toml` is, it counts alone.
+    /// Reads the settings of a folder: its `model.toml`, or else those of another server, `config.pbtxt` or
+    /// `model-settings.json`. A folder without any has the default settings; where `model.toml` is, it counts alone.
     ///
     /// # Errors
     ///
@@ -146,6 +148,17 @@ impl ModelConfig {
         if let Some((file, text)) = read(folder, TRITON_FILE_NAME)? {
             let name = folder.file_name().unwrap_or_default().to_string_lossy();
             return triton::parse(&text, &file, &name, &read_beside);
+        }
+        if let Some((file, text)) = read(folder, MLSERVER_FILE_NAME)? {
+            let repository = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let found = [repository, Some(folder)]
+                .into_iter()
+                .flatten()
+                .find_map(|place| read(place, mlserver::REPOSITORY_FILE_NAME).transpose());
+            let all = found.transpose()?;
+            let all = all.as_ref().map(|(file, text)| mlserver::Source { text, file });
+            let is_there = |name: &str| folder.join(name).is_file();
+            return mlserver::parse(mlserver::Source { text: &text, file: &file }, all, &is_there);
         }
         Ok(Self::default())
     }

@@ -13,7 +13,7 @@ use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
 
 pub(crate) use foreign::Foreign;
-pub use foreign::{Note, Versions};
+pub use foreign::{Estimator, Note, Versions};
 pub use pipeline::{PipelineConfig, PipelineStepConfig, StepAsks, StepFeed, StepRepeat};
 
 /// Everything that a `model.toml` may set, or a settings file of another server. The default sets nothing.
@@ -31,6 +31,8 @@ pub struct ModelConfig {
     pub backend: Option<String>,
     /// What its file is called, where that is said.
     pub model_file: Option<String>,
+    /// Which version it is, where no folder says so.
+    pub version: Option<u64>,
     /// Which of its versions are served.
     pub versions: Versions,
     /// How it is run.
@@ -45,6 +47,8 @@ pub struct ModelConfig {
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
     pub python: PythonConfig,
+    /// That it is an estimator, to be asked as MLServer's are.
+    pub estimator: Option<Estimator>,
     /// The step that the model is, if it is one and has no file of its own.
     pub step: Option<StepConfig>,
     /// The pipeline that the model is, if it is one.

@@ -189,6 +189,8 @@ impl ModelFolder {
         let first = files.peek().cloned();
         let file = files.find(is_wanted).or(first).expect("there is one");
         let root = Some(folder.to_owned());
+        let version = version.or(config.version);
+        let versions = if versions.is_empty() { config.version.into_iter().collect() } else { versions };
         Ok(Self { name, version, versions, source: ModelSource::File(file), config, root })
     }
 

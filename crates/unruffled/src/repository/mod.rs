@@ -25,7 +25,7 @@ a model repository is a folder that holds
   NAME/model.skops    a saved scikit-learn estimator; model.joblib and model.pkl if they are trusted
   NAME/model.toml     a step that needs no other file, if it says which: a tokeniser, a decoder of pictures, ...
   NAME/pipeline.toml  models of the repository, chained and branched
-  NAME/config.pbtxt   a model of a Triton repository, as it is
+  NAME/config.pbtxt   a model of a Triton repository, as it is; NAME/model-settings.json: one of MLServer
 and, where there is something to set, NAME/model.toml";
 
 /// The models of a folder, found but not loaded.

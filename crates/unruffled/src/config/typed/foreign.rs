@@ -45,6 +45,12 @@ impl fmt::Display for Note {
     }
 }
 
+/// An estimator as clients of MLServer know it: one input of any name and any type of numbers; the outputs `predict` and, where
+/// there are any, `predict_proba`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Estimator;
+
 /// A settings file of another server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Foreign {
