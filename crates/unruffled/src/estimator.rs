@@ -1,59 +1,42 @@
 //! An estimator as clients of MLServer know it: they name its input as they like, send what numbers they have, and read `predict`.
 
-use std::sync::Arc;
-
 use unruffled_model::{
-    Batch, DType, Data, Footprint, LoadedModel, Model, ModelError, ModelInfo, Name, RunContext, Serve,
-    Tensor, TensorModel, TensorSpec, Tensors, admit_tensors,
+    DType, Data, Footprint, ModelError, Name, Tensor, TensorModel, TensorSpec, Tensors, admit_tensors,
 };
 
 use crate::config::ModelConfig;
 use crate::error::{Error, ErrorKind};
+use crate::translated::{Translated, Translation};
 
 /// What outputs are called there, and here.
 const OUTPUTS: [(&str, &str); 3] =
     [("label", "predict"), ("variable", "predict"), ("probabilities", "predict_proba")];
 
 /// A model of one input whose name and type of numbers do not matter.
-pub(crate) struct Estimator {
-    model: TensorModel,
-    info: ModelInfo,
+struct Estimator {
+    /// What the model itself takes.
+    inner: TensorSpec,
 }
 
-impl Estimator {
-    /// The settings may say what its input is called, and what numbers clients send.
-    pub(crate) fn of(model: TensorModel, config: &ModelConfig) -> Result<TensorModel, Error> {
-        let mut info = model.info().clone();
-        let [input] = info.signature.inputs.as_mut_slice() else {
-            let message = format!("takes {} inputs, and an estimator takes one", info.signature.inputs.len());
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        };
-        if !matches!(input.dtype, DType::F32 | DType::F64) {
-            let message = format!("takes {input}, and an estimator takes numbers");
-            return Err(Error::new(ErrorKind::Unsupported, message));
-        }
-        if let [told] = config.inputs.as_slice() {
-            input.name = told.name.as_str().into();
-            input.dtype = told.declared.as_ref().map_or(input.dtype, |declared| declared.dtype);
-        }
-        for output in &mut info.signature.outputs {
-            output.name = outer(&output.name);
-        }
-        Ok(Arc::new(Self { model, info }))
+/// The model as clients of MLServer know it. The settings may say what its input is called, and what numbers clients send.
+pub(crate) fn estimator(model: TensorModel, config: &ModelConfig) -> Result<TensorModel, Error> {
+    let refuse = |message: String| Err(Error::new(ErrorKind::Unsupported, message));
+    let mut info = model.info().clone();
+    let [input] = info.signature.inputs.as_mut_slice() else {
+        return refuse(format!("takes {} inputs, and an estimator takes one", info.signature.inputs.len()));
+    };
+    let inner = input.clone();
+    if !matches!(inner.dtype, DType::F32 | DType::F64) {
+        return refuse(format!("takes {inner}, and an estimator takes numbers"));
     }
-
-    /// What the model itself takes.
-    fn inner(&self) -> &TensorSpec {
-        &self.model.info().signature.inputs[0]
+    if let [told] = config.inputs.as_slice() {
+        input.name = told.name.as_str().into();
+        input.dtype = told.declared.as_ref().map_or(input.dtype, |declared| declared.dtype);
     }
-
-    /// The inputs of a request as the model takes them.
-    fn translate(&self, inputs: &Tensors) -> Result<Tensors, ModelError> {
-        let (name, tensor) = only(inputs)?;
-        let spec = self.inner();
-        let numbers = in_type(tensor, spec.dtype).map_err(|error| error.at(name))?;
-        Ok(Tensors::new().with(spec.name.clone(), numbers))
+    for output in &mut info.signature.outputs {
+        output.name = outer(&output.name);
     }
+    Ok(Translated::of(model, info, Estimator { inner }))
 }
 
 fn outer(name: &Name) -> Name {
@@ -97,58 +80,28 @@ fn in_type(tensor: &Tensor, dtype: DType) -> Result<Tensor, ModelError> {
     }
 }
 
-impl LoadedModel for Estimator {
-    type Input = Tensors;
-    type Output = Tensors;
-
-    fn info(&self) -> &ModelInfo {
-        &self.info
+impl Translation for Estimator {
+    fn inputs(&self, inputs: &Tensors) -> Result<Tensors, ModelError> {
+        let (name, tensor) = only(inputs)?;
+        let numbers = in_type(tensor, self.inner.dtype).map_err(|error| error.at(name))?;
+        Ok(Tensors::new().with(self.inner.name.clone(), numbers))
     }
 
-    /// Nothing is converted yet: that may take long, and is the instance's.
-    fn admit(&self, inputs: &Tensors) -> Result<Footprint, ModelError> {
+    fn outputs(&self, outputs: &Tensors) -> Result<Tensors, ModelError> {
+        Ok(outputs.iter().map(|(name, tensor)| (outer(name), tensor.clone())).collect())
+    }
+
+    /// As if the model took what is given: converting may take long, and is the instance's.
+    fn admit(&self, model: &TensorModel, inputs: &Tensors) -> Result<Footprint, ModelError> {
         let (name, tensor) = only(inputs)?;
         if tensor.dtype() == DType::Bytes {
             let message = "has texts, and an estimator takes numbers";
             return Err(ModelError::invalid_input(message).at(name));
         }
-        let mut given = self.info.clone();
+        let mut given = model.info().clone();
         let spec = &mut given.signature.inputs[0];
         (spec.name, spec.dtype) = (name.clone(), tensor.dtype());
         admit_tensors(&given, inputs)
-    }
-
-    fn with_instance(&self, serve: &mut Serve<'_, Tensors, Tensors>) -> Result<(), ModelError> {
-        self.model.with_instance(&mut |instance| serve(&mut Translated { estimator: self, instance }))
-    }
-}
-
-/// One instance of it.
-struct Translated<'a> {
-    estimator: &'a Estimator,
-    instance: &'a mut dyn Model<Input = Tensors, Output = Tensors>,
-}
-
-impl Model for Translated<'_> {
-    type Input = Tensors;
-    type Output = Tensors;
-
-    fn run(&mut self, batch: &mut Batch<Tensors, Tensors>, ctx: &RunContext<'_>) -> Result<(), ModelError> {
-        // Rows of a run come in the order of its requests: that order is kept.
-        let inputs = batch.rows().iter().map(|row| {
-            let input = row.input().ok_or_else(|| ModelError::failed("a row has lost its input"))?;
-            self.estimator.translate(input)
-        });
-        let mut inner = Batch::new(inputs.collect::<Result<Vec<_>, _>>()?);
-        let outcome = self.instance.run(&mut inner, ctx);
-        for (row, inner) in batch.rows_mut().iter_mut().zip(inner.into_rows()) {
-            if let Some(answer) = inner.into_answer() {
-                row.finish(answer.map(|outputs| {
-                    outputs.iter().map(|(name, tensor)| (outer(name), tensor.clone())).collect()
-                }));
-            }
-        }
-        outcome
     }
 }
 

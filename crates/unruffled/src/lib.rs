@@ -59,9 +59,14 @@ mod repository;
 
 pub mod sample;
 
-mod estimator;
 mod runtimes;
+
 mod told;
+
+mod translated;
+
+mod estimator;
+mod reshaped;
 
 mod step;
 

@@ -20,8 +20,9 @@ use unruffled_worker::{PythonBackend, PythonOptions};
 use crate::chain;
 use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
-use crate::estimator::Estimator;
+use crate::estimator::estimator;
 use crate::repository::ModelFolder;
+use crate::reshaped::reshaped;
 use crate::runtimes::{Runtimes, SoughtOrt};
 use crate::step::StepBackend;
 use crate::told::Told;
@@ -243,10 +244,14 @@ impl Backends {
             _ => error.into(),
         })?;
         let model = match config.estimator {
-            Some(_) => Estimator::of(model, config)?,
+            Some(_) => estimator(model, config)?,
             None => model,
         };
         config.fit(&model.info().signature)?;
+        let model = match config.reshapes() {
+            Some((inputs, outputs)) => reshaped(model, inputs, outputs)?,
+            None => model,
+        };
         let model = match &config.sequence {
             Some(sequence) => Told::with_sequence(model, sequence.spec.clone()),
             None => model,

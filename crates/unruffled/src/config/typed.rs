@@ -12,8 +12,8 @@ use unruffled_engine::{BreakerOptions, CacheOptions, PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
 
-pub(crate) use foreign::Foreign;
 pub use foreign::{Estimator, Note, Versions};
+pub(crate) use foreign::{Foreign, Reshape};
 pub use pipeline::{PipelineConfig, PipelineStepConfig, StepAsks, StepFeed, StepRepeat};
 
 /// Everything that a `model.toml` may set, or a settings file of another server. The default sets nothing.
@@ -75,6 +75,13 @@ impl ModelConfig {
     /// The file that these settings are from, if they are from one.
     pub fn file(&self) -> Option<&Path> {
         self.file.as_deref()
+    }
+
+    /// The inputs and outputs that the model has in another shape, if there are any.
+    pub(crate) fn reshapes(&self) -> Option<(Vec<Reshape>, Vec<Reshape>)> {
+        let foreign = self.foreign.as_deref()?;
+        let is_any = !foreign.inputs.is_empty() || !foreign.outputs.is_empty();
+        is_any.then(|| (foreign.inputs.clone(), foreign.outputs.clone()))
     }
 
     /// What is said about an input.

@@ -21,6 +21,7 @@ pub(super) fn add(
     for (key, line) in [
         ("instance_group", said.instances.as_ref().map(|x| x.line)),
         ("sequence_batching", said.sequence.as_ref().map(|x| x.line)),
+        ("reshape", said.inputs.iter().chain(&said.outputs).find_map(|x| Some(x.reshape.as_ref()?.line))),
         ("default_model_filename", said.file.as_ref().map(|x| x.line)),
     ] {
         if let Some(line) = line {

@@ -13,8 +13,8 @@ use super::text::Fault;
 use crate::config::beside::is_beside;
 use crate::config::check::{TOP, split_labels};
 use crate::config::typed::{
-    Declared, Decode, DefaultValue, Foreign, InputConfig, Labels, ModelConfig, OutputConfig, RunConfig,
-    SequenceConfig, Versions,
+    Declared, Decode, DefaultValue, Foreign, InputConfig, Labels, ModelConfig, OutputConfig, Reshape,
+    RunConfig, SequenceConfig, Versions,
 };
 
 /// The model's file in each of its versions.
@@ -49,6 +49,7 @@ pub(super) fn config(mut said: Settings, place: &Place<'_>) -> Result<ModelConfi
         check_once(&foreign, &key, port)?;
         foreign.lines.push((key, port.line));
         foreign.optional.extend(port.optional.map(|_| port.name.clone()));
+        foreign.inputs.extend(reshape(port, rows));
         let declared = declared(port, rows);
         config.inputs.push(InputConfig { name: port.name.clone(), declared, default: None, from: None });
     }
@@ -56,6 +57,7 @@ pub(super) fn config(mut said: Settings, place: &Place<'_>) -> Result<ModelConfi
         let key = format!("outputs.{}", port.name);
         check_once(&foreign, &key, port)?;
         foreign.lines.push((key, port.line));
+        foreign.outputs.extend(reshape(port, rows));
         config.outputs.push(OutputConfig {
             name: port.name.clone(),
             declared: declared(port, rows),
@@ -170,9 +172,18 @@ fn whole(dims: &[Dim], rows: usize) -> Vec<Dim> {
     (rows > 0).then_some(Dim::Any).into_iter().chain(dims.iter().cloned()).collect()
 }
 
+/// What the model itself has.
 fn declared(port: &Port, rows: usize) -> Option<Declared> {
-    let dims = (!port.dims.is_empty()).then(|| whole(&port.dims, rows));
+    let dims = match &port.reshape {
+        Some(shape) => Some(whole(&shape.value, rows)),
+        None => (!port.dims.is_empty()).then(|| whole(&port.dims, rows)),
+    };
     Some(Declared { dtype: port.dtype?, dims })
+}
+
+fn reshape(port: &Port, rows: usize) -> Option<Reshape> {
+    let models = whole(&port.reshape.as_ref()?.value, rows);
+    Some(Reshape { name: port.name.clone(), callers: whole(&port.dims, rows), models, batched: rows > 0 })
 }
 
 fn labels(file: &Said<String>, place: &Place<'_>) -> Result<Labels, Fault> {

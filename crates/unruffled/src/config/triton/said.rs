@@ -37,6 +37,8 @@ pub(super) struct Port {
     pub(super) line: usize,
     pub(super) dtype: Option<DType>,
     pub(super) dims: Vec<Dim>,
+    /// The dimensions that the model itself has, where they are others.
+    pub(super) reshape: Option<Said<Vec<Dim>>>,
     /// Where it is said that callers may leave it out.
     pub(super) optional: Option<usize>,
     pub(super) labels: Option<Said<String>>,
@@ -146,12 +148,13 @@ fn refuse_decoupled(message: &Field) -> Result<(), Fault> {
 }
 
 fn port(field: &Field, notes: &mut Vec<Note>) -> Result<Port, Fault> {
-    let (mut name, mut labels) = (None, None);
+    let (mut name, mut labels, mut reshape) = (None, None, None);
     let mut port = Port {
         name: String::new(),
         line: field.line,
         dtype: None,
         dims: Vec::new(),
+        reshape: None,
         optional: None,
         labels: None,
     };
@@ -161,9 +164,8 @@ fn port(field: &Field, notes: &mut Vec<Note>) -> Result<Port, Fault> {
             (_, "data_type") => port.dtype = Some(dtype(part)?),
             (_, "dims") => port.dims.push(dim(part)?),
             (_, "reshape") => {
-                let message = "gives the model another shape than callers send, which is not done here; export the model \
-                               with the shape that callers send";
-                return Err(part.fault(message));
+                let dims = shape(part)?;
+                part.put(&mut reshape, dims)?;
             }
             ("input", "format") => match part.word()? {
                 "FORMAT_NONE" => {}
@@ -183,10 +185,46 @@ fn port(field: &Field, notes: &mut Vec<Note>) -> Result<Port, Fault> {
             _ => return Err(part.unknown()),
         }
     }
+    if let Some(reshape) = &reshape
+        && !is_same_size(&port.dims, &reshape.value)
+    {
+        let message = "has other elements than `dims`; as many sizes must be -1 in both, and the others have one product";
+        return Err(Fault {
+            line: reshape.line,
+            key: Some(format!("{}.reshape", field.name)),
+            message: message.into(),
+        });
+    }
     match name.map(|name| name.value) {
-        Some(name) if !name.is_empty() => Ok(Port { name, labels, ..port }),
+        Some(name) if !name.is_empty() => Ok(Port { name, labels, reshape, ..port }),
         _ => Err(field.fault("has no name; add that of the model's own")),
     }
+}
+
+/// The dimensions of a `reshape`, of which there may be none.
+fn shape(field: &Field) -> Result<Vec<Dim>, Fault> {
+    let mut dims = Vec::new();
+    for part in field.message()? {
+        match &*part.name {
+            "shape" => dims.push(dim(part)?),
+            _ => return Err(part.unknown()),
+        }
+    }
+    Ok(dims)
+}
+
+/// Whether the sizes between those that are open hold as many elements in both.
+fn is_same_size(one: &[Dim], other: &[Dim]) -> bool {
+    let products = |dims: &[Dim]| {
+        let product = |dims: &[Dim]| {
+            dims.iter().try_fold(1_usize, |all, dim| match dim {
+                Dim::Fixed(size) => all.checked_mul(*size),
+                Dim::Symbolic(_) | Dim::Any => Some(all),
+            })
+        };
+        dims.split(|dim| *dim == Dim::Any).map(product).collect::<Option<Vec<_>>>()
+    };
+    products(one).is_some_and(|products_of_one| products(other) == Some(products_of_one))
 }
 
 fn parameter(field: &Field, said: &mut Settings) -> Result<(), Fault> {

@@ -138,9 +138,8 @@ fn what_cannot_be_kept_is_refused_with_line_and_remedy() {
     );
     check("platform: 'ensemble'", "1: `platform`: is an ensemble without steps; add `ensemble_scheduling`");
     check(
-        "input {\n name: 'x'\n dims: [ 1 ]\n reshape { shape: [] } }",
-        "4: `input.reshape`: gives the model another shape than callers send, which is not done here; export the model with \
-         the shape that callers send",
+        "input {\n name: 'x'\n dims: [ 4 ]\n reshape { shape: [ 2, 3 ] } }",
+        "4: `input.reshape`: has other elements than `dims`; as many sizes must be -1 in both, and the others have one product",
     );
     check(
         "input { name: 'x'\nallow_ragged_batch: true }",

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use unruffled_model::Dim;
+
 /// Which of the versions that are there are served.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Versions {
@@ -60,4 +62,18 @@ pub(crate) struct Foreign {
     pub(crate) batched: Option<usize>,
     /// Inputs that are said to be optional.
     pub(crate) optional: Vec<String>,
+    /// Inputs that the model has in another shape.
+    pub(crate) inputs: Vec<Reshape>,
+    /// Outputs that the model has in another shape.
+    pub(crate) outputs: Vec<Reshape>,
+}
+
+/// An input or output that callers see in another shape than the model; as many sizes are open in both.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Reshape {
+    pub(crate) name: String,
+    pub(crate) callers: Vec<Dim>,
+    pub(crate) models: Vec<Dim>,
+    /// Whether the first dimension of both is the batch.
+    pub(crate) batched: bool,
 }
