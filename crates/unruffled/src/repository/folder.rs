@@ -148,6 +148,13 @@ impl ModelFolder {
         self.format() == "onnx"
     }
 
+    /// What its settings say that has no effect here, and changes no answer; for messages.
+    pub fn without_effect(&self) -> Option<Error> {
+        let notes: Vec<_> = self.config.notes.iter().map(ToString::to_string).collect();
+        let file = self.config.file()?;
+        (!notes.is_empty()).then(|| Error::new(ErrorKind::InvalidConfig, notes.join("; ")).in_file(file))
+    }
+
     pub(super) fn in_folder(folder: &Path, version: Option<u64>) -> Result<Self, Error> {
         let own = name_of(folder.file_name(), folder)?;
         if let Some(config) = ModelConfig::read_pipeline(folder)? {

@@ -168,7 +168,7 @@ impl Repository {
                     );
                     self.warn(Error::new(ErrorKind::ModelNotFound, message).in_file(path));
                 }
-                if let Some(warning) = without_effect(&model) {
+                if let Some(warning) = model.without_effect() {
                     self.warn(warning);
                 }
                 self.insert(model);
@@ -188,13 +188,6 @@ impl Repository {
     fn warn(&mut self, warning: Error) {
         self.warnings.push(warning.into());
     }
-}
-
-/// What the settings of a model say that has no effect here.
-fn without_effect(model: &ModelFolder) -> Option<Error> {
-    let notes: Vec<_> = model.config.notes.iter().map(ToString::to_string).collect();
-    let file = model.config.file()?;
-    (!notes.is_empty()).then(|| Error::new(ErrorKind::InvalidConfig, notes.join("; ")).in_file(file))
 }
 
 #[cfg(test)]
