@@ -66,7 +66,7 @@ mod told;
 mod translated;
 
 mod estimator;
-mod reshaped;
+mod seen;
 
 mod step;
 

@@ -22,8 +22,8 @@ use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
 use crate::estimator::estimator;
 use crate::repository::ModelFolder;
-use crate::reshaped::reshaped;
 use crate::runtimes::{Runtimes, SoughtOrt};
+use crate::seen::seen;
 use crate::step::StepBackend;
 use crate::told::Told;
 
@@ -248,12 +248,12 @@ impl Backends {
             None => model,
         };
         config.fit(&model.info().signature)?;
-        let model = match config.reshapes() {
-            Some((inputs, outputs)) => reshaped(model, inputs, outputs)?,
-            None => model,
-        };
         let model = match &config.sequence {
             Some(sequence) => Told::with_sequence(model, sequence.spec.clone()),
+            None => model,
+        };
+        let model = match &config.foreign {
+            Some(settings) => seen(model, settings)?,
             None => model,
         };
         let model = if config.run.one_by_one { Told::one_by_one(model) } else { model };

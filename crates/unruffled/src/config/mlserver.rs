@@ -179,8 +179,8 @@ impl<'a> Source<'a> {
         })
     }
 
-    fn note(self, key: &str, value: &RawValue, why: &str) -> Note {
-        Note { line: self.line(value), key: key.to_owned(), why: why.to_owned() }
+    fn note(self, notes: &mut Vec<Note>, key: &str, value: &RawValue, why: &str) {
+        notes.push(Note { line: self.line(value), key: key.to_owned(), why: why.to_owned() });
     }
 
     fn take(self, key: &str, value: &'a RawValue, taken: &mut Taken<'a>) -> Result<(), Error> {
@@ -200,7 +200,7 @@ impl<'a> Source<'a> {
             "max_batch_time" => {
                 if self.read::<f64>(key, value)? > 0.0 {
                     let why = "nobody waits for a batch to fill: it is formed when an instance is free";
-                    config.notes.push(self.note(key, value, why));
+                    self.note(&mut config.notes, key, value, why);
                 }
             }
             "parallel_workers" => taken.workers = self.read(key, value)?,
@@ -210,11 +210,11 @@ impl<'a> Source<'a> {
                     self.port(key, value, taken)?;
                 }
             }
-            "platform" | "versions" => config.notes.push(self.note(key, value, "it is told to nobody")),
+            "platform" | "versions" => self.note(&mut config.notes, key, value, "it is told to nobody"),
             "warm_workers" => {
-                config.notes.push(self.note(key, value, "workers are started before the first request"))
+                self.note(&mut config.notes, key, value, "workers are started before the first request")
             }
-            _ => config.notes.push(self.note(key, value, "it is not known here")),
+            _ => self.note(&mut config.notes, key, value, "it is not known here"),
         }
         Ok(())
     }
@@ -248,7 +248,7 @@ impl<'a> Source<'a> {
                     Ok(number) => config.version = Some(number),
                     Err(_) => {
                         let why = "versions are whole numbers here: the model is served without one";
-                        config.notes.push(self.note(key, value, why));
+                        self.note(&mut config.notes, key, value, why);
                     }
                 }
             }
@@ -273,15 +273,17 @@ impl<'a> Source<'a> {
                         "trust_pickle" => config.python.trust_pickle = self.read(key, value)?,
                         "trusted_types" => config.python.trusted_types = self.read(key, value)?,
                         _ => {
-                            config.notes.push(self.note(key, value, "nothing that runs models here reads it"))
+                            self.note(&mut config.notes, key, value, "nothing that runs models here reads it")
                         }
                     }
                 }
             }
             "inference_pool_gid" | "autogenerate_inference_pool_gid" => {
-                config.notes.push(self.note(key, value, "each model has processes of its own"));
+                self.note(&mut config.notes, key, value, "each model has processes of its own");
             }
-            _ => config.notes.push(self.note(key, value, "nothing that runs models here reads it")),
+            _ => {
+                self.note(&mut config.notes, key, value, "nothing that runs models here reads it");
+            }
         }
         Ok(())
     }

@@ -124,7 +124,7 @@ pub use pipeline::PIPELINE_FILE_NAME;
 pub use triton::TRITON_FILE_NAME;
 
 pub(crate) use beside::is_beside;
-pub(crate) use typed::Reshape;
+pub(crate) use typed::{Foreign, Reshape};
 
 /// What the file is called.
 pub const FILE_NAME: &str = "model.toml";

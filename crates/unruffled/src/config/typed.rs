@@ -77,13 +77,6 @@ impl ModelConfig {
         self.file.as_deref()
     }
 
-    /// The inputs and outputs that the model has in another shape, if there are any.
-    pub(crate) fn reshapes(&self) -> Option<(Vec<Reshape>, Vec<Reshape>)> {
-        let foreign = self.foreign.as_deref()?;
-        let is_any = !foreign.inputs.is_empty() || !foreign.outputs.is_empty();
-        is_any.then(|| (foreign.inputs.clone(), foreign.outputs.clone()))
-    }
-
     /// What is said about an input.
     pub fn input(&self, name: &str) -> Option<&InputConfig> {
         self.inputs.iter().find(|input| input.name == name)

@@ -294,6 +294,66 @@ async fn a_sequence_of_triton_keeps_its_state() {
     }
 }
 
+/// A sum that begins anew where it is told so, whatever its state is.
+const SUM: &str = "
+import sys
+from onnx import TensorProto as T, helper as h
+info = lambda name: h.make_tensor_value_info(name, T.FLOAT, ['n', 1])
+start, ready = h.make_tensor_value_info('START', T.INT32, ['n', 1]), info('READY')
+nodes = [
+    h.make_node('Cast', ['START'], ['is_start'], to=T.BOOL),
+    h.make_node('Add', ['x', 'state'], ['summed']),
+    h.make_node('Where', ['is_start', 'x', 'summed'], ['next']),
+    h.make_node('Mul', ['next', 'READY'], ['sum']),
+    h.make_node('Neg', ['next'], ['minus']),
+]
+graph = h.make_graph(nodes, 'sum', [info('x'), info('state'), start, ready], [info('sum'), info('next'), info('minus')])
+model = h.make_model(graph, opset_imports=[h.make_opsetid('', 17)], ir_version=8)
+open(sys.argv[1], 'wb').write(model.SerializeToString())
+";
+
+const SUMMING: &str = r#"
+max_batch_size: 8
+input { name: "x" data_type: TYPE_FP32 dims: [ 1 ] }
+output { name: "sum" data_type: TYPE_FP32 dims: [ 1 ] }
+sequence_batching {
+  state { input_name: "state" output_name: "next" data_type: TYPE_FP32 dims: [ 1 ] }
+  control_input [
+    { name: "START" control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 0, 1 ] } ] },
+    { name: "READY" control [ { kind: CONTROL_SEQUENCE_READY fp32_false_true: [ 0, 1 ] } ] }
+  ]
+}
+"#;
+
+#[tokio::test]
+async fn a_model_is_told_where_a_sequence_begins() {
+    let root = tempfile::tempdir().unwrap();
+    let folder = root.path().join("sum");
+    fs::create_dir_all(folder.join("1")).unwrap();
+    python(SUM, &folder.join("1/model.onnx"));
+    fs::write(folder.join("config.pbtxt"), SUMMING).unwrap();
+    let model = Engine::new().load(&folder).await.unwrap();
+    let x = |number: f32| Tensors::new().with("x", Tensor::new(&[1, 1], vec![number]).unwrap());
+    let sessions = model.sequences(SequenceOptions::default()).unwrap();
+    let (one, other) = (sessions.begin().unwrap(), sessions.begin().unwrap());
+    for (at, number) in [1.0, 2.0, 3.0, 4.0].into_iter().enumerate() {
+        let (a, b) = (one.infer(x(number)).submit(), other.infer(x(10.0 * number)).submit());
+        let sum = (1..=at + 1).sum::<usize>() as f32;
+        for (answer, expected) in [(a.await.unwrap(), sum), (b.await.unwrap(), 10.0 * sum)] {
+            let told: Vec<_> =
+                answer.iter().map(|(name, tensor)| (&**name, tensor.elements().unwrap())).collect();
+            assert_eq!(told, [("sum", &[expected][..])], "what is not listed is not given");
+        }
+    }
+    // Whoever began with a state would go on: the start is said, and not only a state of zeros.
+    let state = Tensor::new(&[1, 1], vec![100.0_f32]).unwrap();
+    let first = model.infer(x(5.0).with("state", state.clone())).await.unwrap();
+    assert_eq!(first.get("sum").unwrap().elements::<f32>().unwrap(), [5.0]);
+    let start = Tensor::new(&[1, 1], vec![0_i32]).unwrap();
+    let later = model.infer(x(5.0).with("state", state).with("START", start)).await.unwrap();
+    assert_eq!(later.get("sum").unwrap().elements::<f32>().unwrap(), [105.0]);
+}
+
 #[test]
 fn our_own_settings_count_alone() {
     let root = digits("no settings at all", &[1, 2]);

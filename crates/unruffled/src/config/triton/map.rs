@@ -42,8 +42,8 @@ pub(super) fn config(mut said: Settings, place: &Place<'_>) -> Result<ModelConfi
         versions: said.versions.take().map_or(Versions::Latest(1), |versions| versions.value),
         ..ModelConfig::default()
     };
-    let mut foreign = Foreign::default();
-    foreign.batched = said.max_batch.as_ref().filter(|rows| rows.value > 0).map(|rows| rows.line);
+    let batched = said.max_batch.as_ref().filter(|rows| rows.value > 0).map(|rows| rows.line);
+    let mut foreign = Foreign { batched, ..Foreign::default() };
     for port in &said.inputs {
         let key = format!("inputs.{}", port.name);
         check_once(&foreign, &key, port)?;
@@ -66,6 +66,8 @@ pub(super) fn config(mut said: Settings, place: &Place<'_>) -> Result<ModelConfi
             decode: Decode::Classes,
         });
     }
+    foreign.listed =
+        (!said.outputs.is_empty()).then(|| said.outputs.iter().map(|port| port.name.clone()).collect());
     if let Some(sequence) = &said.sequence {
         keep(sequence, rows, &mut config, &mut foreign)?;
     }
@@ -247,12 +249,21 @@ fn keep(
             from: None,
         });
     }
-    for always in &sequence.value.always {
-        foreign.lines.push((format!("inputs.{}", always.input), always.line));
+    for control in &sequence.value.controls {
+        let key = format!("inputs.{}", control.input);
+        if foreign.lines.iter().any(|(known, _)| *known == key) {
+            let message = format!("`{}` is an input, a state or a control already", control.input);
+            let key = Some("sequence_batching.control_input".to_owned());
+            return Err(Fault { line: control.line, key, message });
+        }
+        foreign.lines.push((key, control.line));
+        if control.first != control.later {
+            foreign.starts.push((control.input.clone(), control.later));
+        }
         config.inputs.push(InputConfig {
-            name: always.input.clone(),
-            declared: Some(Declared { dtype: always.dtype, dims: None }),
-            default: Some(DefaultValue { value: always.value, shape: None }),
+            name: control.input.clone(),
+            declared: Some(Declared { dtype: control.dtype, dims: None }),
+            default: Some(DefaultValue { value: control.first, shape: None }),
             from: None,
         });
     }

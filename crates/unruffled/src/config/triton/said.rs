@@ -112,7 +112,7 @@ pub(super) fn read(fields: &Message) -> Result<Settings, Fault> {
             }
             "parameters" => parameter(field, &mut said)?,
             "model_warmup" => {
-                said.warm_up = said.warm_up.saturating_add(copies::warm_up(field, &mut said.notes)?)
+                said.warm_up = said.warm_up.saturating_add(copies::warm_up(field, &mut said.notes)?);
             }
             "response_cache" => said.caches = flag(field, "enable")?.is_some_and(|enable| enable.value),
             "model_transaction_policy" => refuse_decoupled(field)?,

@@ -10,8 +10,8 @@ use crate::config::typed::Note;
 #[derive(Debug, Default)]
 pub(super) struct Sequence {
     pub(super) states: Vec<State>,
-    /// Inputs that say of a row that it is one; every row here is.
-    pub(super) always: Vec<Always>,
+    /// Inputs that tell the model of a call that it is one, or the first.
+    pub(super) controls: Vec<Control>,
 }
 
 /// An output that is an input of the next call.
@@ -26,13 +26,16 @@ pub(super) struct State {
     pub(super) initial: Option<Vec<Dim>>,
 }
 
-/// An input that has the same value in every call.
+/// An input that the server fills.
 #[derive(Debug)]
-pub(super) struct Always {
+pub(super) struct Control {
     pub(super) line: usize,
     pub(super) input: String,
     pub(super) dtype: DType,
-    pub(super) value: f64,
+    /// In the first call of a sequence.
+    pub(super) first: f64,
+    /// In all others.
+    pub(super) later: f64,
 }
 
 /// A model that an ensemble asks.
@@ -105,7 +108,7 @@ pub(super) fn sequence(field: &Field, notes: &mut Vec<Note>) -> Result<Sequence,
             "max_sequence_idle_microseconds" => {
                 notes.push(note(part, "a sequence ends after five minutes without a call"));
             }
-            "control_input" => sequence.always.push(control(part)?),
+            "control_input" => sequence.controls.push(control(part)?),
             "state" => sequence.states.push(state(part, notes)?),
             "direct" | "oldest" => {
                 for setting in part.message()? {
@@ -137,27 +140,27 @@ pub(super) fn sequence(field: &Field, notes: &mut Vec<Note>) -> Result<Sequence,
     Ok(sequence)
 }
 
-/// A control that is the same in every call; others would need to know where in its sequence a call is.
-fn control(field: &Field) -> Result<Always, Fault> {
-    let (mut input, mut always) = (None, None);
+fn control(field: &Field) -> Result<Control, Fault> {
+    let (mut input, mut told) = (None, None);
     for part in field.message()? {
         match &*part.name {
             "name" => part.put(&mut input, part.text()?.to_owned())?,
             "control" => {
-                let found = ready(part)?;
-                part.put(&mut always, found)?;
+                let values = values(part)?;
+                part.put(&mut told, values)?;
             }
             _ => return Err(part.unknown()),
         }
     }
-    let (Some(input), Some(always)) = (input, always) else {
+    let (Some(input), Some(told)) = (input, told) else {
         return Err(field.fault("needs a name and a control"));
     };
-    let (dtype, value) = always.value;
-    Ok(Always { line: field.line, input: input.value, dtype, value })
+    let (dtype, first, later) = told.value;
+    Ok(Control { line: field.line, input: input.value, dtype, first, later })
 }
 
-fn ready(field: &Field) -> Result<(DType, f64), Fault> {
+/// The type of a control, its value in the first call, and that in all others.
+fn values(field: &Field) -> Result<(DType, f64, f64), Fault> {
     let (mut kind, mut values, mut dtype) = (None, Vec::new(), DType::F32);
     for part in field.message()? {
         match &*part.name {
@@ -179,17 +182,27 @@ fn ready(field: &Field) -> Result<(DType, f64), Fault> {
         }
     }
     let kind = kind.map_or("CONTROL_SEQUENCE_START".to_owned(), |kind| kind.value);
-    match (&*kind, &*values) {
-        ("CONTROL_SEQUENCE_READY", [_, is_ready]) => Ok((dtype, *is_ready)),
-        ("CONTROL_SEQUENCE_READY", _) => Err(field.fault("needs two values, for false and for true")),
-        _ => {
+    let is_start = match &*kind {
+        "CONTROL_SEQUENCE_START" => true,
+        "CONTROL_SEQUENCE_READY" => false,
+        "CONTROL_SEQUENCE_END" | "CONTROL_SEQUENCE_CORRID" => {
             let message = format!(
-                "tells the model where in a sequence it is ({kind}), which is not done here; have the model take a `state` \
-                 that is zeros in the first call"
+                "tells the model something of its sequence that it does not hear here ({kind}); export it without that \
+                 input: it is told of the first call, and is given its `state`"
             );
-            Err(field.fault(message))
+            return Err(field.fault(message));
         }
-    }
+        other => {
+            return Err(
+                field.fault(format!("unknown kind {other}; expected CONTROL_SEQUENCE_START or _READY"))
+            );
+        }
+    };
+    let [no, yes] = values.as_slice() else {
+        return Err(field.fault("needs two values, for false and for true"));
+    };
+    // Rows that are not ready, as Triton fills its slots with, there are none.
+    Ok((dtype, *yes, if is_start { *no } else { *yes }))
 }
 
 fn state(field: &Field, notes: &mut Vec<Note>) -> Result<State, Fault> {

@@ -241,7 +241,10 @@ sequence_batching {
     input_name: 'state' output_name: 'stateN' data_type: TYPE_FP32 dims: [ 2, -1, 128 ]
     initial_state { data_type: TYPE_FP32 dims: [ 2, 1, 128 ] zero_data: true name: 'first' }
   } ]
-  control_input [ { name: 'READY' control [ { kind: CONTROL_SEQUENCE_READY fp32_false_true: [ 0, 1 ] } ] } ]
+  control_input [
+    { name: 'READY' control [ { kind: CONTROL_SEQUENCE_READY fp32_false_true: [ 0, 1 ] } ] },
+    { name: 'START' control [ { kind: CONTROL_SEQUENCE_START int32_false_true: [ 5, 7 ] } ] }
+  ]
 }";
 
 #[test]
@@ -253,6 +256,8 @@ fn a_state_is_what_sessions_keep() {
     let default = |name: &str| config.input(name).unwrap().default.clone().unwrap();
     assert_eq!((default("state").value, default("state").shape), (0.0, Some(vec![2, 1, 128])));
     assert_eq!((default("READY").value, default("READY").shape), (1.0, None));
+    assert_eq!(default("START").value, 7.0);
+    assert_eq!(config.foreign.as_ref().unwrap().starts, [("START".into(), 5.0)]);
     let batched = parse(&format!("max_batch_size: 4 {STATE}")).unwrap();
     let shape = batched.input("state").unwrap().default.as_ref().unwrap().shape.clone();
     assert_eq!(shape, Some(vec![1, 2, 1, 128]));
@@ -262,9 +267,13 @@ fn a_state_is_what_sessions_keep() {
 fn what_a_session_cannot_tell_its_model_is_refused() {
     let check = refused;
     check(
-        "sequence_batching {\n control_input { name: 'START'\n control { kind: CONTROL_SEQUENCE_START int32_false_true: [0, 1] } } }",
-        "3: `sequence_batching.control_input.control`: tells the model where in a sequence it is (CONTROL_SEQUENCE_START), \
-         which is not done here; have the model take a `state` that is zeros in the first call",
+        "sequence_batching {\n control_input { name: 'ID'\n control { kind: CONTROL_SEQUENCE_CORRID data_type: TYPE_INT64 } } }",
+        "3: `sequence_batching.control_input.control`: tells the model something of its sequence that it does not hear here \
+         (CONTROL_SEQUENCE_CORRID); export it without that input: it is told of the first call, and is given its `state`",
+    );
+    check(
+        "sequence_batching { control_input { name: 'S' control { int32_false_true: 1 } } }",
+        "1: `sequence_batching.control_input.control`: needs two values, for false and for true",
     );
     check(
         "sequence_batching { max_sequence_idle_microseconds: 5000000 }",

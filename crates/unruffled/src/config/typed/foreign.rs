@@ -54,7 +54,7 @@ impl fmt::Display for Note {
 pub struct Estimator;
 
 /// A settings file of another server.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Foreign {
     /// The line of each key, in our own names.
     pub(crate) lines: Vec<(String, usize)>,
@@ -66,6 +66,10 @@ pub(crate) struct Foreign {
     pub(crate) inputs: Vec<Reshape>,
     /// Outputs that the model has in another shape.
     pub(crate) outputs: Vec<Reshape>,
+    /// The outputs that callers see, where they are listed.
+    pub(crate) listed: Option<Vec<String>>,
+    /// Inputs that have their default in the first call of a sequence, and this number in all others.
+    pub(crate) starts: Vec<(String, f64)>,
 }
 
 /// An input or output that callers see in another shape than the model; as many sizes are open in both.

@@ -1,50 +1,81 @@
-//! A model that callers see with other shapes than it has: the elements are the same, in their order.
+//! A model as callers of another server see it: with other shapes, fewer outputs, and inputs that the server fills.
 
-use unruffled_model::{Dim, Footprint, ModelError, Signature, Tensor, TensorModel, TensorSpec, Tensors};
+use std::sync::Arc;
 
-use crate::config::Reshape;
+use unruffled_model::{
+    Dim, Footprint, ModelError, Name, SequenceSpec, Signature, Tensor, TensorModel, TensorSpec, Tensors,
+};
+
+use crate::config::{Foreign, Reshape};
 use crate::error::Error;
 use crate::translated::{Translated, Translation};
 
-/// Inputs and outputs whose shapes differ.
-struct Shapes {
-    inputs: Vec<Reshape>,
-    outputs: Vec<Reshape>,
+/// What is between callers and the model.
+struct Seen {
+    settings: Arc<Foreign>,
+    /// Outputs that callers do not see.
+    hidden: Vec<Name>,
+    /// Outputs that the model does not give: what says of the next call of a sequence that it is not the first.
+    later: Vec<(Name, Tensor)>,
 }
 
-/// The model with the shapes that callers send and read. Those of the model have been held against it.
-pub(crate) fn reshaped(
-    model: TensorModel,
-    inputs: Vec<Reshape>,
-    outputs: Vec<Reshape>,
-) -> Result<TensorModel, Error> {
+/// The model as the settings have it, which have been held against it.
+pub(crate) fn seen(model: TensorModel, settings: &Arc<Foreign>) -> Result<TensorModel, Error> {
     let mut info = model.info().clone();
+    let kept = |name: &Name| {
+        info.sequence.as_ref().is_some_and(|spec| spec.feedback().iter().any(|x| x.output == *name))
+    };
+    let is_hidden = |name: &Name| {
+        let listed = settings.listed.as_ref();
+        listed.is_some_and(|listed| !listed.iter().any(|known| **known == **name)) && !kept(name)
+    };
+    let names = info.signature.outputs.iter().map(|spec| &spec.name);
+    let hidden: Vec<Name> = names.filter(|name| is_hidden(name)).cloned().collect();
+    if hidden.is_empty()
+        && [&settings.inputs, &settings.outputs].iter().all(|shapes| shapes.is_empty())
+        && settings.starts.is_empty()
+    {
+        return Ok(model);
+    }
     let Signature { inputs: takes, outputs: gives } = &mut info.signature;
-    for (specs, shapes) in [(takes, &inputs), (gives, &outputs)] {
+    gives.retain(|spec| !hidden.contains(&spec.name));
+    for (specs, shapes) in [(&mut *takes, &settings.inputs), (&mut *gives, &settings.outputs)] {
         for spec in specs {
-            if let Some(shape) = find(shapes, spec) {
-                // A batch keeps its name: it is the same for all of them.
-                let first = spec.dims.as_ref().and_then(|dims| dims.first()).filter(|_| shape.batched);
-                let rest = shape.callers.iter().skip(usize::from(first.is_some())).cloned();
-                spec.dims = Some(first.cloned().into_iter().chain(rest).collect());
-                spec.default = match spec.default.take() {
-                    // One number for all elements fits any shape.
-                    Some(default) if default.shape().is_empty() => Some(default),
-                    Some(default) => Some(default.reshaped(&shape.to(
-                        &shape.models,
-                        &shape.callers,
-                        default.shape(),
-                    )?)?),
-                    None => None,
-                };
+            if let Some(shape) = shapes.iter().find(|shape| *shape.name == *spec.name) {
+                reshape(spec, shape)?;
             }
         }
     }
-    Ok(Translated::of(model, info, Shapes { inputs, outputs }))
+    let (mut sequence, mut later) = (info.sequence.take().unwrap_or_default(), Vec::new());
+    for (name, number) in &settings.starts {
+        if let Some(spec) = takes.iter().find(|spec| *spec.name == **name) {
+            later.push((spec.name.clone(), one_row(spec, *number)?));
+            gives.push(TensorSpec { default: None, ..spec.clone() });
+            sequence = sequence.with_state(spec.name.clone(), spec.name.clone());
+        }
+    }
+    info.sequence = (sequence != SequenceSpec::default()).then_some(sequence);
+    Ok(Translated::of(model, info, Seen { settings: Arc::clone(settings), hidden, later }))
 }
 
-fn find<'a>(shapes: &'a [Reshape], spec: &TensorSpec) -> Option<&'a Reshape> {
-    shapes.iter().find(|shape| *shape.name == *spec.name)
+/// Gives an input or output the shape that callers see.
+fn reshape(spec: &mut TensorSpec, shape: &Reshape) -> Result<(), ModelError> {
+    // A batch keeps its name: it is the same for all of them.
+    let first = spec.dims.as_ref().and_then(|dims| dims.first()).filter(|_| shape.batched);
+    let rest = shape.callers.iter().skip(usize::from(first.is_some())).cloned();
+    spec.dims = Some(first.cloned().into_iter().chain(rest).collect());
+    // One number for all elements fits any shape.
+    if let Some(default) = spec.default.take_if(|default| !default.shape().is_empty()) {
+        spec.default = Some(shape.to_caller(&default)?);
+    }
+    Ok(())
+}
+
+/// This number for one row of an input.
+fn one_row(spec: &TensorSpec, number: f64) -> Result<Tensor, ModelError> {
+    let size = |dim: &Dim| if let Dim::Fixed(size) = dim { *size } else { 1 };
+    let shape: Vec<usize> = spec.dims.iter().flatten().map(size).collect();
+    Tensor::from_number(spec.dtype, number)?.repeated(&shape)
 }
 
 impl Reshape {
@@ -89,13 +120,20 @@ fn each(
     Ok(changed)
 }
 
-impl Translation for Shapes {
+impl Translation for Seen {
     fn inputs(&self, inputs: &Tensors) -> Result<Tensors, ModelError> {
-        each(&self.inputs, inputs, Reshape::to_model)
+        each(&self.settings.inputs, inputs, Reshape::to_model)
     }
 
     fn outputs(&self, outputs: &Tensors) -> Result<Tensors, ModelError> {
-        each(&self.outputs, outputs, Reshape::to_caller)
+        let mut outputs = each(&self.settings.outputs, outputs, Reshape::to_caller)?;
+        for name in &self.hidden {
+            outputs.remove(name);
+        }
+        for (name, later) in &self.later {
+            outputs.insert(name.clone(), later.clone());
+        }
+        Ok(outputs)
     }
 
     /// Another shape of the same elements costs nothing.
