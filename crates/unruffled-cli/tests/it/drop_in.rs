@@ -73,6 +73,7 @@ fn triton() -> TempDir {
     fs::copy(typed("assets/models/digits/labels.txt"), root.path().join("digits/labels.txt")).unwrap();
     add(root.path(), "whole", WHOLE, digits, &[1, 2]);
     add(root.path(), "best", BEST, digits, &[]);
+    fs::create_dir(root.path().join("best/1")).unwrap();
     add(root.path(), "silero-vad", SILERO, "models/silero-vad/1/model.onnx", &[1]);
     add(root.path(), "tensorrt", "name: \"tensorrt\"\nplatform: \"tensorrt_plan\"", digits, &[]);
     root

@@ -45,7 +45,7 @@ def answers(client):
     assert best.as_numpy("probabilities")[0, 0].count(b":") == 2, "the label stands behind value and class"
     whole = client.infer("whole", [one("image", ZEROS)])
     np.testing.assert_array_equal(whole.as_numpy("probabilities"), result.as_numpy("probabilities"))
-    both = client.infer("best", [one("PICTURE", ZEROS)])
+    both = client.infer("best", [one("PICTURE", ZEROS)], model_version="1")
     np.testing.assert_array_equal(both.as_numpy("SCORES"), result.as_numpy("probabilities"))
     np.testing.assert_array_equal(both.as_numpy("AGAIN").ravel(), result.as_numpy("label").ravel())
     try:

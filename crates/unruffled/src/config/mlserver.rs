@@ -212,7 +212,7 @@ impl<'a> Source<'a> {
             }
             "platform" | "versions" => self.note(&mut config.notes, key, value, "it is told to nobody"),
             "warm_workers" => {
-                self.note(&mut config.notes, key, value, "workers are started before the first request")
+                self.note(&mut config.notes, key, value, "workers are started before the first request");
             }
             _ => self.note(&mut config.notes, key, value, "it is not known here"),
         }
@@ -273,7 +273,12 @@ impl<'a> Source<'a> {
                         "trust_pickle" => config.python.trust_pickle = self.read(key, value)?,
                         "trusted_types" => config.python.trusted_types = self.read(key, value)?,
                         _ => {
-                            self.note(&mut config.notes, key, value, "nothing that runs models here reads it")
+                            self.note(
+                                &mut config.notes,
+                                key,
+                                value,
+                                "nothing that runs models here reads it",
+                            );
                         }
                     }
                 }

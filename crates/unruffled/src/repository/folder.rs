@@ -213,10 +213,14 @@ impl ModelFolder {
             let message = format!("is a pipeline, but there is `{other}` too; take one of them away");
             return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file));
         }
+        // Triton wants a folder of a version that has nothing in it, and its clients may name that version.
+        let is_foreign = config.foreign.is_some();
+        let empty =
+            is_foreign.then(|| layout::numbered(folder)).transpose()?.and_then(|all| all.last().copied());
         Ok(Self {
             name,
-            version: None,
-            versions: Vec::new(),
+            version: empty,
+            versions: empty.into_iter().collect(),
             source: ModelSource::File(file),
             config,
             root: Some(folder.to_owned()),
