@@ -185,6 +185,9 @@ impl<'a> Source<'a> {
 
     fn take(self, key: &str, value: &'a RawValue, taken: &mut Taken<'a>) -> Result<(), Error> {
         let config = &mut taken.config;
+        if value.get() == "null" {
+            return Ok(());
+        }
         match key {
             "name" => config.name = Some(self.read::<String>(key, value)?).filter(|name| !name.is_empty()),
             "implementation" => taken.implementation = Some((self.read(key, value)?, value)),

@@ -50,6 +50,9 @@ fn all_that_has_its_place_is_taken() {
     assert_eq!(signature.inputs[0].to_string(), "x: f32 [?, 4]");
     let notes: Vec<_> = config.notes.iter().map(|note| format!("{} {}", note.line, note.key)).collect();
     assert_eq!(notes, ["4 platform", "6 max_batch_time"]);
+    let nothing = IRIS.replace("\"sklearn\"", "null").replace("\"3\"", "null");
+    let nothing = read(&nothing, None).unwrap();
+    assert_eq!((nothing.version, nothing.notes.len()), (None, 1), "null is what is not said");
     let alone = read(IRIS, None).unwrap();
     assert_eq!((alone.run.instances, alone.cache), (None, None), "the cache is the repository's to allow");
     let own =

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::field::Said;
 use super::said::Settings;
-use super::schedule::Step;
+use super::steps::Step;
 use super::text::Fault;
 use crate::config::pipeline::CALLS;
 use crate::config::typed::{

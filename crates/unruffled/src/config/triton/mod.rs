@@ -9,6 +9,7 @@ mod field;
 
 mod copies;
 mod schedule;
+mod steps;
 
 mod said;
 

@@ -4,7 +4,8 @@ use unruffled_model::{DType, Dim};
 
 use super::copies;
 use super::field::{Said, dim, dtype, note};
-use super::schedule::{self, Sequence, Step};
+use super::schedule::{self, Sequence};
+use super::steps::{self, Step};
 use super::text::{Fault, Field, Message};
 use crate::config::typed::{Note, Versions};
 
@@ -107,7 +108,7 @@ pub(super) fn read(fields: &Message) -> Result<Settings, Fault> {
                 field.put(&mut said.sequence, sequence)?;
             }
             "ensemble_scheduling" => {
-                let steps = schedule::ensemble(field, &mut said.notes)?;
+                let steps = steps::ensemble(field, &mut said.notes)?;
                 field.put(&mut said.ensemble, steps)?;
             }
             "parameters" => parameter(field, &mut said)?,
