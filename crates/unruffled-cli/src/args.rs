@@ -93,8 +93,9 @@ pub(crate) enum LogFormat {
 #[derive(Debug, ClapArgs)]
 #[command(after_help = "\
 All models of the folder are loaded and kept in memory. One that is broken is
-told and left out; the others are served. Clients of KServe and Triton work as
-they are. Without a folder or a file the built-in model `digits` is served.
+told and left out; the others are served. Clients of KServe, Triton and MLServer
+work as they are, and so do the folders of models of the latter two.
+Without a folder or a file the built-in model `digits` is served.
 Where model.toml says `reload = true` under [run], a model whose files have
 changed is loaded anew beside the old one, and then takes its place.
 
@@ -122,6 +123,9 @@ A folder of models holds
                        model.pkl if model.toml says that they are trusted
   NAME/model.toml      a step that needs no other file, if it says which
   NAME/pipeline.toml   models of the folder, chained and branched
+  NAME/config.pbtxt    a model of a Triton repository, as it is; what of it
+                       cannot be kept is refused with its line. The same of
+                       MLServer's NAME/model-settings.json
 and, where there is something to set, NAME/model.toml
 
 Opened in a browser, the address shows what the server does, and lets you try

@@ -69,6 +69,11 @@ fn models(args: &Serve) -> Result<Repository, Failure> {
     }
     let repository = sources.open().map_err(Failure::loading)?;
     find::warn(&repository);
+    if args.file.is_some()
+        && let Some(warning) = repository.models().iter().find_map(ModelFolder::without_effect)
+    {
+        terminal::warn(&warning.to_string());
+    }
     Ok(repository)
 }
 

@@ -60,7 +60,13 @@ mod repository;
 pub mod sample;
 
 mod runtimes;
-mod sequenced;
+
+mod told;
+
+mod translated;
+
+mod estimator;
+mod seen;
 
 mod step;
 

@@ -20,10 +20,12 @@ use unruffled_worker::{PythonBackend, PythonOptions};
 use crate::chain;
 use crate::config::{FallbackConfig, ModelConfig};
 use crate::error::{Error, ErrorKind};
+use crate::estimator::estimator;
 use crate::repository::ModelFolder;
 use crate::runtimes::{Runtimes, SoughtOrt};
-use crate::sequenced::Sequenced;
+use crate::seen::seen;
 use crate::step::StepBackend;
+use crate::told::Told;
 
 /// A model from tensors to tensors that can be asked.
 pub type TensorHandle = Handle<Tensors, Tensors>;
@@ -241,11 +243,20 @@ impl Backends {
             (ModelErrorKind::InvalidInput, Some(file)) => misplaced_default(&error).in_file(file),
             _ => error.into(),
         })?;
-        config.fit(&model.info().signature)?;
-        let model = match &config.sequence {
-            Some(sequence) => Sequenced::of(model, sequence.spec.clone()),
+        let model = match config.estimator {
+            Some(_) => estimator(model, config)?,
             None => model,
         };
+        config.fit(&model.info().signature)?;
+        let model = match &config.sequence {
+            Some(sequence) => Told::with_sequence(model, sequence.spec.clone()),
+            None => model,
+        };
+        let model = match &config.foreign {
+            Some(settings) => seen(model, settings)?,
+            None => model,
+        };
+        let model = if config.run.one_by_one { Told::one_by_one(model) } else { model };
         if config.run.warm_up.unwrap_or_default() == 0 {
             return Ok(model);
         }
@@ -312,7 +323,8 @@ fn python_options(config: &ModelConfig, python: Option<&Path>) -> PythonOptions 
     if let Some(python) = set.interpreter.as_deref().or(python) {
         options = options.with_python(python);
     }
-    if let Some(signature) = config.declared() {
+    // An estimator knows what it takes; what is said of it is how clients see it.
+    if let Some(signature) = config.declared().filter(|_| config.estimator.is_none()) {
         options = options.with_signature(signature);
     }
     if let Some(bytes) = set.memory_bytes {

@@ -4,6 +4,8 @@ mod runtimes;
 
 mod graph;
 
+mod settings;
+
 use std::fmt::{Display, Write as _};
 use std::path::Path;
 
@@ -202,6 +204,7 @@ impl Report {
             heading(&mut page, "steps");
             page.push_str(&graph::drawing(pipeline));
         }
+        settings::page(&mut page, model);
         self.file(&mut page);
         if let Ok(info) = &self.info {
             let reader = InputReader::new(&info.signature, config);
@@ -249,6 +252,9 @@ impl Report {
                 field(page, "batching", joined);
             }
             Batching::Sequential => field(page, "batching", "requests run one after the other"),
+            Batching::Single if config.run.one_by_one => {
+                field(page, "batching", "one request a run, as its settings say");
+            }
             Batching::Single => {
                 field(
                     page,
@@ -334,6 +340,7 @@ impl Report {
             "license": config.license,
             "source": config.source,
             "backend": self.backend,
+            "settings": settings::json(&self.model),
         });
         if let Some(pipeline) = self.model.pipeline_config() {
             document["steps"] = graph::json(pipeline);

@@ -5,6 +5,7 @@ mod browser;
 mod program;
 
 mod doors;
+mod drop_in;
 mod gathered;
 mod infer;
 mod inspect;

@@ -23,7 +23,7 @@ use super::typed::{
 use crate::error::{Error, ErrorKind};
 
 /// How many classes are told unless the settings say otherwise.
-const TOP: usize = 3;
+pub(super) const TOP: usize = 3;
 
 /// A text under check: what refusals need to say where they stand.
 pub(super) struct Checker<'a> {
@@ -51,10 +51,10 @@ impl Checker<'_> {
             onnxruntime: OnnxRuntimeConfig { providers: raw.onnxruntime.providers },
             python: self.python(raw.python)?,
             step: raw.step.map(|step| self.step(&step)).transpose()?,
-            pipeline: None,
             inputs,
             outputs,
             file: Some(self.file.to_owned()),
+            ..ModelConfig::default()
         })
     }
 
@@ -118,6 +118,7 @@ impl Checker<'_> {
             queue_items: raw.queue_items,
             queue_bytes: raw.queue_bytes,
             reload: raw.reload,
+            ..RunConfig::default()
         })
     }
 
@@ -413,7 +414,7 @@ fn dim(raw: RawDim) -> Dim {
 }
 
 /// One label a line, as it stands: a label may be empty or a blank.
-fn split_labels(text: &str) -> Labels {
+pub(super) fn split_labels(text: &str) -> Labels {
     let mut labels: Vec<String> = text.split('\n').map(str::to_owned).collect();
     // What follows the last line break is no line.
     labels.pop_if(|last| last.is_empty());

@@ -36,11 +36,12 @@ impl ModelConfig {
     ///
     /// `InvalidConfig` that names the setting which does not fit, and what there is.
     pub fn fit(&self, signature: &Signature) -> Result<(), Error> {
+        self.fit_foreign(signature)?;
         for input in &self.inputs {
             let key = format!("inputs.{}", input.name);
             let spec = find(&signature.inputs, &input.name, "input")
                 .map_err(|message| self.misfit(key.clone(), message))?;
-            fit_declared(input.declared.as_ref(), spec)
+            self.fit_declared(input.declared.as_ref(), spec)
                 .map_err(|message| self.misfit(key.clone(), message))?;
             if let Some(InputSource::Image(image)) = &input.from {
                 let expected = if image.layout == Layout::Nhw { 3 } else { 4 };
@@ -54,7 +55,7 @@ impl ModelConfig {
             let key = format!("outputs.{}", output.name);
             let spec = find(&signature.outputs, &output.name, "output")
                 .map_err(|message| self.misfit(key.clone(), message))?;
-            fit_declared(output.declared.as_ref(), spec)
+            self.fit_declared(output.declared.as_ref(), spec)
                 .and_then(|()| fit_output(output, spec))
                 .map_err(|message| self.misfit(key, message))?;
         }
@@ -75,8 +76,67 @@ impl ModelConfig {
         })
     }
 
+    /// What only settings of other servers say.
+    fn fit_foreign(&self, signature: &Signature) -> Result<(), Error> {
+        let Some(foreign) = self.foreign.as_deref() else { return Ok(()) };
+        let first = |spec: &TensorSpec| spec.dims.as_deref().map(|dims| dims.first().cloned());
+        let unbatched =
+            |spec: &&TensorSpec| first(spec).is_some_and(|first| matches!(first, None | Some(Dim::Fixed(_))));
+        if let (Some(line), Some(spec)) = (foreign.batched, signature.inputs.iter().find(unbatched)) {
+            let message =
+                format!("the model's input {spec} has no dimension in front that could be a batch; write 0");
+            return Err(self.misfit("max_batch_size".into(), message).at_line(line));
+        }
+        let needed = |spec: &&TensorSpec| {
+            spec.default.is_none() && foreign.optional.iter().any(|name| **name == *spec.name)
+        };
+        match signature.inputs.iter().find(needed) {
+            None => Ok(()),
+            Some(spec) => {
+                let message = "is optional, and the model has no default for it; take `optional` out, or write a model.toml \
+                               with a default";
+                Err(self.misfit(format!("inputs.{}", spec.name), message.into()))
+            }
+        }
+    }
+
+    /// What the settings say of an input or output may leave sizes open that the model knows, and must not contradict it.
+    fn fit_declared(&self, declared: Option<&Declared>, spec: &TensorSpec) -> Result<(), String> {
+        let Some(Declared { dtype, dims }) = declared else {
+            return Ok(());
+        };
+        let fits = |ours: &[Dim], theirs: &[Dim]| {
+            let open = |dim: &Dim| !matches!(dim, Dim::Fixed(_));
+            ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a == b || open(a) || open(b))
+        };
+        let dims_fit = match (dims, &spec.dims) {
+            (Some(ours), Some(theirs)) => fits(ours, theirs),
+            _ => true,
+        };
+        if *dtype == spec.dtype && dims_fit {
+            return Ok(());
+        }
+        let Some(foreign) = self.foreign.as_deref() else {
+            return Err(format!(
+                "says something else than the model, which has {spec}; leave dtype and dims out"
+            ));
+        };
+        let given = TensorSpec { dtype: *dtype, dims: dims.clone(), ..spec.clone() };
+        let remedy = match foreign.batched {
+            Some(_) => "dims leave the batch out, since max_batch_size is not 0",
+            None => "dims are whole shapes, since max_batch_size is 0",
+        };
+        Err(format!("is {given}, and the model has {spec}; {remedy}"))
+    }
+
     fn misfit(&self, key: String, message: String) -> Error {
+        let lines = self.foreign.as_deref().map_or(&[][..], |foreign| &foreign.lines);
+        let line = lines.iter().find(|(known, _)| *known == key).map(|(_, line)| *line);
         let error = Error::new(ErrorKind::InvalidConfig, message).at_key(key);
+        let error = match line {
+            Some(line) => error.at_line(line),
+            None => error,
+        };
         match &self.file {
             Some(file) => error.in_file(file),
             None => error,
@@ -89,27 +149,6 @@ fn find<'a>(specs: &'a [TensorSpec], name: &str, what: &str) -> Result<&'a Tenso
         let known: Vec<_> = specs.iter().map(|spec| format!("`{}`", spec.name)).collect();
         format!("there is no such {what}; the model has {}", known.join(", "))
     })
-}
-
-/// What the settings say of an input or output may leave sizes open that the model knows, and must not contradict it.
-fn fit_declared(declared: Option<&Declared>, spec: &TensorSpec) -> Result<(), String> {
-    let Some(Declared { dtype, dims }) = declared else {
-        return Ok(());
-    };
-    let fits = |ours: &[Dim], theirs: &[Dim]| {
-        let open = |dim: &Dim| !matches!(dim, Dim::Fixed(_));
-        ours.len() == theirs.len() && ours.iter().zip(theirs).all(|(a, b)| a == b || open(a) || open(b))
-    };
-    let dims_fit = match (dims, &spec.dims) {
-        (Some(ours), Some(theirs)) => fits(ours, theirs),
-        _ => true,
-    };
-    match *dtype == spec.dtype && dims_fit {
-        true => Ok(()),
-        false => {
-            Err(format!("says something else than the model, which has {spec}; leave dtype and dims out"))
-        }
-    }
 }
 
 fn fit_output(output: &OutputConfig, spec: &TensorSpec) -> Result<(), String> {

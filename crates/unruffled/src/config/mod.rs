@@ -103,42 +103,65 @@ mod step;
 
 mod pipeline;
 
-use std::path::Path;
+mod mlserver;
+mod triton;
+
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, ErrorKind};
 use check::Checker;
 use raw::Raw;
 
 pub use typed::{
-    AudioInput, Color, Declared, Decode, DefaultValue, FallbackConfig, FallbackOrder, FileInput, ImageInput,
-    InputConfig, InputSource, Labels, Layout, ModelConfig, OnnxRuntimeConfig, OutputConfig, PipelineConfig,
-    PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
+    AudioInput, Color, Declared, Decode, DefaultValue, Estimator, FallbackConfig, FallbackOrder, FileInput,
+    ImageInput, InputConfig, InputSource, Labels, Layout, ModelConfig, Note, OnnxRuntimeConfig, OutputConfig,
+    PipelineConfig, PipelineStepConfig, PythonConfig, RunConfig, SequenceConfig, StepAsks, StepConfig,
+    StepFeed, StepRepeat, Versions,
 };
 
+pub use mlserver::MLSERVER_FILE_NAME;
 pub use pipeline::PIPELINE_FILE_NAME;
+pub use triton::TRITON_FILE_NAME;
 
 pub(crate) use beside::is_beside;
+pub(crate) use typed::{Foreign, Reshape};
 
 /// What the file is called.
 pub const FILE_NAME: &str = "model.toml";
 
+/// What settings of other servers are called.
+pub(crate) const FOREIGN_FILE_NAMES: [&str; 2] = [TRITON_FILE_NAME, MLSERVER_FILE_NAME];
+
 impl ModelConfig {
-    /// Reads the `model.toml` of a folder; a folder without one has the default settings.
+    /// Reads the settings of a folder: its `model.toml`, or else those of another server, `config.pbtxt` or
+    /// `model-settings.json`. A folder without any has the default settings; where `model.toml` is, it counts alone.
     ///
     /// # Errors
     ///
     /// What is wrong with the file, or with one that it names.
     pub fn read(folder: &Path) -> Result<Self, Error> {
-        let file = folder.join(FILE_NAME);
-        let text = match std::fs::read_to_string(&file) {
-            Ok(text) => text,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Self::default()),
-            Err(error) => {
-                let message = format!("cannot be read: {error}");
-                return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file).caused_by(error));
-            }
-        };
-        Self::parse(&text, &file, &|name| std::fs::read_to_string(folder.join(name)))
+        let read_beside = |name: &str| std::fs::read_to_string(folder.join(name));
+        if let Some((file, text)) = read(folder, FILE_NAME)? {
+            let mut config = Self::parse(&text, &file, &read_beside)?;
+            config.notes.extend(ignored(folder));
+            return Ok(config);
+        }
+        if let Some((file, text)) = read(folder, TRITON_FILE_NAME)? {
+            let name = folder.file_name().unwrap_or_default().to_string_lossy();
+            return triton::parse(&text, &file, &name, &read_beside);
+        }
+        if let Some((file, text)) = read(folder, MLSERVER_FILE_NAME)? {
+            let repository = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+            let found = [repository, Some(folder)]
+                .into_iter()
+                .flatten()
+                .find_map(|place| read(place, mlserver::REPOSITORY_FILE_NAME).transpose());
+            let all = found.transpose()?;
+            let all = all.as_ref().map(|(file, text)| mlserver::Source { text, file });
+            let is_there = |name: &str| folder.join(name).is_file();
+            return mlserver::parse(mlserver::Source { text: &text, file: &file }, all, &is_there);
+        }
+        Ok(Self::default())
     }
 
     /// Parses settings that need not be in a file; `file` is what messages call them, and `read_beside` reads a file of
@@ -156,6 +179,29 @@ impl ModelConfig {
         let raw: Raw = toml::from_str(text).map_err(|error| checker.refuse(error.span(), error.message()))?;
         checker.config(raw)
     }
+}
+
+/// A file of a folder, if it is there.
+fn read(folder: &Path, name: &str) -> Result<Option<(PathBuf, String)>, Error> {
+    let file = folder.join(name);
+    match std::fs::read_to_string(&file) {
+        Ok(text) => Ok(Some((file, text))),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => {
+            let message = format!("cannot be read: {error}");
+            Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file).caused_by(error))
+        }
+    }
+}
+
+/// Settings of other servers that lie beside our own.
+fn ignored(folder: &Path) -> impl Iterator<Item = Note> {
+    let there = FOREIGN_FILE_NAMES.into_iter().filter(|name| folder.join(name).is_file());
+    there.map(|name| Note {
+        line: 0,
+        key: name.into(),
+        why: format!("{FILE_NAME} is there, and counts alone"),
+    })
 }
 
 #[cfg(test)]

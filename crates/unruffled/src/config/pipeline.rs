@@ -45,7 +45,7 @@ use crate::error::{Error, ErrorKind};
 pub const PIPELINE_FILE_NAME: &str = "pipeline.toml";
 
 /// Calls that go on side by side unless the file says otherwise: they mostly wait for others.
-const CALLS: NonZeroUsize = NonZeroUsize::new(16).expect("it is not 0");
+pub(super) const CALLS: NonZeroUsize = NonZeroUsize::new(16).expect("it is not 0");
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

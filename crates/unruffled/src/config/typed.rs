@@ -1,9 +1,10 @@
 //! [`ModelConfig`]: the settings of one model, checked.
 
+mod foreign;
 mod pipeline;
 
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,11 +12,15 @@ use unruffled_engine::{BreakerOptions, CacheOptions, PoolOptions, QueueLimits};
 use unruffled_model::{DType, Dim, SequenceSpec};
 use unruffled_steps::Step;
 
+pub use foreign::{Estimator, Note, Versions};
+pub(crate) use foreign::{Foreign, Reshape};
 pub use pipeline::{PipelineConfig, PipelineStepConfig, StepAsks, StepFeed, StepRepeat};
 
-/// Everything that a `model.toml` may set. The default sets nothing.
+/// Everything that a `model.toml` may set, or a settings file of another server. The default sets nothing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ModelConfig {
+    /// What the model is called, where that is not the name of its folder.
+    pub name: Option<String>,
     /// What the model does, in a sentence.
     pub description: Option<String>,
     /// Under which licence it may be used.
@@ -24,6 +29,12 @@ pub struct ModelConfig {
     pub source: Option<String>,
     /// The name of the backend that must run it; without it, the first that can does.
     pub backend: Option<String>,
+    /// What its file is called, where that is said.
+    pub model_file: Option<String>,
+    /// Which version it is, where no folder says so.
+    pub version: Option<u64>,
+    /// Which of its versions are served.
+    pub versions: Versions,
     /// How it is run.
     pub run: RunConfig,
     /// What sessions keep from call to call; `None` if the settings say nothing of it.
@@ -36,6 +47,8 @@ pub struct ModelConfig {
     pub onnxruntime: OnnxRuntimeConfig,
     /// What a model in a Python worker is to know.
     pub python: PythonConfig,
+    /// That it is an estimator, to be asked as MLServer's are.
+    pub estimator: Option<Estimator>,
     /// The step that the model is, if it is one and has no file of its own.
     pub step: Option<StepConfig>,
     /// The pipeline that the model is, if it is one.
@@ -44,8 +57,12 @@ pub struct ModelConfig {
     pub inputs: Vec<InputConfig>,
     /// What is said about outputs; those that nothing is said about are not here.
     pub outputs: Vec<OutputConfig>,
+    /// What the file says that has no effect here.
+    pub notes: Vec<Note>,
     /// The file that said so, for messages.
     pub(crate) file: Option<PathBuf>,
+    /// What only files of other servers say.
+    pub(crate) foreign: Option<Arc<Foreign>>,
 }
 
 impl ModelConfig {
@@ -53,6 +70,11 @@ impl ModelConfig {
     pub fn pool_options(&self) -> PoolOptions {
         let options = self.run.pool_options();
         self.cache.map_or(options, |cache| options.with_cache(cache))
+    }
+
+    /// The file that these settings are from, if they are from one.
+    pub fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// What is said about an input.
@@ -85,6 +107,8 @@ pub struct RunConfig {
     pub threads: Option<NonZeroUsize>,
     /// Rows that requests may be joined to.
     pub max_batch: Option<NonZeroUsize>,
+    /// Whether requests are never joined, whatever the model could do.
+    pub one_by_one: bool,
     /// Requests that may wait.
     pub queue_items: Option<NonZeroUsize>,
     /// Bytes of inputs that may wait.

@@ -10,7 +10,10 @@ use unruffled_model::{
 
 use super::wait::wait;
 use super::{Backends, TensorHandle, TensorLoading};
-use crate::config::{PipelineConfig, PipelineStepConfig, StepAsks, StepConfig, StepFeed, StepRepeat};
+use crate::config::{
+    PIPELINE_FILE_NAME, PipelineConfig, PipelineStepConfig, StepAsks, StepConfig, StepFeed, StepRepeat,
+    TRITON_FILE_NAME,
+};
 use crate::error::{Error, ErrorKind};
 use crate::repository::{ModelFolder, Repository};
 use crate::step::StepBackend;
@@ -83,7 +86,9 @@ pub(super) fn load(
             default.transpose().map_err(|error| place.error(error.to_string(), None, Some(&spec.name)))?;
         pipeline = pipeline.input(TensorSpec { default, ..spec });
     }
-    engine.check_pipeline(&pipeline).map_err(|error| place.refusal(&error))
+    let model = engine.check_pipeline(&pipeline).map_err(|error| place.refusal(&error))?;
+    folder.config.fit(&model.info().signature)?;
+    Ok(model)
 }
 
 /// A pipeline, and where it stands.
@@ -108,7 +113,8 @@ impl Place<'_> {
                 return Err(self.at_model(first, Error::new(ErrorKind::InvalidConfig, message)));
             }
             let Some(folder) = self.repository().map(|repository| repository.join(name)) else { continue };
-            if !folder.join(crate::config::PIPELINE_FILE_NAME).is_file() {
+            let is_there = |file: &str| folder.join(file).is_file();
+            if ![PIPELINE_FILE_NAME, TRITON_FILE_NAME].into_iter().any(is_there) {
                 continue;
             }
             let other = ModelFolder::open(&folder)?;

@@ -4,15 +4,9 @@ use std::path::{Path, PathBuf};
 
 use unruffled_model::{ModelSource, Name};
 
-use crate::config::{self, ModelConfig, PipelineConfig};
+use super::layout::{self, Layout, MODEL_FILES, is_model_file, is_onnx, unreadable, version_of};
+use crate::config::{self, FOREIGN_FILE_NAMES, ModelConfig, PipelineConfig, Versions};
 use crate::error::{Error, ErrorKind};
-
-/// What the model file of a folder may be called. Of several the first counts, unless the settings name the backend of
-/// another.
-const MODEL_FILES: [&str; 5] = ["model.onnx", "model.py", "model.skops", "model.joblib", "model.pkl"];
-
-/// The same for messages.
-const KINDS: &str = "model.onnx, .py, .skops, .joblib or .pkl";
 
 /// The backend that runs all kinds but the first.
 const PYTHON: &str = "python";
@@ -60,15 +54,15 @@ impl ModelFolder {
         let path = &std::path::absolute(path).map_err(|error| unreadable(path, error))?;
         if found.is_dir() {
             return match (path.parent(), version_of(path)) {
-                (Some(folder), Some(version)) if has_model(path) => Self::in_folder(folder, Some(version)),
+                (Some(folder), Some(version)) if has_model(path) || is_foreign(folder) => {
+                    Self::in_folder(folder, Some(version))
+                }
                 _ => Self::in_folder(path, None),
             };
         }
         match path.parent() {
             // Of a model that is a step or a pipeline, its settings are all there is.
-            Some(parent)
-                if path.ends_with(config::FILE_NAME) || path.ends_with(config::PIPELINE_FILE_NAME) =>
-            {
+            Some(parent) if settings_files().any(|name| path.ends_with(name)) => {
                 Self::in_folder(parent, None)
             }
             Some(parent) if MODEL_FILES.iter().any(|name| path.ends_with(name)) => {
@@ -154,28 +148,42 @@ impl ModelFolder {
         self.format() == "onnx"
     }
 
+    /// What its settings say that has no effect here, and changes no answer; for messages.
+    pub fn without_effect(&self) -> Option<Error> {
+        let notes: Vec<_> = self.config.notes.iter().map(ToString::to_string).collect();
+        let file = self.config.file()?;
+        (!notes.is_empty()).then(|| Error::new(ErrorKind::InvalidConfig, notes.join("; ")).in_file(file))
+    }
+
     pub(super) fn in_folder(folder: &Path, version: Option<u64>) -> Result<Self, Error> {
-        let name = name_of(folder.file_name(), folder)?;
-        let versions = versions(folder)?;
-        let version = version.or(versions.last().copied());
-        let place = version.map_or_else(|| folder.to_owned(), |version| folder.join(version.to_string()));
-        let mut files = model_files(&place).peekable();
+        let own = name_of(folder.file_name(), folder)?;
         if let Some(config) = ModelConfig::read_pipeline(folder)? {
-            return Self::pipeline(name, folder, config, files.next());
+            return Self::pipeline(own, folder, version, config);
         }
-        let config = ModelConfig::read(folder);
-        let Some(file) = files.peek() else {
-            return match config {
-                Ok(config) if config.step.is_some() || config.fallback.is_some() => {
-                    let source = ModelSource::File(folder.join(config::FILE_NAME));
-                    let root = Some(folder.to_owned());
-                    Ok(Self { name, version: None, versions: Vec::new(), source, config, root })
-                }
-                Ok(_) => Err(Error::new(ErrorKind::ModelNotFound, missing(folder)).in_file(folder)),
-                Err(error) => Err(error),
-            };
+        let config = ModelConfig::read(folder)?;
+        let layout = Layout::of(&config);
+        let versions = layout.versions(folder)?;
+        let version = version.or(versions.last().copied());
+        let place = place(folder, version);
+        let mut files = layout.files(&place).peekable();
+        let name = match &config.name {
+            None => own,
+            Some(name) => checked_name(name).map_err(|error| match config.file() {
+                Some(file) => error.in_file(file),
+                None => error,
+            })?,
         };
-        let config = config?;
+        if config.pipeline.is_some() {
+            return Self::pipeline(name, folder, version, config);
+        }
+        let Some(file) = files.peek() else {
+            if config.step.is_some() || config.fallback.is_some() {
+                let source = ModelSource::File(folder.join(config::FILE_NAME));
+                let root = Some(folder.to_owned());
+                return Ok(Self { name, version: None, versions: Vec::new(), source, config, root });
+            }
+            return Err(Error::new(ErrorKind::ModelNotFound, layout.missing(folder, &config)).in_file(folder));
+        };
         let other =
             [("step", config.step.is_some(), "a step"), ("fallback", config.fallback.is_some(), "a chain")];
         if let Some((key, _, what)) = other.into_iter().find(|(_, is_so, _)| *is_so) {
@@ -188,27 +196,31 @@ impl ModelFolder {
         let first = files.peek().cloned();
         let file = files.find(is_wanted).or(first).expect("there is one");
         let root = Some(folder.to_owned());
+        let version = version.or(config.version);
+        let versions = if versions.is_empty() { config.version.into_iter().collect() } else { versions };
         Ok(Self { name, version, versions, source: ModelSource::File(file), config, root })
     }
 
     /// A folder whose models are those of others.
-    fn pipeline(
-        name: Name,
-        folder: &Path,
-        config: ModelConfig,
-        other: Option<PathBuf>,
-    ) -> Result<Self, Error> {
-        let file = folder.join(config::PIPELINE_FILE_NAME);
+    fn pipeline(name: Name, folder: &Path, version: Option<u64>, config: ModelConfig) -> Result<Self, Error> {
+        let file = config.file().map_or_else(|| folder.join(config::PIPELINE_FILE_NAME), Path::to_owned);
+        let layout = Layout::default();
+        let version = version.or(layout.versions(folder)?.last().copied());
+        let model = layout.files(&place(folder, version)).next();
         let settings = folder.join(config::FILE_NAME);
-        if let Some(other) = other.or_else(|| settings.is_file().then_some(settings)) {
+        if let Some(other) = model.or_else(|| settings.is_file().then_some(settings)) {
             let other = other.file_name().unwrap_or_default().display();
             let message = format!("is a pipeline, but there is `{other}` too; take one of them away");
             return Err(Error::new(ErrorKind::InvalidConfig, message).in_file(&file));
         }
+        // Triton wants a folder of a version that has nothing in it, and its clients may name that version.
+        let is_foreign = config.foreign.is_some();
+        let empty =
+            is_foreign.then(|| layout::numbered(folder)).transpose()?.and_then(|all| all.last().copied());
         Ok(Self {
             name,
-            version: None,
-            versions: Vec::new(),
+            version: empty,
+            versions: empty.into_iter().collect(),
             source: ModelSource::File(file),
             config,
             root: Some(folder.to_owned()),
@@ -234,84 +246,39 @@ impl ModelFolder {
 
 /// Whether a folder is that of one model, not of many.
 pub(super) fn is_model(folder: &Path) -> bool {
-    folder.join(config::FILE_NAME).is_file()
-        || folder.join(config::PIPELINE_FILE_NAME).is_file()
+    settings_files().any(|name| folder.join(name).is_file())
         || has_model(folder)
-        || versions(folder).is_ok_and(|versions| !versions.is_empty())
+        || Layout::default().versions(folder).is_ok_and(|versions| !versions.is_empty())
+}
+
+/// What settings may be called.
+fn settings_files() -> impl Iterator<Item = &'static str> {
+    [config::FILE_NAME, config::PIPELINE_FILE_NAME].into_iter().chain(FOREIGN_FILE_NAMES)
+}
+
+/// Whether a model's settings are those of another server.
+fn is_foreign(folder: &Path) -> bool {
+    !folder.join(config::FILE_NAME).is_file()
+        && FOREIGN_FILE_NAMES.into_iter().any(|name| folder.join(name).is_file())
 }
 
 /// Versions above the highest one that can be served: folders whose model file is missing.
 pub(super) fn unfinished(folder: &ModelFolder, path: &Path) -> Vec<u64> {
-    let numbered = numbered(path).unwrap_or_default();
-    numbered.into_iter().filter(|number| Some(*number) > folder.version).collect()
+    let numbered = layout::numbered(path).unwrap_or_default();
+    let is_meant = |number: &u64| match &folder.config.versions {
+        Versions::These(wanted) => wanted.contains(number),
+        Versions::All | Versions::Latest(_) => true,
+    };
+    numbered.into_iter().filter(|number| Some(*number) > folder.version && is_meant(number)).collect()
 }
 
-/// The model files of a folder, in the order of preference.
-fn model_files(folder: &Path) -> impl Iterator<Item = PathBuf> {
-    MODEL_FILES.iter().map(|name| folder.join(name)).filter(|file| file.is_file())
+/// Where a version's files are.
+fn place(folder: &Path, version: Option<u64>) -> PathBuf {
+    version.map_or_else(|| folder.to_owned(), |version| folder.join(version.to_string()))
 }
 
 fn has_model(folder: &Path) -> bool {
-    model_files(folder).next().is_some()
-}
-
-pub(super) fn is_onnx(file: &Path) -> bool {
-    has_ending(file, &["onnx"])
-}
-
-/// Whether a file that lies among models is one by its name alone: not a script, which may be anything, and nothing that has
-/// to be trusted first.
-pub(super) fn is_single(file: &Path) -> bool {
-    has_ending(file, &["onnx", "skops"])
-}
-
-fn is_model_file(file: &Path) -> bool {
-    has_ending(file, &["onnx", "py", "skops", "joblib", "pkl"])
-}
-
-fn has_ending(file: &Path, endings: &[&str]) -> bool {
-    let ending = file.extension().and_then(|ending| ending.to_str());
-    ending.is_some_and(|ending| endings.iter().any(|known| ending.eq_ignore_ascii_case(known)))
-}
-
-/// What a folder lacks, with the likeliest remedy.
-fn missing(folder: &Path) -> String {
-    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
-    let mut names: Vec<_> = entries.map(|entry| entry.file_name().display().to_string()).collect();
-    names.sort();
-    if let Some(other) = names.iter().find(|name| is_single(Path::new(name))) {
-        let ending = if is_onnx(Path::new(other)) { "onnx" } else { "skops" };
-        return format!(
-            "has no model.{ending}; rename `{other}` to model.{ending}, or name that file itself"
-        );
-    }
-    match names.iter().find(|name| name.starts_with("model.") && *name != config::FILE_NAME) {
-        Some(other) => format!("`{other}` is of a kind that cannot be run here; expected {KINDS}"),
-        None => {
-            format!("has neither {KINDS} nor a folder 1 with one; put one there, or take the folder away")
-        }
-    }
-}
-
-/// The numbered sub-folders that hold a model, ascending.
-fn versions(folder: &Path) -> Result<Vec<u64>, Error> {
-    let mut versions = numbered(folder)?;
-    versions.retain(|version| has_model(&folder.join(version.to_string())));
-    Ok(versions)
-}
-
-fn numbered(folder: &Path) -> Result<Vec<u64>, Error> {
-    let entries = std::fs::read_dir(folder).map_err(|error| unreadable(folder, error))?;
-    let mut versions: Vec<_> = entries.flatten().filter_map(|entry| version_of(&entry.path())).collect();
-    versions.sort_unstable();
-    Ok(versions)
-}
-
-/// The number that a folder is named by, written as numbers are: not `01`, not `+1`.
-fn version_of(folder: &Path) -> Option<u64> {
-    let name = folder.file_name()?.to_str()?;
-    let version: u64 = name.parse().ok()?;
-    (version.to_string() == name).then_some(version)
+    Layout::default().files(folder).next().is_some()
 }
 
 fn name_of(name: Option<&std::ffi::OsStr>, path: &Path) -> Result<Name, Error> {
@@ -336,10 +303,6 @@ fn checked_name(name: &str) -> Result<Name, Error> {
         }
         _ => Ok(name.into()),
     }
-}
-
-pub(super) fn unreadable(path: &Path, error: std::io::Error) -> Error {
-    Error::new(ErrorKind::Unreadable, format!("cannot be read: {error}")).in_file(path).caused_by(error)
 }
 
 /// The paths of a folder's entries that are not hidden, by name.

@@ -1,5 +1,7 @@
 //! [`Repository`]: the models that lie in a folder.
 
+mod layout;
+
 mod folder;
 
 mod chains;
@@ -8,7 +10,8 @@ use std::path::Path;
 
 use crate::config::PipelineConfig;
 use crate::error::{Error, ErrorKind};
-use folder::{entries, is_model, is_single, unfinished, unreadable};
+use folder::{entries, is_model, unfinished};
+use layout::{is_single, unreadable};
 
 pub use folder::ModelFolder;
 
@@ -22,6 +25,7 @@ a model repository is a folder that holds
   NAME/model.skops    a saved scikit-learn estimator; model.joblib and model.pkl if they are trusted
   NAME/model.toml     a step that needs no other file, if it says which: a tokeniser, a decoder of pictures, ...
   NAME/pipeline.toml  models of the repository, chained and branched
+  NAME/config.pbtxt   a model of a Triton repository, as it is; NAME/model-settings.json: one of MLServer
 and, where there is something to set, NAME/model.toml";
 
 /// The models of a folder, found but not loaded.
@@ -163,6 +167,9 @@ impl Repository {
                         model.version.unwrap_or_default()
                     );
                     self.warn(Error::new(ErrorKind::ModelNotFound, message).in_file(path));
+                }
+                if let Some(warning) = model.without_effect() {
+                    self.warn(warning);
                 }
                 self.insert(model);
             }

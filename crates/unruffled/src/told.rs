@@ -3,23 +3,31 @@
 use std::sync::Arc;
 
 use unruffled_model::{
-    Footprint, LoadedModel, ModelError, ModelInfo, SequenceSpec, Serve, Stateless, TensorModel, Tensors,
+    Batching, Footprint, LoadedModel, ModelError, ModelInfo, SequenceSpec, Serve, Stateless, TensorModel,
+    Tensors,
 };
 
-/// A model with what sessions keep for it.
-pub(crate) struct Sequenced {
+/// A model whose settings know better.
+pub(crate) struct Told {
     model: TensorModel,
     info: ModelInfo,
 }
 
-impl Sequenced {
-    pub(crate) fn of(model: TensorModel, sequence: SequenceSpec) -> TensorModel {
+impl Told {
+    /// With what sessions keep for it.
+    pub(crate) fn with_sequence(model: TensorModel, sequence: SequenceSpec) -> TensorModel {
         let info = model.info().clone().with_sequence(sequence);
+        Arc::new(Self { model, info })
+    }
+
+    /// One request a run, whatever it could do.
+    pub(crate) fn one_by_one(model: TensorModel) -> TensorModel {
+        let info = model.info().clone().with_batching(Batching::Single);
         Arc::new(Self { model, info })
     }
 }
 
-impl LoadedModel for Sequenced {
+impl LoadedModel for Told {
     type Input = Tensors;
     type Output = Tensors;
 
