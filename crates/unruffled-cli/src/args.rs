@@ -173,7 +173,30 @@ pub(crate) struct Serve {
     pub(crate) grace: Duration,
 
     #[command(flatten)]
+    pub(crate) traces: Traces,
+
+    #[command(flatten)]
     pub(crate) doors: Doors,
+}
+
+/// Where spans go.
+#[derive(Debug, ClapArgs)]
+#[command(next_help_heading = "Traces")]
+pub(crate) struct Traces {
+    /// The collector that takes spans of requests, by OTLP over HTTP: http://127.0.0.1:4318; without it,
+    /// $OTEL_EXPORTER_OTLP_ENDPOINT, or no spans
+    #[arg(long, value_name = "URL")]
+    pub(crate) otlp: Option<String>,
+
+    /// Which part of the traces that begin here is told, from 0 to 1; of others, their callers decide
+    #[arg(long, value_name = "PART", default_value_t = 1.0, value_parser = part)]
+    pub(crate) otlp_sample: f64,
+}
+
+/// A part of a whole.
+fn part(text: &str) -> Result<f64, String> {
+    let part = text.parse().ok().filter(|part| (0.0..=1.0).contains(part));
+    part.ok_or_else(|| "expected a part from 0 to 1, such as 0.1".into())
 }
 
 /// Where else to listen.

@@ -9,6 +9,7 @@ mod keys;
 
 mod args;
 mod logging;
+mod otlp;
 
 mod allocator;
 mod find;
@@ -39,8 +40,8 @@ fn main() -> ExitCode {
     let args = Args::parse();
     let runtimes = runtimes::runtimes(&args.runtimes);
     let backends = Backends::new(&runtimes);
-    let outcome = logging::start(args.log(), args.log_format).and_then(|()| match &args.command {
-        Command::Serve(serve) => serve::run(serve, &backends),
+    let outcome = logging::start(args.log(), args.log_format).and_then(|log| match &args.command {
+        Command::Serve(serve) => serve::run(serve, &backends, log),
         Command::Infer(infer) => infer::run(infer, &backends),
         Command::Inspect(inspect) if inspect.runtimes => inspect::runtimes(inspect, &runtimes, &backends),
         Command::Inspect(inspect) => inspect::run(inspect, &backends),

@@ -16,10 +16,12 @@ use unruffled::{
 };
 use unruffled_server::{Server, ServerOptions};
 
-use crate::args::{SecondAddress, Serve};
+use crate::args::{SecondAddress, Serve, Traces};
 use crate::doors::Opened;
 use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
+use crate::logging::Log;
+use crate::otlp::Otlp;
 use crate::shelf::Shelf;
 use crate::signals::Signals;
 use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
@@ -34,11 +36,12 @@ const GRPC_PORT: u16 = 8001;
 /// How long models have to stop once the server has given its last answer.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
+pub(crate) fn run(args: &Serve, backends: &Backends, log: Log) -> Result<(), Failure> {
     if args.memory.is_some() {
         allocator::give_back();
     }
     let doors = args.doors.open()?;
+    let otlp = exporter(&args.traces)?;
     let repository = models(args)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOOP_THREADS)
@@ -46,10 +49,24 @@ pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, format!("no event loop: {error}")))?;
-    let outcome = runtime.block_on(serve(args, doors, &repository, backends));
+    let outcome = runtime.block_on(serve(args, doors, &repository, backends, log, otlp.clone()));
     // A model that cannot be stopped must not keep the program: what it computes is for nobody.
     runtime.shutdown_background();
+    if let Some(otlp) = otlp {
+        otlp.finish();
+    }
     outcome
+}
+
+/// Who takes the spans of requests, if anybody is named: here, or by the variables of the OpenTelemetry standard.
+fn exporter(traces: &Traces) -> Result<Option<Arc<Otlp>>, Failure> {
+    let variable = |name| std::env::var(name).ok().filter(|url| !url.is_empty());
+    let endpoint = traces
+        .otlp
+        .clone()
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    endpoint.map(|endpoint| Otlp::start(&endpoint, traces.otlp_sample)).transpose()
 }
 
 /// The models that the command line names, with its settings.
@@ -108,6 +125,8 @@ async fn serve(
     doors: Opened,
     repository: &Repository,
     backends: &Backends,
+    log: Log,
+    otlp: Option<Arc<Otlp>>,
 ) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
     let engine = match args.memory {
@@ -125,7 +144,12 @@ async fn serve(
     let options = ServerOptions::default()
         .with_grace(args.grace)
         .with_shared_memory(args.shared_memory)
+        .with_logging(Arc::new(log))
         .with_catalog(shelf);
+    let options = match otlp {
+        Some(otlp) => options.with_tracing(otlp),
+        None => options,
+    };
     let options = args.doors.apply(&doors, options);
     doors.reload_on_hangup()?;
     let mut server = Server::bind(args.http, engine.clone(), options)

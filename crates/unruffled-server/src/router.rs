@@ -70,7 +70,8 @@ fn protocol(service: &Service) -> Router<Service> {
         .route("/v2/systemsharedmemory/region/{region}/status", get(control::regions))
         .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
         .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
-        .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace));
+        .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace))
+        .route("/v2/logging", get(control::log_settings).post(control::set_log));
     router = router
         .route("/v1/jobs", get(jobs::list).post(jobs::submit))
         .route("/v1/jobs/{job}", get(jobs::status).delete(jobs::cancel))
@@ -106,7 +107,7 @@ async fn wrong_method(request: Request) -> Response {
     }
     let (method, path) = (request.method(), shown(request.uri().path()));
     let right = match path.as_str() {
-        "/v1/jobs" => "GET and POST",
+        "/v1/jobs" | "/v2/trace/setting" | "/v2/logging" => "GET and POST",
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
         // The calls of gRPC: their services have dots.

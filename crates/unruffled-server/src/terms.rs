@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use unruffled_engine::Priority;
-use unruffled_model::Name;
+use unruffled_model::{Name, TraceContext};
 use unruffled_protocol::Parameters;
 
 use crate::refusal::Refusal;
@@ -63,6 +63,8 @@ pub(crate) struct Terms {
     pub(crate) priority: Priority,
     /// Older requests of this name are cancelled.
     pub(crate) supersede: Option<Name>,
+    /// Where it stands in a trace.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Terms {
@@ -79,12 +81,18 @@ impl Terms {
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
             supersede: None,
+            trace: None,
         })
     }
 
     /// Takes the place of older requests of this name, if any.
     pub(crate) fn superseding(self, supersede: Option<Name>) -> Self {
         Self { supersede, ..self }
+    }
+
+    /// At this place in a trace, if at any.
+    pub(crate) fn traced(self, trace: Option<&TraceContext>) -> Self {
+        Self { trace: trace.cloned(), ..self }
     }
 }
 

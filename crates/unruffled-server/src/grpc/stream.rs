@@ -3,6 +3,7 @@
 //! So many requests are at work at a time, and no further one is read before the first of them is answered and its answer
 //! taken: a client that sends faster than it reads is held back by its own connection.
 
+use std::mem::take;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -13,7 +14,7 @@ use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
 use tonic::Status;
-use unruffled_model::Name;
+use unruffled_model::{Name, TraceContext};
 use unruffled_protocol::grpc::{
     self, FINAL_RESPONSE, ModelInferResponse, ModelStreamInferResponse, WANTS_FINAL_RESPONSE,
 };
@@ -30,7 +31,9 @@ use crate::budget::Part;
 use crate::partial::{self, ask_rows};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
+use crate::spans::{Operation, Transport};
 use crate::terms::Terms;
+use crate::trail::{Trail, incoming};
 
 /// The answers to one request, framed; an error ends the whole call.
 type Answers = BoxStream<'static, Result<Pieces, Status>>;
@@ -45,7 +48,7 @@ pub(super) async fn infer(State(service): State<Service>, identity: Identity, re
         return refusal.into_response();
     }
     match Call::new(&head, arrived) {
-        Ok(call) => stream_reply(answers(service, identity, call, body)),
+        Ok(call) => stream_reply(answers(service, identity, call, incoming(&head.headers), body)),
         Err(refusal) => status(refusal).into_http(),
     }
 }
@@ -54,16 +57,17 @@ fn answers(
     service: Service,
     identity: Identity,
     call: Call,
+    trace: Option<TraceContext>,
     body: Body,
 ) -> impl Stream<Item = Result<Pieces, Status>> + Send + 'static {
     let options = service.options();
     let (messages, at_once) = (Messages::new(body, &call, options.body_limit()), options.stream_requests);
     requests(service.clone(), call, messages)
         .map(move |request| {
-            let (service, identity) = (service.clone(), identity.clone());
+            let (service, identity, trace) = (service.clone(), identity.clone(), trace.clone());
             async move {
                 match request {
-                    Ok(request) => answer(service, identity, call, request).await,
+                    Ok(request) => answer(service, identity, call, trace, request).await,
                     // Nothing after it can be understood.
                     Err(refusal) => stream::once(async { Err(status(refusal)) }).boxed(),
                 }
@@ -119,21 +123,25 @@ async fn answer(
     service: Service,
     identity: Identity,
     call: Call,
+    trace: Option<TraceContext>,
     request: Result<Arrived, Refusal>,
 ) -> Answers {
     let mut id = String::new();
+    let arrived = request.as_ref().map_or_else(|_| Instant::now(), |request| request.at);
+    let mut trail = Trail::new(&service, trace, arrived, Operation::Infer, Transport::Grpc);
     let begun = match request {
         Err(refusal) => Err(refusal),
         Ok(request) => {
             id.clone_from(&request.received.id);
             tokio::select! {
                 biased;
-                begun = begin(&service, &identity, &call, request) => begun,
+                begun = begin(&service, &identity, &call, request, &mut trail) => begun,
                 () = service.closing() => Err(Refusal::shutting_down()),
             }
         }
     };
     begun.unwrap_or_else(|refusal| {
+        trail.refused(&refusal);
         let answer = refused(&call, id, refusal);
         stream::once(async { answer }).boxed()
     })
@@ -157,18 +165,23 @@ async fn begin(
     identity: &Identity,
     call: &Call,
     request: Arrived,
+    trail: &mut Trail,
 ) -> Result<Answers, Refusal> {
     let Arrived { at, received: Received { id, asked }, held } = request;
     let (target, request) = asked?;
     let found = service.find(identity, &target)?;
-    let terms = Terms::new(&request.parameters, call.deadline, at)?;
+    trail.is_for(&found, &request);
+    let terms = Terms::new(&request.parameters, call.deadline, at)?.traced(trail.context());
     let wants_final = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
     if found.handle.known_info().is_none() {
         call.in_time(async { Ok(found.handle.ready().await?) }).await?;
     }
+    trail.asks(&terms);
     if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
         let answered = ask_rows(service, &found, request, &terms).await?;
+        trail.answered(&answered);
         let answer = written(service, found.handle.name(), answered).await?;
+        trail.end(&Ok(()));
         return Ok(stream::once(async move {
             let _held = held;
             Ok(answer)
@@ -182,6 +195,7 @@ async fn begin(
         name: found.handle.name().clone(),
         end: wants_final.then(|| empty(&found, request.id.as_deref())),
         each: ask_each(service.clone(), found, request, &terms)?.boxed(),
+        trail: take(trail),
         is_over: false,
         _held: held,
     };
@@ -200,6 +214,7 @@ struct Several {
     each: BoxStream<'static, Result<Answered, Refusal>>,
     /// What tells the end, if the last output did not.
     end: Option<ModelInferResponse>,
+    trail: Trail,
     is_over: bool,
     _held: Held,
 }
@@ -217,16 +232,27 @@ impl Several {
         let answer = match answered {
             Ok(Some(answered)) => {
                 self.is_over = answered.is_last;
+                self.trail.answered(&answered);
                 written(&self.service, &self.name, answered).await
             }
             Ok(None) => {
                 self.is_over = true;
-                framed(grpc::encode_stream_response(self.end.take()?))
+                match self.end.take() {
+                    Some(end) => framed(grpc::encode_stream_response(end)),
+                    None => {
+                        self.trail.end(&Ok(()));
+                        return None;
+                    }
+                }
             }
             Err(refusal) => Err(refusal),
         };
+        if self.is_over && answer.is_ok() {
+            self.trail.end(&answer);
+        }
         Some(answer.or_else(|refusal| {
             self.is_over = true;
+            self.trail.refused(&refusal);
             refused(&self.call, self.id.clone(), refusal)
         }))
     }
