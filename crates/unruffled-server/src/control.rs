@@ -124,6 +124,41 @@ pub(crate) async fn unregister(
     Ok(done())
 }
 
+/// `GET /v2/cudasharedmemory[/region/{region}]/status`: there are none; clients ask before they begin.
+pub(crate) async fn cuda_regions(identity: Identity) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    Ok(json(Region::list_to_json(&[])).into_response())
+}
+
+/// `POST /v2/cudasharedmemory/region/{region}/register`.
+pub(crate) async fn register_cuda(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    read(&service, request).await?;
+    Err(no_cuda())
+}
+
+/// `POST /v2/cudasharedmemory[/region/{region}]/unregister`: what is not there is forgotten already.
+pub(crate) async fn unregister_cuda(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    read(&service, request).await?;
+    Ok(done())
+}
+
+/// Memory of graphics cards cannot be read here.
+pub(crate) fn no_cuda() -> Refusal {
+    Refusal::unsupported(
+        "CUDA shared memory is not taken here: pass tensors in system shared memory, or in the message",
+    )
+}
+
 /// `GET /v2/trace/setting`.
 pub(crate) async fn trace_settings(State(service): State<Service>) -> Response {
     let value = |name: &str, value: String| match settings::is_list(name) {

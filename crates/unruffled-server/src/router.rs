@@ -70,6 +70,11 @@ fn protocol(service: &Service) -> Router<Service> {
         .route("/v2/systemsharedmemory/region/{region}/status", get(control::regions))
         .route("/v2/systemsharedmemory/region/{region}/register", post(control::register))
         .route("/v2/systemsharedmemory/region/{region}/unregister", post(control::unregister))
+        .route("/v2/cudasharedmemory/status", get(control::cuda_regions))
+        .route("/v2/cudasharedmemory/unregister", post(control::unregister_cuda))
+        .route("/v2/cudasharedmemory/region/{region}/status", get(control::cuda_regions))
+        .route("/v2/cudasharedmemory/region/{region}/register", post(control::register_cuda))
+        .route("/v2/cudasharedmemory/region/{region}/unregister", post(control::unregister_cuda))
         .route("/v2/trace/setting", get(control::trace_settings).post(control::set_trace))
         .route("/v2/logging", get(control::log_settings).post(control::set_log));
     router = router

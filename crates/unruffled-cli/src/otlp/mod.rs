@@ -105,8 +105,8 @@ impl Tracing for Otlp {
     fn samples(&self, trace_id: u128, parent: Option<bool>) -> bool {
         // As the specification has it: the same traces are kept by all who keep as many.
         parent.unwrap_or_else(|| {
-            let place = (trace_id as u64) >> 1;
-            (place as f64) < self.ratio() * (1_u64 << 63) as f64
+            let (ratio, place) = (self.ratio(), (trace_id as u64) >> 1);
+            ratio >= 1.0 || place < (ratio * (1_u64 << 63) as f64) as u64
         })
     }
 
@@ -117,10 +117,8 @@ impl Tracing for Otlp {
     }
 
     fn report(&self) -> TracingReport {
-        let mut report = TracingReport::default();
-        report.exported = self.counts.exported.load(Ordering::Relaxed);
-        report.dropped = self.counts.dropped.load(Ordering::Relaxed);
-        report
+        let Counts { exported, dropped } = &*self.counts;
+        TracingReport { exported: exported.load(Ordering::Relaxed), dropped: dropped.load(Ordering::Relaxed) }
     }
 
     fn ratio(&self) -> f64 {

@@ -54,7 +54,7 @@ fn attributes(request: &RequestSpan) -> Vec<KeyValue> {
     let mut all = Vec::with_capacity(12);
     let mut add = |name: &'static str, value: Value| all.push(KeyValue::new(name, value));
     match request.transport {
-        Transport::Grpc => add("rpc.system", "grpc".into()),
+        Transport::Grpc => add("rpc.system.name", "grpc".into()),
         _ => add("http.request.method", "POST".into()),
     }
     match &request.outcome {

@@ -4,6 +4,7 @@
 mod browser;
 mod program;
 
+mod collector;
 mod doors;
 mod gathered;
 mod infer;
@@ -14,3 +15,4 @@ mod pipelines;
 mod prove;
 mod python;
 mod serve;
+mod traces;

@@ -19,7 +19,7 @@ use unruffled_protocol::{ControlRequest, Region};
 use super::about::target;
 use super::unary::answer;
 use crate::access::Identity;
-use crate::refusal::Refusal;
+use crate::control::no_cuda;
 use crate::service::Service;
 use crate::settings::LogValue;
 use crate::{repository, settings, statistics};
@@ -139,7 +139,7 @@ pub(super) async fn unregister_cuda(State(service): State<Service>, request: Req
     .await
 }
 
-/// Memory of graphics cards cannot be read here.
+/// Refused.
 pub(super) async fn register_cuda(
     State(service): State<Service>,
     identity: Identity,
@@ -147,9 +147,7 @@ pub(super) async fn register_cuda(
 ) -> Response {
     answer(&service, request, async |_: CudaSharedMemoryRegisterRequest| {
         identity.may_administrate()?;
-        Err::<CudaSharedMemoryRegisterResponse, _>(Refusal::unsupported(
-            "CUDA shared memory is not taken here: pass tensors in system shared memory, or in the message",
-        ))
+        Err::<CudaSharedMemoryRegisterResponse, _>(no_cuda())
     })
     .await
 }
