@@ -12,8 +12,8 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{Registry, fmt, reload};
 use unruffled_server::{LogSettings, Logging};
 
-use crate::args::LogFormat;
 use crate::exit::{Exit, Failure};
+use crate::settings::LogFormat;
 
 /// The kinds of lines, the gravest first.
 const LEVELS: [Level; 5] = [Level::ERROR, Level::WARN, Level::INFO, Level::DEBUG, Level::TRACE];

@@ -114,8 +114,8 @@ impl Remote {
         }
         for (variable, header) in TRACE {
             // What cannot be sent is no trace: a new one begins there.
-            let value = std::env::var(variable)
-                .ok()
+            let value = std::env::var_os(variable)
+                .and_then(|value| value.into_string().ok())
                 .filter(|value| value.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
             if let Some(value) = value {
                 post = post.header(header, value);

@@ -150,7 +150,7 @@ impl Sender {
             let mut next = Ok(first);
             loop {
                 match next {
-                    Ok(Message::Span(span)) => spans.push(span),
+                    Ok(Message::Span(span)) => spans.push(*span),
                     Ok(Message::Flush(tell)) => waiting = Some(tell),
                     Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => break,
                 }
@@ -165,7 +165,7 @@ impl Sender {
         }
     }
 
-    fn send(&mut self, requests: Vec<Box<RequestSpan>>) {
+    fn send(&mut self, requests: Vec<RequestSpan>) {
         if requests.is_empty() {
             return;
         }

@@ -5,6 +5,7 @@ mod browser;
 mod program;
 
 mod collector;
+mod config;
 mod doors;
 mod gathered;
 mod infer;
