@@ -67,7 +67,7 @@ impl Reload {
         let read = read.and_then(|new| self.doors.reload().map(|()| new).map_err(|error| error.to_string()));
         let applied = read.and_then(|new| self.apply(&new).map(|()| new));
         match applied {
-            Ok(new) => self.tell(new),
+            Ok(new) => self.tell(&new),
             Err(problem) => terminal::warn(&format!("all stays as it was: {problem}")),
         }
     }
@@ -85,7 +85,7 @@ impl Reload {
         Ok(())
     }
 
-    fn tell(&mut self, new: Effective) {
+    fn tell(&mut self, new: &Effective) {
         let changes = new.changes(&self.running);
         let (live, fixed): (Vec<_>, Vec<_>) =
             changes.into_iter().partition(|key| Settings::LIVE.contains(&key.as_str()));
@@ -93,17 +93,15 @@ impl Reload {
             terminal::warn(&format!("{} will count after a restart", fixed.join(", ")));
         }
         for key in &live {
-            self.running.take(&new, key);
+            self.running.take(new, key);
         }
-        match self.layers.file() {
-            Some(_) if live.is_empty() => {
-                anstream::eprintln!("Settings, keys and certificates have been read again.")
-            }
-            Some(_) => anstream::eprintln!(
-                "Settings, keys and certificates have been read again: {} changed.",
-                live.join(", ")
-            ),
-            None => anstream::eprintln!("Keys and certificates have been read again."),
+        let read = match self.layers.file() {
+            Some(_) => "Settings, keys and certificates have been read again",
+            None => "Keys and certificates have been read again",
+        };
+        match &*live {
+            [] => anstream::eprintln!("{read}."),
+            changed => anstream::eprintln!("{read}: {} changed.", changed.join(", ")),
         }
     }
 }

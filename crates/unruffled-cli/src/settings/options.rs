@@ -33,7 +33,7 @@ const WAITS: &str = "How long is waited";
 const JOBS: &str = "Jobs";
 const TRACES: &str = "Traces";
 
-/// What is set; what nobody has set has no value.
+/// Every option of `unruffled serve`, by its name; what is left out has its default.
 #[derive(Clone, Debug, Default, Args, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 #[schemars(title = "unruffled serve --config")]

@@ -15,8 +15,19 @@ pub(crate) fn keys() -> Vec<String> {
 pub(crate) fn schema() -> String {
     let mut schema = value();
     for (key, property) in schema["properties"].as_object_mut().into_iter().flatten() {
+        // What is left out has no value; nothing is written as null.
+        if let Some(kinds) = property["type"].as_array_mut() {
+            kinds.retain(|kind| kind != "null");
+            if let [only] = &**kinds {
+                property["type"] = only.clone();
+            }
+        }
         if let Some(default) = default(key) {
-            property["default"] = default.into();
+            let is_text = property["type"] != "integer"
+                && property["type"] != "number"
+                && property["type"] != "boolean";
+            property["default"] =
+                if is_text { default.into() } else { default.parse().expect("a number, true or false") };
         }
     }
     let mut text = serde_json::to_string_pretty(&schema).expect("a schema is JSON");
@@ -52,6 +63,10 @@ pub(super) fn command() -> Command {
 }
 
 pub(super) fn default(key: &str) -> Option<String> {
+    if key == "log_format" {
+        // An option of all subcommands, of which this list only has the name.
+        return Some("text".to_owned());
+    }
     let command = command();
     let argument = command.get_arguments().find(|argument| argument.get_id() == key)?;
     argument.get_default_values().first().map(|value| value.to_string_lossy().into_owned())

@@ -195,9 +195,13 @@ impl FromStr for Time {
 
 impl fmt::Display for Time {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            time if time.subsec_nanos() == 0 => write!(f, "{}s", time.as_secs()),
-            time => write!(f, "{}ms", time.as_secs_f64() * 1e3),
+        let units = [("d", 86_400), ("h", 3600), ("m", 60), ("s", 1)];
+        let seconds = self.0.as_secs();
+        let fits = |(_, unit): &&(&str, u64)| self.0.subsec_nanos() == 0 && seconds.is_multiple_of(*unit);
+        match units.iter().find(fits) {
+            Some(_) if seconds == 0 => f.write_str("0s"),
+            Some((name, unit)) => write!(f, "{}{name}", seconds / unit),
+            None => write!(f, "{}ms", self.0.as_secs_f64() * 1e3),
         }
     }
 }
@@ -295,7 +299,8 @@ mod tests {
         assert_eq!(seconds("0.5 m"), Ok(Duration::from_secs(30)));
         assert_eq!(seconds("7d"), Ok(Duration::from_secs(7 * 24 * 3600)));
         assert!(seconds("soon").is_err() && seconds("-1s").is_err());
-        assert_eq!(again::<Time>("2m").as_deref(), Some("120s"));
+        assert_eq!(again::<Time>("120s").as_deref(), Some("2m"));
+        assert_eq!(again::<Time>("0").as_deref(), Some("0s"));
         assert_eq!(again::<Time>("1.5s").as_deref(), Some("1500ms"));
     }
 
