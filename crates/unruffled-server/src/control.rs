@@ -161,12 +161,26 @@ pub(crate) fn no_cuda() -> Refusal {
 
 /// `GET /v2/trace/setting`.
 pub(crate) async fn trace_settings(State(service): State<Service>) -> Response {
+    traced(&service)
+}
+
+/// `GET /v2/models/{model}/trace/setting`: those of all.
+pub(crate) async fn trace_settings_of(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    service.find(&identity, &target)?;
+    Ok(traced(&service))
+}
+
+fn traced(service: &Service) -> Response {
     let value = |name: &str, value: String| match settings::is_list(name) {
         true => json!([value]),
         false => json!(value),
     };
     let settings: Value =
-        settings::trace(&service).into_iter().map(|(name, text)| (name, value(name, text))).collect();
+        settings::trace(service).into_iter().map(|(name, text)| (name, value(name, text))).collect();
     json(settings.to_string().into_bytes()).into_response()
 }
 
@@ -176,15 +190,35 @@ pub(crate) async fn set_trace(
     identity: Identity,
     request: Request,
 ) -> Result<Response, Refusal> {
+    change_trace(&service, &identity, None, request).await
+}
+
+/// `POST /v2/models/{model}/trace/setting`.
+pub(crate) async fn set_trace_of(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let found = service.find(&identity, &target)?;
+    change_trace(&service, &identity, Some(found.handle.name()), request).await
+}
+
+async fn change_trace(
+    service: &Service,
+    identity: &Identity,
+    model: Option<&str>,
+    request: Request,
+) -> Result<Response, Refusal> {
     identity.may_administrate()?;
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let wanted = members(&read(&service, request).await?)?.into_iter().map(|(name, value)| match value {
+    let wanted = members(&read(service, request).await?)?.into_iter().map(|(name, value)| match value {
         Value::Null => (name, Vec::new()),
         Value::Array(values) => (name, values.iter().map(text).collect()),
         value => (name, vec![text(&value)]),
     });
-    settings::set_trace(&service, &wanted.collect::<Vec<_>>())?;
-    Ok(trace_settings(State(service)).await)
+    settings::set_trace(service, model, &wanted.collect::<Vec<_>>())?;
+    Ok(traced(service))
 }
 
 /// `GET /v2/logging`.

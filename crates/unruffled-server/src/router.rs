@@ -87,6 +87,10 @@ fn protocol(service: &Service) -> Router<Service> {
             .route(model, get(metadata::model))
             .route(&format!("{model}/ready"), get(metadata::model_ready))
             .route(&format!("{model}/config"), get(control::configuration))
+            .route(
+                &format!("{model}/trace/setting"),
+                get(control::trace_settings_of).post(control::set_trace_of),
+            )
             .route(&format!("{model}/stats"), get(control::model_statistics))
             .route(&format!("{model}/infer"), post(infer::infer));
     }
@@ -112,7 +116,8 @@ async fn wrong_method(request: Request) -> Response {
     }
     let (method, path) = (request.method(), shown(request.uri().path()));
     let right = match path.as_str() {
-        "/v1/jobs" | "/v2/trace/setting" | "/v2/logging" => "GET and POST",
+        "/v1/jobs" | "/v2/logging" => "GET and POST",
+        setting if setting.ends_with("/trace/setting") => "GET and POST",
         job if job.starts_with("/v1/jobs/") && job.matches('/').count() == 3 => "GET and DELETE",
         other if POSTED.iter().any(|end| other.ends_with(end)) => "POST",
         // The calls of gRPC: their services have dots.

@@ -37,8 +37,12 @@ pub(crate) fn is_list(name: &str) -> bool {
     name == LEVEL
 }
 
-/// Changes how many requests are traced; what would change nothing is taken, and all else is not set here.
-pub(crate) fn set_trace(service: &Service, wanted: &[(String, Vec<String>)]) -> Result<(), Refusal> {
+/// Changes how many requests are traced; what would change nothing is taken, and all else is not set here, nor for one model.
+pub(crate) fn set_trace(
+    service: &Service,
+    model: Option<&str>,
+    wanted: &[(String, Vec<String>)],
+) -> Result<(), Refusal> {
     let known = trace(service);
     for (name, values) in wanted {
         let Some((_, now)) = known.iter().find(|(known, _)| known == name) else {
@@ -49,6 +53,11 @@ pub(crate) fn set_trace(service: &Service, wanted: &[(String, Vec<String>)]) -> 
             continue;
         }
         match &service.options().tracing {
+            Some(_) if model.is_some() => {
+                return Err(Refusal::unsupported(format!(
+                    "`{name}` is the same for all models; set it without a model"
+                )));
+            }
             Some(tracing) if name == RATE => set_rate(tracing, values)?,
             Some(_) => {
                 return Err(Refusal::unsupported(format!(

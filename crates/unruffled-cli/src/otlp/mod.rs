@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use opentelemetry_otlp::{SpanExporter, WithExportConfig as _, WithHttpConfig as _};
+use opentelemetry_otlp::{Protocol, SpanExporter, WithExportConfig as _, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SpanExporter as _;
 use tokio::runtime::{Builder, Runtime};
@@ -77,6 +77,7 @@ impl Otlp {
             .with_http()
             .with_http_client(Client::new())
             .with_endpoint(&endpoint)
+            .with_protocol(Protocol::HttpBinary)
             .build()
             .map_err(|error| wrong(&error))?;
         // The exporter is asynchronous by its form only: its client waits on the thread that is there for it.

@@ -157,11 +157,11 @@ pub(super) async fn trace_settings(
     identity: Identity,
     request: Request,
 ) -> Response {
-    answer(&service, request, async |TraceSettingRequest { settings: wanted, .. }| {
+    answer(&service, request, async |TraceSettingRequest { settings: wanted, model_name }| {
         if !wanted.is_empty() {
             identity.may_administrate()?;
             let wanted: Vec<_> = wanted.into_iter().map(|(name, wanted)| (name, wanted.value)).collect();
-            settings::set_trace(&service, &wanted)?;
+            settings::set_trace(&service, one(&model_name), &wanted)?;
         }
         let setting = |(name, value): (&str, String)| {
             (name.to_owned(), trace_setting_response::SettingValue { value: vec![value] })

@@ -260,6 +260,12 @@ fn the_settings_of_traces_are_true() {
     assert_eq!(next(&spans).id.as_deref(), Some("told"));
     set(&mut client, r#"{"trace_rate":"often"}"#).assert_error(400, &["`trace_rate`", "often"]);
     set(&mut client, r#"{"trace_level":["OFF"]}"#).assert_error(501, &["`trace_level`", "trace_rate"]);
+    let of_model = "/v2/models/m/trace/setting";
+    assert_eq!(client.get(of_model).json()["trace_rate"], json!("1"));
+    client
+        .request("POST", of_model, "", r#"{"trace_rate":"7"}"#)
+        .assert_error(501, &["`trace_rate`", "all models"]);
+    client.get("/v2/models/nobody/trace/setting").assert_error(404, &["`nobody`"]);
     set(&mut client, r#"{"trace_file":"/tmp/x"}"#).assert_error(501, &["`trace_file`"]);
     set(&mut client, r#"{"volume":"11"}"#).assert_error(400, &["`volume`", "trace_rate"]);
     let metrics = client.get("/metrics").body;
