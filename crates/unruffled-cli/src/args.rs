@@ -1,16 +1,15 @@
 //! The command line as it is typed, and the help that teaches it.
 
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::builder::styling::{AnsiColor, Styles};
-use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
+use clap::{ArgMatches, Args as ClapArgs, CommandFactory as _, Parser, Subcommand};
 use unruffled::JobState;
 
-use crate::doors::Doors;
 use crate::exit::CODES;
 use crate::keys::KeysArgs;
+use crate::settings::{Layers, LogFormat, Settings, duration, variable};
 
 const STYLES: Styles = Styles::styled()
     .header(AnsiColor::Cyan.on_default().bold())
@@ -64,6 +63,7 @@ pub(crate) struct RuntimeArgs {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     Serve(Box<Serve>),
+    Config(Config),
     Infer(Infer),
     Inspect(Inspect),
     Explain(Explain),
@@ -81,12 +81,6 @@ impl Args {
             (None, _) => "warn",
         }
     }
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LogFormat {
-    Text,
-    Json,
 }
 
 /// Serve models over HTTP, by the Open Inference Protocol V2
@@ -107,6 +101,7 @@ Examples:
   unruffled serve --models models --memory 2GiB
   unruffled serve --models models --http 0.0.0.0:8443 --keys keys.toml \
                   --tls-cert cert.pem --tls-key key.pem
+  unruffled serve --config unruffled.toml
 
 With --memory, models are loaded when they are first asked for. One that finds
 no room waits until models that nobody uses have made some; those were asked
@@ -133,58 +128,89 @@ the models. /metrics is for Prometheus. `unruffled explain` tells what became of
 a request.
 
 Ctrl-C or SIGTERM ends the server: requests in flight have the grace to
-finish. A second one ends it at once. SIGHUP reads keys and certificates again.")]
+finish. A second one ends it at once. SIGHUP reads keys, certificates and the
+file of settings again.")]
 pub(crate) struct Serve {
-    /// A model's file or folder
-    #[arg(value_name = "FILE|FOLDER")]
-    pub(crate) file: Option<PathBuf>,
-
-    /// The folder of models
-    #[arg(long, value_name = "DIR")]
-    pub(crate) models: Option<PathBuf>,
-
-    /// The address to listen on; port 0 takes a free one, and says which
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8000", value_parser = address)]
-    pub(crate) http: SocketAddr,
-
-    /// A second address, for clients of gRPC that expect one; both addresses speak both, and `none` leaves it out. Without
-    /// it, port 8001 beside that of --http, if it is free; nothing if that is 0
-    #[arg(long, value_name = "ADDRESS|none", value_parser = second_address)]
-    pub(crate) grpc: Option<SecondAddress>,
-
-    /// How many requests may wait for each model, instead of what model.toml says; more are refused at once
-    #[arg(long, value_name = "N")]
-    pub(crate) queue: Option<std::num::NonZeroUsize>,
-
-    /// How much memory the models may take together: 2GiB, 500MB, or a number of bytes; without it, all are kept
-    #[arg(long, value_name = "BYTES", value_parser = bytes)]
-    pub(crate) memory: Option<usize>,
-
-    /// Tell health and metrics on this address too, on a thread of their own, until the last request is answered
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
-    pub(crate) health: Option<SocketAddr>,
-
-    /// A folder for what outlives the server: jobs that were accepted are run, and their results kept, also after a crash
-    #[arg(long, value_name = "DIR")]
-    pub(crate) data: Option<PathBuf>,
-
-    /// Let clients on this machine pass tensors in POSIX shared memory; whoever may ask then has the server use it
-    #[arg(long)]
-    pub(crate) shared_memory: bool,
-
-    /// How long requests in flight have to finish when the server ends: 30s, 500ms, or a number of seconds
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = seconds)]
-    pub(crate) grace: Duration,
+    /// A file of settings, in TOML: every option by its name, as in `body_bytes`. `unruffled config` looks into it
+    #[arg(long, value_name = "FILE", env = "UNRUFFLED_CONFIG")]
+    pub(crate) config: Option<PathBuf>,
 
     #[command(flatten)]
-    pub(crate) doors: Doors,
+    pub(crate) settings: Settings,
 }
 
-/// Where else to listen.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum SecondAddress {
-    None,
-    At(SocketAddr),
+impl Serve {
+    /// What flags and variables have said, and which file they name. `matches` are those of the subcommand.
+    pub(crate) fn layers(&self, args: &Args, matches: &ArgMatches) -> Layers {
+        let mut settings = self.settings.clone();
+        settings.log.clone_from(&args.log);
+        settings.log_format = Some(args.log_format);
+        settings.onnxruntime.clone_from(&args.runtimes.onnxruntime);
+        settings.python.clone_from(&args.runtimes.python);
+        let layers = Layers::new(&settings, matches, self.config.clone());
+        // These two are read by whoever looks for runtimes, who tells where they come from.
+        ["onnxruntime", "python"].into_iter().fold(layers, |layers, key| {
+            let value = std::env::var_os(variable(key)).and_then(|value| value.into_string().ok());
+            match value.filter(|value| !value.is_empty()) {
+                Some(value) => layers.with_variable(key, value),
+                None => layers,
+            }
+        })
+    }
+}
+
+/// Look into the settings of `serve`, without starting it
+#[derive(Debug, ClapArgs)]
+#[command(
+    arg_required_else_help = true,
+    after_help = "\
+Flags count before variables, variables before the file, the file before what
+is usual. A file holds every option of `serve` by its name: --body-bytes is
+body_bytes there, and UNRUFFLED_BODY_BYTES in the environment.
+
+Examples:
+  unruffled config check unruffled.toml
+  unruffled config show --config unruffled.toml --http 0.0.0.0:8000
+  unruffled config schema > unruffled.schema.json"
+)]
+pub(crate) struct Config {
+    #[command(subcommand)]
+    pub(crate) action: ConfigAction,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum ConfigAction {
+    /// Say what is wrong with a file, or what it sets
+    Check {
+        /// The file
+        #[arg(value_name = "FILE")]
+        file: PathBuf,
+    },
+    /// Say what each setting would be, and who has said it; takes what `serve` takes
+    #[command(after_help = "")]
+    Show(Box<Serve>),
+    /// Print the JSON Schema of the file, for editors
+    Schema,
+}
+
+/// The command line, with the variables that stand for options.
+pub(crate) fn command() -> clap::Command {
+    let named = |argument: clap::Arg| {
+        let key = argument.get_id().to_string();
+        match key.as_str() {
+            // Read elsewhere, or not an option.
+            "config" | "onnxruntime" | "python" | "help" | "version" => argument,
+            key => {
+                let variable = variable(key);
+                argument.env(variable).hide_env_values(true)
+            }
+        }
+    };
+    Args::command()
+        .mut_arg("log", named)
+        .mut_arg("log_format", named)
+        .mut_subcommand("serve", |serve| serve.mut_args(named))
+        .mut_subcommand("config", |config| config.mut_subcommand("show", |show| show.mut_args(named)))
 }
 
 /// Ask a model once, here or on a server, and show its answer
@@ -479,83 +505,16 @@ fn state(text: &str) -> Result<JobState, String> {
     })
 }
 
-fn second_address(text: &str) -> Result<SecondAddress, String> {
-    if text == "none" { Ok(SecondAddress::None) } else { address(text).map(SecondAddress::At) }
-}
-
-fn address(text: &str) -> Result<SocketAddr, String> {
-    let numeric = text.replace("localhost", "127.0.0.1");
-    numeric
-        .parse()
-        .map_err(|_| "expected an address and a port, such as 127.0.0.1:8000 or 0.0.0.0:8000".into())
-}
-
-/// An amount of memory with its unit, or in bytes.
-fn bytes(text: &str) -> Result<usize, String> {
-    let units = [
-        ("KiB", 1 << 10),
-        ("MiB", 1 << 20),
-        ("GiB", 1 << 30),
-        ("TiB", 1_u64 << 40),
-        ("kB", 1_000),
-        ("MB", 1_000_000),
-        ("GB", 1_000_000_000),
-        ("B", 1),
-        ("", 1),
-    ];
-    let parsed = units.iter().find_map(|(unit, bytes)| {
-        let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-        let all = number * *bytes as f64;
-        (all >= 1.0 && all < usize::MAX as f64).then_some(all as usize)
-    });
-    parsed.ok_or_else(|| "expected an amount such as 2GiB, 500MB or 1073741824".into())
-}
-
-fn seconds(text: &str) -> Result<Duration, String> {
-    duration(text, 1.0)
-}
-
 fn milliseconds(text: &str) -> Result<Duration, String> {
     duration(text, 1e-3)
 }
 
-/// A time with its unit, or in units of so many seconds.
-fn duration(text: &str, plain: f64) -> Result<Duration, String> {
-    let units = [("ms", 1e-3), ("s", 1.0), ("m", 60.0), ("", plain)];
-    let parsed = units.iter().find_map(|(unit, seconds)| {
-        let number: f64 = text.strip_suffix(unit)?.trim_end().parse().ok()?;
-        Duration::try_from_secs_f64(number * seconds).ok()
-    });
-    parsed.ok_or_else(|| "expected a time such as 250ms, 30s or 2m".into())
-}
-
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
-    use clap::CommandFactory as _;
-
-    use super::{Args, bytes, milliseconds, seconds};
+    use super::command;
 
     #[test]
     fn the_command_line_is_sound() {
-        Args::command().debug_assert();
-    }
-
-    #[test]
-    fn amounts_may_have_units() {
-        assert_eq!(bytes("2GiB"), Ok(2 << 30));
-        assert_eq!(bytes("1.5 MB"), Ok(1_500_000));
-        assert_eq!(bytes("1073741824"), Ok(1 << 30));
-        assert!(bytes("much").is_err() && bytes("-1MB").is_err() && bytes("0").is_err());
-    }
-
-    #[test]
-    fn times_may_have_units() {
-        assert_eq!(milliseconds("250"), Ok(Duration::from_millis(250)));
-        assert_eq!(milliseconds("2s"), Ok(Duration::from_secs(2)));
-        assert_eq!(seconds("30"), Ok(Duration::from_secs(30)));
-        assert_eq!(seconds("0.5 m"), Ok(Duration::from_secs(30)));
-        assert!(seconds("soon").is_err() && seconds("-1s").is_err());
+        command().debug_assert();
     }
 }

@@ -73,6 +73,11 @@ impl Failure {
         Self::new(exit, error.to_string())
     }
 
+    /// What went wrong.
+    pub(crate) fn message(&self) -> &str {
+        &self.message
+    }
+
     pub(crate) fn print(&self) -> ExitCode {
         anstream::eprintln!("{BAD}error{BAD:#}: {}", self.message);
         if let Some(hint) = &self.hint {

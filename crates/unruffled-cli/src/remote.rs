@@ -23,6 +23,9 @@ const REPLY_GRACE: Duration = Duration::from_secs(2);
 const KEY: &str = "UNRUFFLED_KEY";
 const API_KEY: &str = "X-API-Key";
 
+/// The variables, and in lower case the headers, by which a trace goes on from the program that started this one.
+const TRACE: [(&str, &str); 2] = [("TRACEPARENT", "traceparent"), ("TRACESTATE", "tracestate")];
+
 /// A model on a server, or the server itself.
 pub(crate) struct Remote {
     agent: ureq::Agent,
@@ -108,6 +111,15 @@ impl Remote {
         let mut post = self.agent.post(format!("{}/infer", self.url)).content_type("application/json");
         if let Some(timeout) = timeout {
             post = post.header("X-Request-Timeout", timeout.as_secs_f64().to_string());
+        }
+        for (variable, header) in TRACE {
+            // What cannot be sent is no trace: a new one begins there.
+            let value = std::env::var_os(variable)
+                .and_then(|value| value.into_string().ok())
+                .filter(|value| value.bytes().all(|b| b.is_ascii_graphic() || b == b' '));
+            if let Some(value) = value {
+                post = post.header(header, value);
+            }
         }
         if let Some(key) = &self.key {
             post = post.header(API_KEY, key);

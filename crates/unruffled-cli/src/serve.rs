@@ -8,22 +8,24 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
 use tokio::task::JoinSet;
-use unruffled::engine::JobsOptions;
-use unruffled::engine::job::JobLimits;
+use unruffled::engine::job::{JobQueue, MemoryJobs};
 use unruffled::{
     Backends, DurableJobs, Engine, EngineOptions, Follow, ModelFolder, Repository, TensorHandle, memory,
     sample,
 };
-use unruffled_server::{Server, ServerOptions};
+use unruffled_server::{Server, ServerOptions, Tracing};
 
-use crate::args::{SecondAddress, Serve};
-use crate::doors::Opened;
+use crate::args::RuntimeArgs;
+use crate::doors::Doors;
 use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
+use crate::otlp::Otlp;
+use crate::reload::Reload;
+use crate::settings::{Address, Amount, Effective, Layers, LogFormat, OtherAddress, Settings, Source};
 use crate::shelf::Shelf;
 use crate::signals::Signals;
 use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
-use crate::{allocator, find, greeting, terminal};
+use crate::{allocator, find, greeting, logging, runtimes, terminal};
 
 /// Threads of the event loop. They only pass things on: the cores are for the models.
 const LOOP_THREADS: usize = 2;
@@ -34,26 +36,58 @@ const GRPC_PORT: u16 = 8001;
 /// How long models have to stop once the server has given its last answer.
 const STOP_GRACE: Duration = Duration::from_secs(2);
 
-pub(crate) fn run(args: &Serve, backends: &Backends) -> Result<(), Failure> {
-    if args.memory.is_some() {
+pub(crate) fn run(layers: Layers) -> Result<(), Failure> {
+    let running = layers.resolve()?;
+    let settings = running.settings.clone();
+    let log = logging::start(settings.log(), settings.log_format.unwrap_or(LogFormat::Text))?;
+    let backends = Backends::new(&runtimes::runtimes(&named(&running)));
+    if settings.memory.is_some() {
         allocator::give_back();
     }
-    let doors = args.doors.open()?;
-    let repository = models(args)?;
+    let doors = Doors(&settings).open()?;
+    let otlp = exporter(&settings)?;
+    let repository = models(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOOP_THREADS)
         .thread_name("event loop")
         .enable_all()
         .build()
         .map_err(|error| Failure::new(Exit::Failed, format!("no event loop: {error}")))?;
-    let outcome = runtime.block_on(serve(args, doors, &repository, backends));
+    let reload = Reload { layers, running, doors, log, otlp: otlp.clone() };
+    let outcome = runtime.block_on(serve(&settings, reload, &repository, &backends));
     // A model that cannot be stopped must not keep the program: what it computes is for nobody.
     runtime.shutdown_background();
+    if let Some(otlp) = otlp {
+        otlp.finish();
+    }
     outcome
 }
 
+/// The runtimes that are named. What a variable says is found by whoever looks for them.
+fn named(running: &Effective) -> RuntimeArgs {
+    let said = |key: &str, path: &Option<PathBuf>| {
+        path.clone().filter(|_| running.source(key) != Some(Source::Variable))
+    };
+    let Settings { onnxruntime, python, .. } = &running.settings;
+    RuntimeArgs { onnxruntime: said("onnxruntime", onnxruntime), python: said("python", python) }
+}
+
+/// Who takes the spans of requests, if anybody is named: here, or by the variables of the OpenTelemetry standard.
+fn exporter(settings: &Settings) -> Result<Option<Arc<Otlp>>, Failure> {
+    let variable = |name| {
+        let url = std::env::var_os(name).and_then(|url| url.into_string().ok());
+        url.filter(|url| !url.is_empty())
+    };
+    let endpoint = settings
+        .otlp
+        .clone()
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
+    endpoint.map(|endpoint| Otlp::start(&endpoint, settings.otlp_sample())).transpose()
+}
+
 /// The models that the command line names, with its settings.
-fn models(args: &Serve) -> Result<Repository, Failure> {
+fn models(args: &Settings) -> Result<Repository, Failure> {
     if args.file.is_none() && args.models.is_none() {
         anstream::eprintln!("No models are named: serving the one that is built in, {NAME}digits{NAME:#}.");
         let hint = if Path::new("models").is_dir() {
@@ -86,7 +120,7 @@ struct Sources {
 }
 
 impl Sources {
-    fn of(args: &Serve) -> Self {
+    fn of(args: &Settings) -> Self {
         Self { file: args.file.clone(), models: args.models.clone(), queue: args.queue }
     }
 
@@ -109,46 +143,50 @@ impl Sources {
 }
 
 async fn serve(
-    args: &Serve,
-    doors: Opened,
+    settings: &Settings,
+    reload: Reload,
     repository: &Repository,
     backends: &Backends,
 ) -> Result<(), Failure> {
     let mut signals = Signals::listen()?;
-    let engine = match args.memory {
+    let engine = match &settings.memory {
         None => Engine::new(),
-        Some(bytes) => Engine::with_options(EngineOptions::default().with_memory(memory::budget(bytes))),
+        Some(Amount(bytes)) => {
+            Engine::with_options(EngineOptions::default().with_memory(memory::budget(*bytes)))
+        }
     };
-    if let Some(folder) = &args.data {
-        let place = folder.join("jobs");
-        let store = DurableJobs::open(&place, JobLimits::default()).await.map_err(Failure::loading)?;
-        engine.use_jobs(Arc::new(store), JobsOptions::default()).map_err(Failure::loading)?;
-    }
-    let sources = Sources::of(args);
+    let (limits, options) = settings.job_limits();
+    let store: Arc<dyn JobQueue> = match &settings.data {
+        Some(folder) => {
+            Arc::new(DurableJobs::open(&folder.join("jobs"), limits).await.map_err(Failure::loading)?)
+        }
+        None => Arc::new(MemoryJobs::new(limits)),
+    };
+    engine.use_jobs(store, options).map_err(Failure::loading)?;
+    let sources = Sources::of(settings);
     let root = sources.models.clone().or_else(|| Some(sources.file.as_ref()?.parent()?.to_owned()));
     let shelf = Shelf::new(&engine, backends, repository, root, move || sources.open());
-    let options = ServerOptions::default()
-        .with_grace(args.grace)
-        .with_shared_memory(args.shared_memory)
-        .with_catalog(shelf);
-    let options = args.doors.apply(&doors, options);
-    doors.reload_on_hangup()?;
-    let mut server = Server::bind(args.http, engine.clone(), options)
-        .await
-        .map_err(|error| unbindable("--http", args.http, &error))?;
-    let address = server.local_addr().map_err(|error| unbindable("--http", args.http, &error))?;
-    args.doors.warn(address);
-    let url = url_of(address, args.doors.scheme());
-    if let Some(address) = args.health {
-        let address = server.health_on(address).map_err(|error| unbindable("--health", address, &error))?;
-        anstream::eprintln!(
-            "{FAINT}Health and metrics on {}, too{FAINT:#}",
-            url_of(address, args.doors.scheme())
-        );
+    let doors = Doors(settings);
+    let options = settings.limit(ServerOptions::default()).with_catalog(shelf);
+    let mut options = doors.apply(&reload.doors, options).with_logging(Arc::new(reload.log.clone()));
+    if let Some(otlp) = &reload.otlp {
+        options = options.with_tracing(Arc::clone(otlp) as Arc<dyn Tracing>);
     }
-    listen_for_grpc(&mut server, args).await?;
+    reload.on_hangup()?;
+    let http = settings.http();
+    let mut server = Server::bind(http, engine.clone(), options)
+        .await
+        .map_err(|error| unbindable("--http", http, &error))?;
+    let address = server.local_addr().map_err(|error| unbindable("--http", http, &error))?;
+    doors.warn(address);
+    let url = url_of(address, doors.scheme());
+    if let Some(Address(address)) = settings.health {
+        let address = server.health_on(address).map_err(|error| unbindable("--health", address, &error))?;
+        anstream::eprintln!("{FAINT}Health and metrics on {}, too{FAINT:#}", url_of(address, doors.scheme()));
+    }
+    listen_for_grpc(&mut server, settings).await?;
     // All names are taken before the first request can come, so that readiness never speaks of a part of them.
-    let on_demand = args.memory.is_some();
+    let on_demand = settings.memory.is_some();
     if on_demand {
         register(&engine, repository, backends)?;
     }
@@ -168,13 +206,13 @@ async fn serve(
         },
     };
     if on_demand {
-        terminal::print(&greeting::on_demand(&url, &args.doors.curl(), repository.models().len()));
+        terminal::print(&greeting::on_demand(&url, &doors.curl(), repository.models().len()));
     } else {
         for (folder, _) in &loaded {
             backends.register_others(&engine, folder).map_err(Failure::loading)?;
         }
         let handles: Vec<_> = loaded.into_iter().map(|(_, handle)| handle).collect();
-        terminal::print(&greeting(&url, &args.doors.curl(), &handles));
+        terminal::print(&greeting(&url, &doors.curl(), &handles));
     }
     let _follows = follow(&engine, repository, backends);
 
@@ -184,7 +222,7 @@ async fn serve(
             return Err(Failure::new(Exit::Failed, format!("the server ended by itself: {ended:?}")));
         }
     }
-    let grace = milliseconds(args.grace);
+    let grace = milliseconds(settings.grace());
     anstream::eprintln!("Ending: requests in flight have {grace}. {FAINT}Once more to end at once{FAINT:#}");
     let _ = stop.send(());
     let end = async {
@@ -313,19 +351,20 @@ fn greeting(url: &str, curl: &str, loaded: &[TensorHandle]) -> String {
 }
 
 /// Listens where clients of gRPC expect it. What was not asked for is no reason to fail.
-async fn listen_for_grpc(server: &mut Server, args: &Serve) -> Result<(), Failure> {
-    let address = match args.grpc {
-        Some(SecondAddress::At(address)) => address,
-        Some(SecondAddress::None) => return Ok(()),
-        None if matches!(args.http.port(), 0 | GRPC_PORT) => return Ok(()),
-        None => SocketAddr::new(args.http.ip(), GRPC_PORT),
+async fn listen_for_grpc(server: &mut Server, settings: &Settings) -> Result<(), Failure> {
+    let http = settings.http();
+    let address = match settings.grpc {
+        Some(OtherAddress(Some(address))) => address,
+        Some(OtherAddress(None)) => return Ok(()),
+        None if matches!(http.port(), 0 | GRPC_PORT) => return Ok(()),
+        None => SocketAddr::new(http.ip(), GRPC_PORT),
     };
     match server.also_on(address).await {
         Ok(address) => anstream::eprintln!("{FAINT}Listening for gRPC on {address}, too{FAINT:#}"),
-        Err(error) if args.grpc.is_some() => return Err(unbindable("--grpc", address, &error)),
+        Err(error) if settings.grpc.is_some() => return Err(unbindable("--grpc", address, &error)),
         Err(error) => terminal::warn(&format!(
             "{address} cannot be listened on ({error}): gRPC is served on {} alone; --grpc {}:0 takes a port that is free",
-            args.http,
+            http,
             address.ip()
         )),
     }

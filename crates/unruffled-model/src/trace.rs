@@ -39,6 +39,13 @@ impl TraceContext {
         self
     }
 
+    /// The place under another span of the same trace, for what is done on behalf of this one: `None` if the span is zero.
+    #[must_use]
+    pub fn child(&self, span_id: u64, sampled: bool) -> Option<Self> {
+        let flags = self.flags & !1 | u8::from(sampled);
+        (span_id != 0).then(|| Self { parent_id: span_id, flags, ..self.clone() })
+    }
+
     /// The trace.
     pub fn trace_id(&self) -> u128 {
         self.trace_id
@@ -132,5 +139,9 @@ mod tests {
         assert_eq!(trace.to_string(), "00-00000000000000000000000000000007-0000000000000009-01");
         assert_eq!((trace.state(), trace.is_sampled()), (Some("vendor=1"), true));
         assert_eq!(TraceContext::new(0, 9, true), None);
+
+        let child = trace.child(11, false).unwrap();
+        assert_eq!(child.to_string(), "00-00000000000000000000000000000007-000000000000000b-00");
+        assert_eq!((child.state(), trace.child(0, true)), (Some("vendor=1"), None));
     }
 }

@@ -23,6 +23,9 @@ macro_rules! refined {
         if let Some(caller) = $found.identity.caller() {
             asked = asked.caller(caller);
         }
+        if let Some(trace) = &$terms.trace {
+            asked = asked.trace(trace.clone());
+        }
         if let Some(deadline) = $terms.deadline {
             asked = asked.deadline(deadline);
         }

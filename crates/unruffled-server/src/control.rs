@@ -1,10 +1,11 @@
-//! The end points of the extensions: statistics, configuration, model repository, shared memory, trace settings.
+//! The end points of the extensions: statistics, configuration, model repository, shared memory, settings of
+//! traces and logs.
 
 use axum::extract::{Path, Request, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::time::timeout;
 use unruffled_protocol::{ControlRequest, IndexEntry, IndexRequest, Region};
 
@@ -15,7 +16,8 @@ use crate::endpoint::{EndPoint, get, post};
 use crate::metadata::json;
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
-use crate::{repository, statistics};
+use crate::settings::LogValue;
+use crate::{repository, settings, statistics};
 
 /// The most bytes of a body that controls something.
 const BODY_BYTES: usize = 1 << 20;
@@ -67,6 +69,37 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             .may_take("ControlRequest"),
         done(post("/v2/systemsharedmemory/region/{region}/unregister", unregister))
             .says(memory, "Forgets a region.")
+            .may_take("ControlRequest"),
+        get("/v2/models/{model}/trace/setting", trace_settings_of)
+            .says("Models", "How requests to the model are traced.")
+            .versioned()
+            .asks_a_model()
+            .gives("Settings", "TraceSettings"),
+        post("/v2/models/{model}/trace/setting", set_trace_of)
+            .says("Models", "Sets how requests to the model are traced.")
+            .versioned()
+            .asks_a_model()
+            .may_take("TraceSettings")
+            .gives("Settings", "TraceSettings"),
+        get("/v2/logging", log_settings).says("Server", "What is logged.").gives("Settings", "LogSettings").refuses(&[501]),
+        post("/v2/logging", set_log)
+            .says("Server", "Sets what is logged.")
+            .may_take("LogSettings")
+            .gives("Settings", "LogSettings")
+            .refuses(&[501]),
+        get("/v2/cudasharedmemory/status", cuda_regions).says(memory, "Regions of GPUs: none.").gives("None", "Regions"),
+        get("/v2/cudasharedmemory/region/{region}/status", cuda_regions)
+            .says(memory, "A region of a GPU: there is none.")
+            .gives("None", "Regions"),
+        done(post("/v2/cudasharedmemory/region/{region}/register", register_cuda))
+            .says(memory, "Memory of GPUs is not taken.")
+            .may_take("ControlRequest")
+            .refuses(&[501]),
+        done(post("/v2/cudasharedmemory/unregister", unregister_cuda))
+            .says(memory, "Forgets all regions of GPUs.")
+            .may_take("ControlRequest"),
+        done(post("/v2/cudasharedmemory/region/{region}/unregister", unregister_cuda))
+            .says(memory, "Forgets a region of a GPU.")
             .may_take("ControlRequest"),
         get("/v2/trace/setting", trace_settings)
             .says("Server", "How requests are traced.")
@@ -182,30 +215,63 @@ pub(crate) async fn unregister(
     Ok(done())
 }
 
-/// There is no tracing of this kind: these are the settings of a server that does none.
-pub(crate) const TRACE_SETTINGS: [(&str, &str); 6] = [
-    (TRACE_LEVEL, TRACE_OFF),
-    ("trace_rate", "1000"),
-    ("trace_count", "-1"),
-    ("log_frequency", "0"),
-    ("trace_file", ""),
-    ("trace_mode", "triton"),
-];
+/// `GET /v2/cudasharedmemory[/region/{region}]/status`: there are none; clients ask before they begin.
+pub(crate) async fn cuda_regions(identity: Identity) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    Ok(json(Region::list_to_json(&[])).into_response())
+}
 
-pub(crate) const TRACE_LEVEL: &str = "trace_level";
+/// `POST /v2/cudasharedmemory/region/{region}/register`.
+pub(crate) async fn register_cuda(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    read(&service, request).await?;
+    Err(no_cuda())
+}
 
-pub(crate) const TRACE_OFF: &str = "OFF";
+/// `POST /v2/cudasharedmemory[/region/{region}]/unregister`: what is not there is forgotten already.
+pub(crate) async fn unregister_cuda(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    read(&service, request).await?;
+    Ok(done())
+}
 
-/// What is told to who wants to trace.
-pub(crate) fn no_tracing() -> Refusal {
-    Refusal::unsupported("requests are not traced into files here; leave `trace_level` at OFF")
+/// Memory of graphics cards cannot be read here.
+pub(crate) fn no_cuda() -> Refusal {
+    Refusal::unsupported(
+        "CUDA shared memory is not taken here: pass tensors in system shared memory, or in the message",
+    )
 }
 
 /// `GET /v2/trace/setting`.
-pub(crate) async fn trace_settings() -> Response {
-    let value = |name: &str, value: &str| if name == TRACE_LEVEL { json!([value]) } else { json!(value) };
+pub(crate) async fn trace_settings(State(service): State<Service>) -> Response {
+    traced(&service)
+}
+
+/// `GET /v2/models/{model}/trace/setting`: those of all.
+pub(crate) async fn trace_settings_of(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+) -> Result<Response, Refusal> {
+    service.find(&identity, &target)?;
+    Ok(traced(&service))
+}
+
+fn traced(service: &Service) -> Response {
+    let value = |name: &str, value: String| match settings::is_list(name) {
+        true => json!([value]),
+        false => json!(value),
+    };
     let settings: Value =
-        TRACE_SETTINGS.into_iter().map(|(name, text)| (name.to_owned(), value(name, text))).collect();
+        settings::trace(service).into_iter().map(|(name, text)| (name, value(name, text))).collect();
     json(settings.to_string().into_bytes()).into_response()
 }
 
@@ -215,18 +281,85 @@ pub(crate) async fn set_trace(
     identity: Identity,
     request: Request,
 ) -> Result<Response, Refusal> {
+    change_trace(&service, &identity, None, request).await
+}
+
+/// `POST /v2/models/{model}/trace/setting`.
+pub(crate) async fn set_trace_of(
+    State(service): State<Service>,
+    identity: Identity,
+    target: Target,
+    request: Request,
+) -> Result<Response, Refusal> {
+    let found = service.find(&identity, &target)?;
+    change_trace(&service, &identity, Some(found.handle.name()), request).await
+}
+
+async fn change_trace(
+    service: &Service,
+    identity: &Identity,
+    model: Option<&str>,
+    request: Request,
+) -> Result<Response, Refusal> {
     identity.may_administrate()?;
-    let body = read(&service, request).await?;
-    let wanted: Value = if body.is_empty() { Value::Null } else { parse(&body)? };
-    let off = match &wanted[TRACE_LEVEL] {
-        Value::Null => true,
-        Value::Array(levels) => levels.iter().all(|level| level == TRACE_OFF),
-        level => level == TRACE_OFF,
+    let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    let wanted = members(&read(service, request).await?)?.into_iter().map(|(name, value)| match value {
+        Value::Null => (name, Vec::new()),
+        Value::Array(values) => (name, values.iter().map(text).collect()),
+        value => (name, vec![text(&value)]),
+    });
+    settings::set_trace(service, model, &wanted.collect::<Vec<_>>())?;
+    Ok(traced(service))
+}
+
+/// `GET /v2/logging`.
+pub(crate) async fn log_settings(State(service): State<Service>) -> Result<Response, Refusal> {
+    let value = |value| match value {
+        LogValue::Bool(on) => json!(on),
+        LogValue::Number(level) => json!(level),
+        LogValue::Text(text) => json!(text),
     };
-    if !off {
-        return Err(no_tracing());
+    let settings: Value =
+        settings::log(&service)?.into_iter().map(|(name, setting)| (name, value(setting))).collect();
+    Ok(json(settings.to_string().into_bytes()).into_response())
+}
+
+/// `POST /v2/logging`.
+pub(crate) async fn set_log(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Result<Response, Refusal> {
+    identity.may_administrate()?;
+    let mut wanted = Vec::new();
+    for (name, value) in members(&read(&service, request).await?)? {
+        let number = |value: &Value| value.as_u64().and_then(|number| u32::try_from(number).ok());
+        let value = match value {
+            Value::Bool(on) => LogValue::Bool(on),
+            Value::String(text) => LogValue::Text(text),
+            value => LogValue::Number(
+                number(&value)
+                    .ok_or_else(|| Refusal::bad_request(format!("`{}` takes no such value", shown(&name))))?,
+            ),
+        };
+        wanted.push((name, value));
     }
-    Ok(trace_settings().await)
+    settings::set_log(&service, wanted)?;
+    log_settings(State(service)).await
+}
+
+/// The members of a body that is an object, or nothing.
+fn members(body: &[u8]) -> Result<Map<String, Value>, Refusal> {
+    match body {
+        [] => Ok(Map::new()),
+        body => serde_json::from_slice(body).map_err(|error| {
+            Refusal::bad_request(format!("the body is not JSON of settings by their names: {error}"))
+        }),
+    }
+}
+
+fn shown(text: &str) -> String {
+    text.chars().take(80).collect()
 }
 
 /// The body of a request that is no inference.
@@ -241,11 +374,6 @@ async fn read(service: &Service, request: Request) -> Result<Bytes, Refusal> {
         Err(Refusal::new(StatusCode::REQUEST_TIMEOUT, message).closing())
     })?;
     coding.expand(body, limit, &mut part)
-}
-
-fn parse(body: &[u8]) -> Result<Value, Refusal> {
-    serde_json::from_slice(body)
-        .map_err(|error| Refusal::bad_request(format!("the body is not JSON: {error}")))
 }
 
 /// Success, and nothing to say about it.

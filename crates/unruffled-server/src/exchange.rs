@@ -3,13 +3,14 @@
 //! So many requests are at work at a time, and no further one is read before the first of them is answered and its answer
 //! taken: a client that sends faster than it reads is held back by its own connection. Those at work share batches.
 
+use std::mem::take;
 use std::time::Instant;
 
 use futures_core::Stream;
 use futures_util::stream::BoxStream;
 use futures_util::{StreamExt as _, stream};
 use tokio::sync::OwnedSemaphorePermit;
-use unruffled_model::Name;
+use unruffled_model::{Name, TraceContext};
 use unruffled_protocol::InferRequest;
 
 use crate::access::Identity;
@@ -19,7 +20,9 @@ use crate::partial::{self, ask_rows};
 use crate::refusal::Refusal;
 use crate::seats::Busy;
 use crate::service::{Found, Service, Target};
+use crate::spans::{Operation, Transport};
 use crate::terms::{self, Terms};
+use crate::trail::Trail;
 
 /// A request that was read.
 pub(crate) struct Asked {
@@ -50,6 +53,9 @@ pub(crate) trait Front: Clone + Send + Sync + 'static {
     /// An answer as it is sent.
     type Told: Send + 'static;
 
+    /// How requests come.
+    const TRANSPORT: Transport;
+
     /// By when everything is to be over.
     fn deadline(&self) -> Option<Instant>;
 
@@ -72,20 +78,22 @@ pub(crate) trait Front: Clone + Send + Sync + 'static {
     fn broken(&self, refusal: Refusal) -> Self::Told;
 }
 
-/// The answers to requests, in their order. Dropped, everything that is under way is cancelled.
+/// The answers to requests that came with this trace, or without one, in their order. Dropped, everything that is under way is cancelled.
 pub(crate) fn answers<F: Front>(
     service: Service,
     identity: Identity,
     front: F,
+    trace: Option<TraceContext>,
     requests: impl Stream<Item = Result<Arrived<F::Mark>, Refusal>> + Send + 'static,
 ) -> impl Stream<Item = F::Told> + Send + 'static {
     let at_once = service.options().stream_requests;
     requests
         .map(move |request| {
             let (service, identity, front) = (service.clone(), identity.clone(), front.clone());
+            let trace = trace.clone();
             async move {
                 match request {
-                    Ok(request) => answer(service, identity, front, request).await,
+                    Ok(request) => answer(service, identity, front, trace, request).await,
                     Err(refusal) => one(front.broken(refusal)),
                 }
             }
@@ -103,19 +111,24 @@ async fn answer<F: Front>(
     service: Service,
     identity: Identity,
     front: F,
+    trace: Option<TraceContext>,
     request: Arrived<F::Mark>,
 ) -> BoxStream<'static, F::Told> {
     let Arrived { at, mark, asked } = request;
+    let mut trail = Trail::new(&service, trace, at, Operation::Infer, F::TRANSPORT);
     let begun = match asked {
         Err(refusal) => Err(refusal),
         Ok(asked) => tokio::select! {
             // An answer that is there goes out, also in the last moment.
             biased;
-            begun = begin(&service, &identity, &front, at, &mark, asked) => begun,
+            begun = begin(&service, &identity, &front, at, &mark, asked, &mut trail) => begun,
             () = service.closing() => Err(Refusal::shutting_down()),
         },
     };
-    begun.unwrap_or_else(|refusal| one(front.refusal(&mark, refusal)))
+    begun.unwrap_or_else(|refusal| {
+        trail.refused(&refusal);
+        one(front.refusal(&mark, refusal))
+    })
 }
 
 async fn begin<F: Front>(
@@ -125,17 +138,22 @@ async fn begin<F: Front>(
     at: Instant,
     mark: &F::Mark,
     asked: Asked,
+    trail: &mut Trail,
 ) -> Result<BoxStream<'static, F::Told>, Refusal> {
     let Asked { target, request, held } = asked;
     let found = service.find(identity, &target)?;
-    let terms = Terms::new(&request.parameters, front.deadline(), at)?;
+    trail.is_for(&found, &request);
+    let terms = Terms::new(&request.parameters, front.deadline(), at)?.traced(trail.context());
     if found.handle.known_info().is_none() {
         terms::in_time(front.deadline(), async { Ok(found.handle.ready().await?) }).await?;
     }
     let end = front.end(&found, &request)?;
+    trail.asks(&terms);
     if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
         let answered = ask_rows(service, &found, request, &terms).await?;
+        trail.answered(&answered);
         let told = front.answer(service, found.handle.name(), mark, answered).await?;
+        trail.end(&Ok(()));
         return Ok(stream::once(async move {
             let _held = held;
             told
@@ -149,6 +167,7 @@ async fn begin<F: Front>(
         name: found.handle.name().clone(),
         each: ask_each(service.clone(), found, request, &terms)?.boxed(),
         end,
+        trail: take(trail),
         is_over: false,
         _held: held,
     };
@@ -167,6 +186,7 @@ struct Several<F: Front> {
     each: BoxStream<'static, Result<Answered, Refusal>>,
     /// What tells the end, if the last output did not.
     end: Option<F::Told>,
+    trail: Trail,
     is_over: bool,
     _held: Held,
 }
@@ -184,16 +204,22 @@ impl<F: Front> Several<F> {
         let told = match answered {
             Ok(Some(answered)) => {
                 self.is_over = answered.is_last;
+                self.trail.answered(&answered);
                 self.front.answer(&self.service, &self.name, &self.mark, answered).await
             }
             Ok(None) => {
                 self.is_over = true;
-                Ok(self.end.take()?)
+                self.trail.end(&Ok(()));
+                return self.end.take();
             }
             Err(refusal) => Err(refusal),
         };
+        if self.is_over && told.is_ok() {
+            self.trail.end(&told);
+        }
         Some(told.unwrap_or_else(|refusal| {
             self.is_over = true;
+            self.trail.refused(&refusal);
             self.front.refusal(&self.mark, refusal)
         }))
     }

@@ -20,7 +20,9 @@ use crate::partial::ask_rows;
 use crate::refusal::Refusal;
 use crate::reply::encode;
 use crate::service::{Service, Target};
+use crate::spans::{Operation, Transport};
 use crate::terms::Terms;
+use crate::trail::{Trail, incoming};
 
 /// The end points of this module.
 pub(crate) fn end_points() -> Vec<EndPoint> {
@@ -75,30 +77,45 @@ async fn respond(
 ) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
+    let mut trail = Trail::new(service, incoming(&head.headers), arrived, Operation::Infer, Transport::Http);
     let admitted = target.and_then(|target| {
         identity.may_infer(&target.model)?;
         admit(service, identity, &target, &head.headers, &body, arrived)
     });
     let (admitted, part) = match admitted {
         Ok((admitted, part)) => (read_as(admitted), part),
-        Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
+        Err(refusal) => {
+            trail.refused(&refusal);
+            return body::refuse(refusal, &head.headers, body).await;
+        }
     };
     let answer = tokio::select! {
         // An answer that is there goes out, also in the last moment.
         biased;
-        answer = answer(service, &admitted, body, part) => answer,
+        answer = answer(service, &admitted, body, part, &mut trail) => answer,
         () = service.closing() => Err(Refusal::shutting_down()),
     };
+    trail.end(&answer);
     answer.unwrap_or_else(Refusal::into_response)
 }
 
 /// Takes the body in, has the model answer, writes what it says.
-async fn answer(service: &Service, admitted: &Admitted, body: Body, part: Part) -> Result<Response, Refusal> {
+async fn answer(
+    service: &Service,
+    admitted: &Admitted,
+    body: Body,
+    part: Part,
+    trail: &mut Trail,
+) -> Result<Response, Refusal> {
     let Admitted { found, arrived, .. } = admitted;
     let Received { request, frame, held: _held } = receive(service, admitted, body, part).await?;
-    let terms =
-        Terms::new(&request.parameters, admitted.deadline, *arrived)?.superseding(admitted.supersede.clone());
+    trail.is_for(found, &request);
+    let terms = Terms::new(&request.parameters, admitted.deadline, *arrived)?
+        .superseding(admitted.supersede.clone())
+        .traced(trail.context());
+    trail.asks(&terms);
     let answered = ask_rows(service, found, request, &terms).await?;
+    trail.answered(&answered);
     let timing = answered.timings.as_ref().map(server_timing);
     let mut response =
         encode(service, found.handle.name(), &admitted.accepts, frame, answered).await?.into_response();

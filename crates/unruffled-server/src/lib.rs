@@ -10,6 +10,7 @@
 //! | `GET /v2/models/{model}` | what the model takes and gives |
 //! | `GET /v2/models/{model}/ready` | whether the model can answer |
 //! | `POST /v2/models/{model}/infer` | the model's outputs |
+//! | `GET /v2/trace/setting`, `GET /v2/logging` | how requests are traced and what is logged; `POST` changes it |
 //! | `POST /inference.GRPCInferenceService/...` | the same over gRPC, streams with `ModelStreamInfer`; health and reflection |
 //!
 //! And for operators, not part of [`router`]:
@@ -65,8 +66,10 @@
 //! TLS. There is no backend: models come with the engine.
 
 mod catalog;
+mod logging;
 mod peer;
 mod phase;
+mod spans;
 
 mod setup;
 
@@ -102,6 +105,7 @@ mod endpoint;
 
 mod ask;
 mod partial;
+mod trail;
 
 mod exchange;
 
@@ -110,6 +114,7 @@ mod reply;
 
 mod metadata;
 mod repository;
+mod settings;
 mod statistics;
 
 mod control;
@@ -139,10 +144,12 @@ pub use access::Identity;
 pub use catalog::{Catalog, Control, Unversioned};
 pub use jobs::job_status;
 pub use keys::{Keys, NewKey, RateLimit};
+pub use logging::{LogSettings, Logging};
 pub use options::ServerOptions;
 pub use router::router;
 pub use server::{Served, Server, serve};
 pub use setup::{Reload, SetupError, SetupErrorKind};
+pub use spans::{Operation, Outcome, RequestSpan, Tracing, TracingReport, Transport};
 pub use tls::Tls;
 
 /// Whose examples are tests.

@@ -68,18 +68,22 @@ pub(crate) async fn ready(State(service): State<Service>) -> Response {
     (status, json(Health { live: true, ready }.to_json())).into_response()
 }
 
+/// What is there if somebody has said how.
+const LOGGING: &str = "logging";
+
 /// What the server says about itself.
-pub(crate) fn of_server() -> ServerMetadata {
+pub(crate) fn of_server(service: &Service) -> ServerMetadata {
+    let logging = service.options().logging.as_ref().map(|_| LOGGING);
     ServerMetadata {
         name: "unruffled".to_owned(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        extensions: EXTENSIONS.map(str::to_owned).to_vec(),
+        extensions: EXTENSIONS.into_iter().chain(logging).map(str::to_owned).collect(),
     }
 }
 
 /// `GET /v2`.
-pub(crate) async fn server() -> Response {
-    json(of_server().to_json()).into_response()
+pub(crate) async fn server(State(service): State<Service>) -> Response {
+    json(of_server(&service).to_json()).into_response()
 }
 
 /// What the server says about a model.

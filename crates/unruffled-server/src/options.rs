@@ -9,6 +9,8 @@ use axum::http::HeaderValue;
 
 use crate::catalog::{Catalog, Unversioned};
 use crate::keys::{ClientLimits, Keys, RateLimit};
+use crate::logging::Logging;
+use crate::spans::Tracing;
 use crate::tls::Tls;
 
 /// How much the server takes in, how long it waits, and what it knows of versions.
@@ -40,6 +42,8 @@ pub struct ServerOptions {
     pub(crate) cors_origins: Vec<HeaderValue>,
     pub(crate) hosts: Vec<String>,
     pub(crate) client_limits: ClientLimits,
+    pub(crate) tracing: Option<Arc<dyn Tracing>>,
+    pub(crate) logging: Option<Arc<dyn Logging>>,
 }
 
 impl Default for ServerOptions {
@@ -67,6 +71,8 @@ impl Default for ServerOptions {
             cors_origins: Vec::new(),
             hosts: Vec::new(),
             client_limits: ClientLimits::default(),
+            tracing: None,
+            logging: None,
         }
     }
 }
@@ -229,6 +235,19 @@ impl ServerOptions {
     /// key's own limit goes before. No limit unless set.
     pub fn with_client_concurrency(mut self, requests: NonZeroUsize) -> Self {
         self.client_limits.concurrency = Some(requests);
+        self
+    }
+
+    /// Tells of each request that is sampled, in terms of traces. Without it, a trace that a request comes with is passed on as
+    /// it is, and no span is made.
+    pub fn with_tracing(mut self, tracing: Arc<dyn Tracing>) -> Self {
+        self.tracing = Some(tracing);
+        self
+    }
+
+    /// Lets operators see and change what is logged. Without it, they are told that it is not theirs to set.
+    pub fn with_logging(mut self, logging: Arc<dyn Logging>) -> Self {
+        self.logging = Some(logging);
         self
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use tokio::time::timeout_at;
 use unruffled_engine::Priority;
-use unruffled_model::Name;
+use unruffled_model::{Name, TraceContext};
 use unruffled_protocol::Parameters;
 
 use crate::refusal::Refusal;
@@ -94,6 +94,8 @@ pub(crate) struct Terms {
     pub(crate) priority: Priority,
     /// Older requests of this name are cancelled.
     pub(crate) supersede: Option<Name>,
+    /// Where it stands in a trace.
+    pub(crate) trace: Option<TraceContext>,
 }
 
 impl Terms {
@@ -110,12 +112,18 @@ impl Terms {
             deadline: [own, header_deadline].into_iter().flatten().min(),
             priority: priority(parameters.priority()?),
             supersede: superseded(parameters)?,
+            trace: None,
         })
     }
 
     /// Takes the place of older requests of this name, if any; otherwise of those that the parameters name.
     pub(crate) fn superseding(self, supersede: Option<Name>) -> Self {
         Self { supersede: supersede.or(self.supersede), ..self }
+    }
+
+    /// At this place in a trace, if at any.
+    pub(crate) fn traced(self, trace: Option<&TraceContext>) -> Self {
+        Self { trace: trace.cloned(), ..self }
     }
 }
 

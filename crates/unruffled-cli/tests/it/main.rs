@@ -4,6 +4,8 @@
 mod browser;
 mod program;
 
+mod collector;
+mod config;
 mod doors;
 mod drop_in;
 mod gathered;
@@ -15,3 +17,4 @@ mod pipelines;
 mod prove;
 mod python;
 mod serve;
+mod traces;

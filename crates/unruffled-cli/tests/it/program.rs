@@ -1,11 +1,16 @@
 //! Runs the real program, and reads what it says.
 
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdout, Command, Output, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use serde_json::Value;
+
+/// How long a test waits for a line before it fails.
+const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A path of the repository.
 pub(crate) fn repository(path: &str) -> PathBuf {
@@ -84,6 +89,7 @@ pub(crate) struct Server {
     child: Child,
     out: BufReader<ChildStdout>,
     errors: Option<JoinHandle<String>>,
+    told: Receiver<String>,
     /// All that it has said on standard output until the line to paste, that line included.
     pub(crate) greeting: Vec<String>,
 }
@@ -102,13 +108,20 @@ impl Server {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut errors = child.stderr.take().unwrap();
+        let errors = child.stderr.take().unwrap();
+        let (tell, told) = channel();
         // Read all along, so that the server never waits for somebody to read its errors.
         let errors = std::thread::Builder::new()
             .name("errors".into())
             .spawn(move || {
                 let mut text = String::new();
-                errors.read_to_string(&mut text).unwrap();
+                for line in BufReader::new(errors).lines() {
+                    let line = line.unwrap();
+                    text.push_str(&line);
+                    text.push('\n');
+                    // Most tests wait for the end only.
+                    let _ = tell.send(line);
+                }
                 text
             })
             .unwrap();
@@ -116,6 +129,7 @@ impl Server {
             out: BufReader::new(child.stdout.take().unwrap()),
             child,
             errors: Some(errors),
+            told,
             greeting: Vec::new(),
         };
         while !server.greeting.last().is_some_and(|line| line.starts_with("curl ")) {
@@ -137,6 +151,12 @@ impl Server {
     pub(crate) fn signal(&self, name: &str) {
         let id = self.child.id().to_string();
         assert!(Command::new("kill").args([&format!("-{name}"), &id]).status().unwrap().success());
+    }
+
+    /// Waits for a line on standard error that holds this.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, part: &str) {
+        while !self.told.recv_timeout(PATIENCE).expect("the server says so").contains(part) {}
     }
 
     /// Waits for the end: the exit code, and all that was said on standard error.

@@ -49,7 +49,7 @@ pub(super) async fn model_ready(
 
 pub(super) async fn server(State(service): State<Service>, request: Request) -> Response {
     answer(&service, request, async |_: ServerMetadataRequest| {
-        Ok(ServerMetadataResponse::from(metadata::of_server()))
+        Ok(ServerMetadataResponse::from(metadata::of_server(&service)))
     })
     .await
 }

@@ -1,26 +1,28 @@
-//! The calls of the extensions: configuration, statistics, model repository, shared memory, trace settings.
-
-use std::collections::BTreeMap;
+//! The calls of the extensions: configuration, statistics, model repository, shared memory, settings of
+//! traces and logs.
 
 use axum::extract::{Request, State};
 use axum::response::Response;
 use unruffled_protocol::grpc::{
-    CudaSharedMemoryStatusRequest, CudaSharedMemoryStatusResponse, CudaSharedMemoryUnregisterRequest,
-    CudaSharedMemoryUnregisterResponse, ModelConfigRequest, ModelConfigResponse, ModelStatisticsRequest,
+    CudaSharedMemoryRegisterRequest, CudaSharedMemoryRegisterResponse, CudaSharedMemoryStatusRequest,
+    CudaSharedMemoryStatusResponse, CudaSharedMemoryUnregisterRequest, CudaSharedMemoryUnregisterResponse,
+    LogSettingsRequest, LogSettingsResponse, ModelConfigRequest, ModelConfigResponse, ModelStatisticsRequest,
     ModelStatisticsResponse, RepositoryIndexRequest, RepositoryIndexResponse, RepositoryModelLoadRequest,
     RepositoryModelLoadResponse, RepositoryModelUnloadRequest, RepositoryModelUnloadResponse,
     SystemSharedMemoryRegisterRequest, SystemSharedMemoryRegisterResponse, SystemSharedMemoryStatusRequest,
     SystemSharedMemoryStatusResponse, SystemSharedMemoryUnregisterRequest,
-    SystemSharedMemoryUnregisterResponse, TraceSettingRequest, TraceSettingResponse, trace_setting_response,
+    SystemSharedMemoryUnregisterResponse, TraceSettingRequest, TraceSettingResponse, log_settings_request,
+    log_settings_response, trace_setting_response,
 };
 use unruffled_protocol::{ControlRequest, Region};
 
 use super::about::target;
 use super::unary::answer;
 use crate::access::Identity;
-use crate::control::{TRACE_LEVEL, TRACE_OFF, TRACE_SETTINGS, no_tracing};
+use crate::control::no_cuda;
 use crate::service::Service;
-use crate::{repository, statistics};
+use crate::settings::LogValue;
+use crate::{repository, settings, statistics};
 
 pub(super) async fn configuration(
     State(service): State<Service>,
@@ -137,25 +139,69 @@ pub(super) async fn unregister_cuda(State(service): State<Service>, request: Req
     .await
 }
 
+/// Refused.
+pub(super) async fn register_cuda(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
+    answer(&service, request, async |_: CudaSharedMemoryRegisterRequest| {
+        identity.may_administrate()?;
+        Err::<CudaSharedMemoryRegisterResponse, _>(no_cuda())
+    })
+    .await
+}
+
 pub(super) async fn trace_settings(
     State(service): State<Service>,
     identity: Identity,
     request: Request,
 ) -> Response {
-    answer(&service, request, async |TraceSettingRequest { settings, .. }| {
-        if !settings.is_empty() {
+    answer(&service, request, async |TraceSettingRequest { settings: wanted, model_name }| {
+        if !wanted.is_empty() {
             identity.may_administrate()?;
+            let wanted: Vec<_> = wanted.into_iter().map(|(name, wanted)| (name, wanted.value)).collect();
+            settings::set_trace(&service, one(&model_name), &wanted)?;
         }
-        let level = settings.get(TRACE_LEVEL);
-        if level.is_some_and(|level| level.value.iter().any(|level| level != TRACE_OFF)) {
-            return Err(no_tracing());
-        }
-        let setting = |(name, value): (&str, &str)| {
-            let value = vec![value.to_owned()];
-            (name.to_owned(), trace_setting_response::SettingValue { value })
+        let setting = |(name, value): (&str, String)| {
+            (name.to_owned(), trace_setting_response::SettingValue { value: vec![value] })
         };
-        let settings: BTreeMap<_, _> = TRACE_SETTINGS.into_iter().map(setting).collect();
-        Ok(TraceSettingResponse { settings })
+        Ok(TraceSettingResponse { settings: settings::trace(&service).into_iter().map(setting).collect() })
+    })
+    .await
+}
+
+pub(super) async fn log_settings(
+    State(service): State<Service>,
+    identity: Identity,
+    request: Request,
+) -> Response {
+    use log_settings_request::setting_value::ParameterChoice as Wanted;
+    use log_settings_response::setting_value::ParameterChoice as Told;
+
+    answer(&service, request, async |LogSettingsRequest { settings: wanted }| {
+        if !wanted.is_empty() {
+            identity.may_administrate()?;
+            let known = |(name, wanted): (String, log_settings_request::SettingValue)| {
+                let value = match wanted.parameter_choice? {
+                    Wanted::BoolParam(on) => LogValue::Bool(on),
+                    Wanted::Uint32Param(level) => LogValue::Number(level),
+                    Wanted::StringParam(text) => LogValue::Text(text),
+                };
+                Some((name, value))
+            };
+            settings::set_log(&service, wanted.into_iter().filter_map(known).collect())?;
+        }
+        let setting = |(name, value): (&str, LogValue)| {
+            let value = match value {
+                LogValue::Bool(on) => Told::BoolParam(on),
+                LogValue::Number(level) => Told::Uint32Param(level),
+                LogValue::Text(text) => Told::StringParam(text),
+            };
+            let value = log_settings_response::SettingValue { parameter_choice: Some(value) };
+            (name.to_owned(), value)
+        };
+        Ok(LogSettingsResponse { settings: settings::log(&service)?.into_iter().map(setting).collect() })
     })
     .await
 }

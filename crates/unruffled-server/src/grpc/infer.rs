@@ -25,7 +25,9 @@ use crate::refusal::Refusal;
 use crate::reply::place;
 use crate::service::{Service, Target};
 use crate::shared_memory::Reader;
+use crate::spans::{Operation, Transport};
 use crate::terms::Terms;
+use crate::trail::{Trail, incoming};
 
 pub(super) async fn infer(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
@@ -33,6 +35,7 @@ pub(super) async fn infer(State(service): State<Service>, identity: Identity, re
     if let Err(refusal) = check_form(&head) {
         return refusal.into_response();
     }
+    let mut trail = Trail::new(&service, incoming(&head.headers), arrived, Operation::Infer, Transport::Grpc);
     let outcome = async {
         let call = Call::new(&head, arrived)?;
         let _place = service.enter()?;
@@ -40,11 +43,13 @@ pub(super) async fn infer(State(service): State<Service>, identity: Identity, re
         tokio::select! {
             // An answer that is there goes out, also in the last moment.
             biased;
-            answer = answer(&service, &identity, &call, messages) => answer,
+            answer = answer(&service, &identity, &call, messages, &mut trail) => answer,
             () = service.closing() => Err(Refusal::shutting_down()),
         }
     };
-    reply(outcome.await)
+    let outcome = outcome.await;
+    trail.end(&outcome);
+    reply(outcome)
 }
 
 async fn answer(
@@ -52,13 +57,17 @@ async fn answer(
     identity: &Identity,
     call: &Call,
     mut messages: Messages,
+    trail: &mut Trail,
 ) -> Result<Pieces, Refusal> {
     let message = only(&mut messages, call, service).await?;
     let (Received { asked, .. }, _part) = call.in_time(read(service, message)).await?;
     let (target, request) = asked?;
     let found = service.find(identity, &target)?;
-    let terms = Terms::new(&request.parameters, call.deadline, call.arrived)?;
+    trail.is_for(&found, &request);
+    let terms = Terms::new(&request.parameters, call.deadline, call.arrived)?.traced(trail.context());
+    trail.asks(&terms);
     let answered = ask_rows(service, &found, request, &terms).await?;
+    trail.answered(&answered);
     Ok(grpc::encode_response(write(service, found.handle.name(), answered).await?))
 }
 

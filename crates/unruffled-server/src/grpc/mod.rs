@@ -47,6 +47,8 @@ pub(crate) fn routes(service: &Service) -> Router<Service> {
         .route(&path("SystemSharedMemoryUnregister"), post(control::unregister))
         .route(&path("CudaSharedMemoryStatus"), post(control::cuda_regions))
         .route(&path("CudaSharedMemoryUnregister"), post(control::unregister_cuda))
+        .route(&path("CudaSharedMemoryRegister"), post(control::register_cuda))
+        .route(&path("LogSettings"), post(control::log_settings))
         .route(&path("TraceSetting"), post(control::trace_settings))
         .merge(health::routes(service))
 }

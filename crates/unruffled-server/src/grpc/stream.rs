@@ -24,6 +24,8 @@ use crate::ask::Answered;
 use crate::exchange::{Arrived, Asked, Front, Held, answers};
 use crate::refusal::Refusal;
 use crate::service::{Found, Service};
+use crate::spans::Transport;
+use crate::trail::incoming;
 
 pub(super) async fn infer(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
@@ -34,7 +36,7 @@ pub(super) async fn infer(State(service): State<Service>, identity: Identity, re
     match Call::new(&head, arrived) {
         Ok(call) => {
             let requests = requests(service.clone(), call, body);
-            stream_reply(answers(service, identity, call, requests))
+            stream_reply(answers(service, identity, call, incoming(&head.headers), requests))
         }
         Err(refusal) => status(refusal).into_http(),
     }
@@ -85,6 +87,8 @@ impl Front for Call {
     type Mark = String;
     /// An answer, framed; an error ends the whole call.
     type Told = Result<Pieces, Status>;
+
+    const TRANSPORT: Transport = Transport::Grpc;
 
     fn deadline(&self) -> Option<Instant> {
         self.deadline

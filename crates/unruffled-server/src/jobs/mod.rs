@@ -16,7 +16,7 @@ use futures_util::{StreamExt as _, stream};
 use serde_json::json;
 use unruffled_engine::job::{CancelAnswer, JobEvents, JobFilter, JobId};
 use unruffled_engine::{Job, JobState, JobStatus, Priority};
-use unruffled_model::Tensors;
+use unruffled_model::{Tensors, TraceContext};
 use unruffled_protocol::{Form, InferRequest, Parameters};
 
 pub use self::told::job_status;
@@ -32,7 +32,9 @@ use crate::packing::Frame;
 use crate::refusal::Refusal;
 use crate::reply::encode;
 use crate::service::{Service, Target};
+use crate::spans::{Operation, Transport};
 use crate::terms;
+use crate::trail::{Trail, incoming};
 
 /// What a client calls a job, so that it is not done twice when it is sent twice.
 const KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -113,6 +115,8 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
 async fn submit(State(service): State<Service>, identity: Identity, request: Request) -> Response {
     let arrived = Instant::now();
     let (head, body) = request.into_parts();
+    let mut trail =
+        Trail::new(&service, incoming(&head.headers), arrived, Operation::Submit, Transport::Http);
     let wanted = Query::of(&head.uri, &SUBMIT).and_then(|query| {
         let Some(model) = query.text("model") else {
             return Err(Refusal::bad_request(
@@ -125,20 +129,27 @@ async fn submit(State(service): State<Service>, identity: Identity, request: Req
     });
     let (query, admitted, part) = match wanted {
         Ok(wanted) => wanted,
-        Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
+        Err(refusal) => {
+            trail.refused(&refusal);
+            return body::refuse(refusal, &head.headers, body).await;
+        }
     };
     let submitted = async {
         let Received { request, held: _held, .. } = receive(&service, &admitted, body, part).await?;
-        let status = queue(&service, &identity, &query, &head.headers, request).await?;
+        trail.is_for(&admitted.found, &request);
+        let trace = trail.context().cloned();
+        let status = queue(&service, &identity, &query, &head.headers, request, trace).await?;
         let location = format!("/v1/jobs/{}", status.id);
         let location = HeaderValue::try_from(location).expect("a job's name is plain");
         Ok((StatusCode::ACCEPTED, [(header::LOCATION, location)], told(&status)).into_response())
     };
-    tokio::select! {
+    let submitted = tokio::select! {
         biased;
-        submitted = submitted => submitted.unwrap_or_else(|refusal: Refusal| refusal.into_response()),
-        () = service.closing() => Refusal::shutting_down().into_response(),
-    }
+        submitted = submitted => submitted,
+        () = service.closing() => Err(Refusal::shutting_down()),
+    };
+    trail.end(&submitted);
+    submitted.unwrap_or_else(Refusal::into_response)
 }
 
 /// Puts a job into the queue.
@@ -148,6 +159,7 @@ async fn queue(
     query: &Query,
     headers: &HeaderMap,
     request: InferRequest,
+    trace: Option<TraceContext>,
 ) -> Result<JobStatus, Refusal> {
     let model = query.text("model").unwrap_or_default();
     let handle = service.find(identity, &Target { model: model.to_owned(), version: None })?.handle;
@@ -163,6 +175,9 @@ async fn queue(
     });
     if let Some(caller) = identity.caller() {
         job = job.caller(caller);
+    }
+    if let Some(trace) = trace {
+        job = job.trace(trace);
     }
     if let Some(key) = key(headers)? {
         job = job.key(identity.owned(&key));

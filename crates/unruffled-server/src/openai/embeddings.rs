@@ -20,7 +20,9 @@ use crate::metadata::json as written;
 use crate::refusal::Refusal;
 use crate::reply::TEXT_PER_BYTE;
 use crate::service::{Service, Target};
+use crate::spans::{Operation, Transport};
 use crate::terms::{self, Terms};
+use crate::trail::{Trail, incoming};
 
 pub(crate) async fn embeddings(
     State(service): State<Service>,
@@ -31,9 +33,10 @@ pub(crate) async fn embeddings(
     let (head, body) = request.into_parts();
     let limit = service.options().body_limit();
     let admitted = body::admit(&body, limit, service.budget());
+    let mut trail = Trail::new(&service, incoming(&head.headers), arrived, Operation::Infer, Transport::Http);
     let answer = async {
         let deadline = terms::header_deadline(&head.headers, arrived)?;
-        let answer = answer(&service, &identity, body, admitted?, arrived, deadline);
+        let answer = answer(&service, &identity, body, admitted?, arrived, deadline, &mut trail);
         tokio::select! {
             // An answer that is there goes out, also in the last moment.
             biased;
@@ -41,7 +44,9 @@ pub(crate) async fn embeddings(
             () = service.closing() => Err(Refusal::shutting_down()),
         }
     };
-    answer.await.unwrap_or_else(|refusal| refusal.into_object())
+    let answer = answer.await;
+    trail.end(&answer);
+    answer.unwrap_or_else(Refusal::into_object)
 }
 
 async fn answer(
@@ -51,6 +56,7 @@ async fn answer(
     mut part: Part,
     arrived: Instant,
     deadline: Option<Instant>,
+    trail: &mut Trail,
 ) -> Result<Response, Refusal> {
     let body = collect(service, body, &mut part, arrived, deadline).await?;
     let announced = body.len();
@@ -77,8 +83,11 @@ async fn answer(
         .chain(counts)
         .map(|name| RequestedOutput { name: name.clone(), parameters: Parameters::new() });
     let request = InferRequest { inputs, outputs: outputs.collect(), ..InferRequest::default() };
-    let terms = Terms::new(&request.parameters, deadline, arrived)?;
+    trail.is_for(&found, &request);
+    let terms = Terms::new(&request.parameters, deadline, arrived)?.traced(trail.context());
+    trail.asks(&terms);
     let answered = ask(service, &found, request, &terms).await?;
+    trail.answered(&answered);
     let tokens = tokens.or_else(|| output::tokens(&answered.outputs)).unwrap_or(0);
     let (embedding, model) = (embedding.clone(), asked.model);
     let weight = answered.outputs.byte_len().saturating_mul(TEXT_PER_BYTE);

@@ -170,6 +170,7 @@ fn repository() -> Named {
             list(object(&[("name", text()), ("key", text()), ("offset", count()), ("byte_size", count())])),
         ),
         ("TraceSettings", json!({ "type": "object" })),
+        ("LogSettings", json!({ "type": "object" })),
     ]
 }
 

@@ -7,6 +7,7 @@ use unruffled_engine::{LoopReport, MemoryReport, ModelMetrics, ModelStatus, Vers
 use unruffled_model::Name;
 
 use crate::service::{Service, Traffic};
+use crate::spans::TracingReport;
 
 /// The numbers of the server, its event loop and its models.
 #[derive(Debug)]
@@ -17,6 +18,8 @@ pub(super) struct Reading {
     pub(super) event_loop: LoopReport,
     /// If there is a budget.
     pub(super) memory: Option<MemoryReport>,
+    /// If spans are made.
+    pub(super) tracing: Option<TracingReport>,
     pub(super) statuses: Vec<ModelStatus>,
     /// Of every version of every model, those without a name included.
     pub(super) metrics: Vec<ModelMetrics>,
@@ -53,6 +56,7 @@ impl Reading {
             },
             event_loop: service.loop_watch().report(),
             memory: engine.memory(),
+            tracing: options.tracing.as_ref().map(|tracing| tracing.report()),
             versions: statuses.iter().filter_map(known).collect(),
             statuses,
             metrics,

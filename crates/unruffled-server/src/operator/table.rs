@@ -71,6 +71,12 @@ pub(super) const TABLE: &[Metric] = &[
             out(&["requests"], Value::Number(all.traffic.refused_requests));
             out(&["bytes"], Value::Number(all.traffic.refused_bytes));
         } },
+    Metric { name: "unruffled_spans_exported_total", kind: Kind::Counter, labels: NONE,
+        help: "Spans that were taken by the collector of traces; not there without one",
+        read: |all, out| if let Some(report) = &all.tracing { out(&[], Value::Number(report.exported)) } },
+    Metric { name: "unruffled_spans_dropped_total", kind: Kind::Counter, labels: NONE,
+        help: "Spans that were lost, since the collector was away or did not keep up; not there without one",
+        read: |all, out| if let Some(report) = &all.tracing { out(&[], Value::Number(report.dropped)) } },
 
     Metric { name: "unruffled_event_loop_lateness_seconds", kind: Kind::Histogram, labels: NONE,
         help: "How late the event loop was for its beats, a hundred a second, missed ones included",

@@ -5,7 +5,7 @@ use std::time::Instant;
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::json;
-use unruffled_model::Name;
+use unruffled_model::{Name, TraceContext};
 use unruffled_protocol::{Body, Form, InferRequest, Limits, PlainRequest};
 
 use crate::access::Identity;
@@ -18,6 +18,7 @@ use crate::reply::encode;
 use crate::seats::Busy;
 use crate::service::{Found, Service, Target};
 use crate::shared_memory::Reader;
+use crate::spans::Transport;
 use crate::terms;
 
 /// Requests and answers in JSON, one by one.
@@ -28,6 +29,8 @@ pub(super) struct Texts {
     pub(super) target: Target,
     /// By when everything is to be over.
     pub(super) deadline: Option<Instant>,
+    /// The trace that the requests came with.
+    pub(super) trace: Option<TraceContext>,
     /// Whether binary data may follow the text of an answer.
     pub(super) takes_binary: bool,
 }
@@ -113,6 +116,8 @@ impl Texts {
 impl Front for Texts {
     type Mark = Mark;
     type Told = Told;
+
+    const TRANSPORT: Transport = Transport::Http;
 
     fn deadline(&self) -> Option<Instant> {
         self.deadline

@@ -31,6 +31,7 @@ use crate::intake::{Received, admit, receive};
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
 use crate::terms;
+use crate::trail::incoming;
 
 /// The content type of lines of JSON.
 const LINES: &str = "application/x-ndjson";
@@ -95,7 +96,7 @@ fn begin(
         return Err(Refusal::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, message));
     }
     let deadline = terms::header_deadline(headers, arrived)?;
-    Ok(Texts { service, identity, target, deadline, takes_binary: false })
+    Ok(Texts { service, identity, target, deadline, trace: incoming(headers), takes_binary: false })
 }
 
 /// The answers to the lines of a body.
@@ -127,9 +128,9 @@ fn lines(front: Texts, body: Body) -> impl Stream<Item = Told> + Send + 'static 
             }
         }
     });
-    let identity = front.identity.clone();
+    let (identity, trace) = (front.identity.clone(), front.trace.clone());
     // Who has gone wants no answers.
-    answers(service, identity, front, requests).take_until(async move { gone.notified().await })
+    answers(service, identity, front, trace, requests).take_until(async move { gone.notified().await })
 }
 
 /// `POST /v2/models/{model}/generate_stream`: one request in plain values, and all that the model gives as events.
@@ -163,10 +164,11 @@ async fn generate_stream(
             identity: identity.clone(),
             target,
             deadline,
+            trace: None,
             takes_binary: false,
         };
         let requests = stream::once(async { Ok(request) });
-        let mut told = Box::pin(answers(service.clone(), identity, front, requests));
+        let mut told = Box::pin(answers(service.clone(), identity, front, incoming(&head.headers), requests));
         // What goes wrong at once is told by the status.
         let first = match told.next().await {
             Some(Told { outcome: Err(refusal), .. }) => return Err(refusal),

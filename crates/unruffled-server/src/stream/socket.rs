@@ -137,9 +137,10 @@ async fn converse(front: Texts, gained: Gained) {
     let socket = WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
     let (mut sink, source) = socket.split();
     let (service, identity, gone) = (front.service.clone(), front.identity.clone(), Arc::new(Notify::new()));
+    let trace = front.trace.clone();
     let incoming = Incoming { front: front.clone(), source, seat, gone: Arc::clone(&gone) };
     let requests = stream::unfold(Some(incoming), async |incoming| incoming?.next().await);
-    let mut answers = pin!(answers(service.clone(), identity, front, requests));
+    let mut answers = pin!(answers(service.clone(), identity, front, trace, requests));
     let (quiet, patience) = (service.options().idle_timeout, service.options().answer_timeout);
     let last = loop {
         let told = tokio::select! {

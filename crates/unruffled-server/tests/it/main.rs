@@ -42,6 +42,8 @@ mod sites;
 
 mod tls;
 
+mod traces;
+
 mod other_clients;
 
 mod generate;

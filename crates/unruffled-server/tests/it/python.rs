@@ -10,6 +10,7 @@ use unruffled_testing::scripted::{ScriptedModel, doubling};
 
 use crate::openai::embedding;
 use crate::support::{TestServer, wait_until};
+use crate::traces::Told;
 
 /// Runs a script against a server with the models that the scripts know.
 #[track_caller]
@@ -25,7 +26,10 @@ fn drive(script: &str) {
     engine.wrap_streaming(count).name("count").register().unwrap();
     engine.wrap_model(embedding()).name("embed").register().unwrap();
     wait_until("all models", || engine.is_ready());
-    let server = TestServer::start(engine, ServerOptions::default().with_shared_memory(true));
+    let server = TestServer::start(
+        engine,
+        ServerOptions::default().with_shared_memory(true).with_logging(Told::new()),
+    );
 
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let python = root.join("../../.venv/bin/python");

@@ -90,6 +90,16 @@ def extensions():
         index = client.get_model_repository_index().models
         assert {model.name: model.state for model in index}["m"] == "READY", index
         assert client.get_trace_settings(as_json=True)["settings"]["trace_level"]["value"] == ["OFF"]
+        told = client.get_log_settings(as_json=True)["settings"]
+        assert told["log_error"] == {"bool_param": True}, told
+        wanted = {"log_info": True, "log_verbose_level": 1, "log_format": "ISO8601"}
+        told = client.update_log_settings(wanted, as_json=True)["settings"]
+        assert (told["log_info"], told["log_verbose_level"]) == ({"bool_param": True}, {"uint32_param": 1}), told
+        client.update_log_settings({"log_info": False, "log_verbose_level": 0})
+        refused("UNIMPLEMENTED", ["`log_file`"], lambda: client.update_log_settings({"log_file": "/tmp/log"}))
+        assert not client.get_cuda_shared_memory_status().regions
+        register = lambda: client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 8)
+        refused("UNIMPLEMENTED", ["CUDA"], register)
 
         best = client.infer("m", one("x", X), outputs=[grpc.InferRequestedOutput("y", class_count=2)])
         assert best.as_numpy("y").tolist() == [[b"5:1", b"2:0"]], best.as_numpy("y")

@@ -45,6 +45,14 @@ def about(client):
     client.infer("m", one("x", np.repeat(X, 3, axis=0)))
     assert client.get_inference_statistics("m")["model_stats"][0]["inference_count"] == before + 3
     assert client.get_trace_settings()["trace_level"] == ["OFF"]
+    assert client.get_log_settings()["log_info"] is False
+    assert client.update_log_settings({"log_info": True, "log_verbose_level": 1})["log_verbose_level"] == 1
+    assert client.get_log_settings()["log_info"] is True
+    client.update_log_settings({"log_info": False, "log_verbose_level": 0})
+    refused(501, ["`log_file`"], lambda: client.update_log_settings({"log_file": "/tmp/log"}))
+    assert client.get_cuda_shared_memory_status() == []
+    client.unregister_cuda_shared_memory()
+    refused(501, ["CUDA"], lambda: client.register_cuda_shared_memory("r", b"aGFuZGxl", 0, 8))
 
 
 def infer(client):

@@ -206,7 +206,7 @@ fn the_extensions_say_what_they_say_over_http() {
 fn what_is_not_served_is_told() {
     let (server, _) = TestServer::with_model(doubling());
     let client = Grpc::connect(&server);
-    for call in ["LogSettings", "CudaSharedMemoryRegister", "NoSuchCall", "other.Service/Call"] {
+    for call in ["NoSuchCall", "other.Service/Call"] {
         let outcome: Result<Response<ModelConfigResponse>, _> =
             client.call(call, ModelConfigRequest::default());
         assert_status(outcome, Code::Unimplemented, &[call, "not served"]);

@@ -1,6 +1,6 @@
 //! gRPC and HTTP/2, with the client of a library and with one that can also misbehave.
 
-mod client;
+pub(crate) mod client;
 mod wire;
 
 mod about;
