@@ -19,6 +19,8 @@ use axum::extract::{Path, State};
 use axum::routing::get;
 
 pub(crate) use self::metrics::metrics;
+pub(crate) use self::page::before_keys;
+
 use self::overview::Watchers;
 use crate::access::Identity;
 use crate::refusal::Refusal;

@@ -6,6 +6,7 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::json;
 use unruffled_model::Name;
+use unruffled_protocol::grpc::{FINAL_RESPONSE, WANTS_FINAL_RESPONSE};
 use unruffled_protocol::{Body, Form, InferRequest, Limits, PlainRequest};
 
 use crate::access::Identity;
@@ -35,8 +36,22 @@ pub(super) struct Texts {
 /// What is remembered of a request.
 #[derive(Clone)]
 pub(super) struct Mark {
-    pub(super) id: Option<String>,
-    pub(super) frame: Frame,
+    id: Option<String>,
+    frame: Frame,
+    /// Whether it is to be told which answer is the last.
+    tells_last: bool,
+}
+
+impl Mark {
+    /// Of what could not be read.
+    fn none() -> Self {
+        Self { id: None, frame: Frame::Protocol, tells_last: false }
+    }
+
+    pub(super) fn of(request: &InferRequest, frame: Frame) -> Result<Self, Refusal> {
+        let tells_last = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
+        Ok(Self { id: request.id.clone(), frame, tells_last })
+    }
 }
 
 /// What is said to a request.
@@ -68,12 +83,12 @@ impl Texts {
         busy: Option<Busy>,
     ) -> Arrived<Mark> {
         let at = Instant::now();
-        let mut mark = Mark { id: None, frame: Frame::Protocol };
+        let mut mark = Mark::none();
         let asked = async {
             let place = self.service.enter()?;
             let read = terms::in_time(self.deadline, self.read(json, binary, part));
             let (request, frame, part) = read.await?;
-            mark = Mark { id: request.id.clone(), frame };
+            mark = Mark::of(&request, frame)?;
             let held = Held { _part: part, _place: place, _busy: busy };
             Ok(Asked { target: self.target.clone(), request, held })
         };
@@ -123,12 +138,15 @@ impl Front for Texts {
         service: &Service,
         model: &Name,
         mark: &Mark,
-        answered: Answered,
+        mut answered: Answered,
     ) -> Result<Told, Refusal> {
         if !self.takes_binary && answered.forms.contains(&Form::Binary) {
             return Err(Refusal::bad_request(
                 "outputs in binary are not for streams of text: leave `binary_data` out, or use a WebSocket",
             ));
+        }
+        if mark.tells_last {
+            answered.parameters.insert(FINAL_RESPONSE, answered.is_last);
         }
         let id = answered.id.clone();
         let packed = encode(service, model, &HeaderMap::new(), mark.frame, answered).await?;
@@ -139,9 +157,23 @@ impl Front for Texts {
         Told { id: mark.id.clone(), outcome: Err(refusal) }
     }
 
-    /// The end of a stream tells the end.
-    fn end(&self, _: &Found, _: &InferRequest) -> Result<Option<Told>, Refusal> {
-        Ok(None)
+    /// The end of a stream tells the end; over a WebSocket, which goes on, an answer without outputs does.
+    fn end(&self, found: &Found, _: &InferRequest, mark: &Mark) -> Result<Option<Told>, Refusal> {
+        if !mark.tells_last {
+            return Ok(None);
+        }
+        let mut end = json!({ "model_name": &**found.handle.name(), "parameters": { FINAL_RESPONSE: true } });
+        if let Some(version) = &found.version {
+            end["model_version"] = (**version).into();
+        }
+        if let Some(id) = &mark.id {
+            end["id"] = id.as_str().into();
+        }
+        if mark.frame == Frame::Protocol {
+            end["outputs"] = json!([]);
+        }
+        let body = Body { bytes: end.to_string().into_bytes(), json_bytes: None };
+        Ok(Some(Told { id: mark.id.clone(), outcome: Ok(body) }))
     }
 
     fn broken(&self, refusal: Refusal) -> Told {
