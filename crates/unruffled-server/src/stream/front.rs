@@ -6,7 +6,6 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::json;
 use unruffled_model::Name;
-use unruffled_protocol::grpc::{FINAL_RESPONSE, WANTS_FINAL_RESPONSE};
 use unruffled_protocol::{Body, Form, InferRequest, Limits, PlainRequest};
 
 use crate::access::Identity;
@@ -20,6 +19,9 @@ use crate::seats::Busy;
 use crate::service::{Found, Service, Target};
 use crate::shared_memory::Reader;
 use crate::terms;
+
+/// The parameter by which a client wants to be told which answer is the last, and is. Triton's name for it is reserved in JSON.
+const LAST: &str = "unruffled_last";
 
 /// Requests and answers in JSON, one by one.
 #[derive(Clone)]
@@ -49,7 +51,7 @@ impl Mark {
     }
 
     pub(super) fn of(request: &InferRequest, frame: Frame) -> Result<Self, Refusal> {
-        let tells_last = request.parameters.bool(WANTS_FINAL_RESPONSE)?.unwrap_or(false);
+        let tells_last = request.parameters.bool(LAST)?.unwrap_or(false);
         Ok(Self { id: request.id.clone(), frame, tells_last })
     }
 }
@@ -146,7 +148,7 @@ impl Front for Texts {
             ));
         }
         if mark.tells_last {
-            answered.parameters.insert(FINAL_RESPONSE, answered.is_last);
+            answered.parameters.insert(LAST, answered.is_last);
         }
         let id = answered.id.clone();
         let packed = encode(service, model, &HeaderMap::new(), mark.frame, answered).await?;
@@ -162,7 +164,7 @@ impl Front for Texts {
         if !mark.tells_last {
             return Ok(None);
         }
-        let mut end = json!({ "model_name": &**found.handle.name(), "parameters": { FINAL_RESPONSE: true } });
+        let mut end = json!({ "model_name": &**found.handle.name(), "parameters": { LAST: true } });
         if let Some(version) = &found.version {
             end["model_version"] = (**version).into();
         }
