@@ -131,7 +131,7 @@ const door = new Door({
     jobs.end();
     view.close();
     showModels([], new Map());
-    setMood("locked", "Locked");
+    setMood("locked", "Locked: a key opens it");
   },
 });
 door.open();

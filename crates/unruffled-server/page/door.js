@@ -54,8 +54,8 @@ export class Door {
     // Said already, of a request that was sent beside the first.
     if (!wrong && !$("door").hidden) return;
     forgetKey();
-    if (this.isIn) this.leave();
     this.isIn = false;
+    this.leave();
     for (const part of document.querySelectorAll("[data-inside]")) part.hidden = true;
     $("forget").hidden = true;
     $("door").hidden = false;
