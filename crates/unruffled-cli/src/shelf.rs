@@ -6,10 +6,11 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use futures_util::FutureExt as _;
+use unruffled::config::InputSource;
 use unruffled::engine::{Error, ErrorKind};
 use unruffled::model::Name;
 use unruffled::{Backends, Engine, ModelFolder, Repository, Rollout};
-use unruffled_server::{Catalog, Control};
+use unruffled_server::{Catalog, Control, FileEnds};
 
 /// How long requests in flight have to finish when a client ends their model.
 const UNLOAD_GRACE: Duration = Duration::from_secs(30);
@@ -115,6 +116,21 @@ impl Catalog for Shelf {
         let outputs = &served.get(model)?.config.outputs;
         let output = outputs.iter().find(|known| known.name == output)?;
         output.labels.as_ref()?.get(class).cloned()
+    }
+
+    fn file_ends(&self, model: &str, input: &str) -> Option<FileEnds> {
+        let served = self.served.read().unwrap_or_else(PoisonError::into_inner);
+        let inputs = &served.get(model)?.config.inputs;
+        match inputs.iter().find(|known| known.name == input)?.from.as_ref()? {
+            InputSource::File(file) => Some(FileEnds {
+                begin: file.begin,
+                end: file.end,
+                block: file.block,
+                trim: file.trim,
+                padding: file.padding,
+            }),
+            _ => None,
+        }
     }
 
     fn index(&self) -> Result<Vec<(Name, Option<Name>)>, Error> {

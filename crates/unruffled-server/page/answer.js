@@ -19,8 +19,8 @@ export class Answer {
     this.element = h("div", { class: "answer" }, this.status, this.outputs);
   }
 
-  /** Shows what comes of asking. */
-  async of(ask) {
+  /** Shows what comes of asking, and gives its outputs to `then` first. */
+  async of(ask, then = () => {}) {
     this.element.dataset.state = "asking";
     this.element.setAttribute("aria-busy", "true");
     say(this.status, "Asking");
@@ -32,7 +32,8 @@ export class Answer {
       const where = Number.isNaN(timing.run) ? "" : `: waited ${time(timing.queue)}, ran ${time(timing.run)}`;
       say(this.status, `${id ? `${id} answered` : "Answered"} in ${time(took_ms)}${where}`);
       this.element.dataset.state = "good";
-      this.outputs.replaceChildren(...outputs.map(output));
+      then(outputs);
+      this.show(outputs);
       return answer;
     } catch (error) {
       this.element.dataset.state = "bad";
@@ -43,7 +44,15 @@ export class Answer {
       this.element.removeAttribute("aria-busy");
     }
   }
+
+  /** Shows these outputs. */
+  show(outputs) {
+    this.outputs.replaceChildren(...shown(outputs));
+  }
 }
+
+/** Outputs, each as suits it. */
+export const shown = (outputs) => outputs.map(output);
 
 function output({ name, datatype, shape, data }) {
   const values = data.flat(Infinity);

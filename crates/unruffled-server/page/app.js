@@ -1,13 +1,19 @@
 // The page: told once a second what there is, it shows that.
 
+import { show } from "./dialog.js";
 import { $, h, say } from "./dom.js";
+import { Door } from "./door.js";
 import { Feed } from "./feed.js";
+import { Jobs } from "./jobs.js";
+import { ask, hasKey, refusal } from "./key.js";
+import { ModelView, showModels } from "./models.js";
+import { survey } from "./narrow.js";
 import { Water } from "./plots.js";
 import { bytes, count, many, time } from "./tell.js";
-import { ModelView, showModels } from "./models.js";
 
 const water = new Water($("water"));
-const view = new ModelView();
+const jobs = new Jobs();
+const view = new ModelView((job) => jobs.add(job));
 const vitals = new Map();
 
 /** The model that the address names, or the first. */
@@ -63,25 +69,78 @@ function setMood(kind, text) {
   say($("mood"), text);
 }
 
-function changed(feed) {
-  const { models } = feed.now;
-  setMood(...mood(feed.now));
-  showServer(feed);
+/** Shows these models, and one of them in full. */
+function showAll(models, histories) {
   const model = chosen(models);
-  showModels(feed, model?.name);
+  showModels(models, histories, model?.name);
   $("no-models").hidden = models.length > 0;
   $("model").hidden = !model;
-  if (model) view.show(model, feed.models.get(model.name));
+  if (model) view.show(model, histories.get(model.name));
+}
+
+function changed(feed) {
+  setMood(...mood(feed.now));
+  showServer(feed);
+  showAll(feed.now.models, feed.models);
+}
+
+/** What there are no figures of is not shown. */
+function showFigures(are) {
+  document.body.classList.toggle("narrow", !are);
+  for (const id of ["water-figure", "server", "plots", "last"]) $(id).hidden = !are;
+}
+
+/** The models that a key may ask that sees no figures; told when the page is opened, and when somebody comes back to it. */
+let barred = null;
+
+async function lookAround() {
+  try {
+    barred.models = await survey();
+    const up = barred.models.filter(({ state }) => state === "ready").length;
+    setMood("calm", `${up} of ${many(barred.models.length, "model")} ready`);
+    showAll(barred.models, new Map());
+  } catch (error) {
+    if (error.status !== 401) setMood("lost", error.message);
+  }
 }
 
 const feed = new Feed({
   changed,
-  lost: () => setMood("lost", "No connection to the server; trying again"),
+  lost: (why) => setMood("lost", `${why ?? "No connection to the server"}; trying again`),
+  barred: (why) => {
+    barred = { models: [] };
+    showFigures(false);
+    say($("barred"), `${why}: there are no figures here.`);
+    $("barred").hidden = false;
+    lookAround();
+  },
 });
 
+const door = new Door({
+  enter: () => {
+    barred = null;
+    $("barred").hidden = true;
+    showFigures(true);
+    setMood("lost", "Connecting");
+    feed.start();
+    jobs.start();
+    water.draw();
+  },
+  leave: () => {
+    feed.end();
+    jobs.end();
+    view.close();
+    showModels([], new Map());
+    setMood("locked", "Locked: a key opens it");
+  },
+});
+door.open();
+
+document.addEventListener("visibilitychange", () => barred && !document.hidden && lookAround());
 window.addEventListener("hashchange", () => {
-  if (!feed.now) return;
-  changed(feed);
+  if (barred) showAll(barred.models, new Map());
+  else if (feed.now) changed(feed);
+  else return;
   // On a narrow screen the model is below what was clicked.
   if ($("model").getBoundingClientRect().top > window.innerHeight * 0.7) $("model").scrollIntoView({ behavior: "smooth" });
 });
@@ -93,4 +152,16 @@ new ResizeObserver(() => {
   water.resize();
   view.resize();
 }).observe(document.body);
-water.draw();
+
+// A link brings no key along: with one, what it leads to is fetched and shown here.
+for (const link of document.querySelectorAll("a.raw")) {
+  link.addEventListener("click", (event) => {
+    if (!hasKey()) return;
+    event.preventDefault();
+    show(link.textContent, async () => {
+      const response = await ask(link.getAttribute("href"));
+      if (!response.ok) throw await refusal(response);
+      return [h("pre", { tabindex: "0", "aria-label": link.textContent }, await response.text())];
+    });
+  });
+}

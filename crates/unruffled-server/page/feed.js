@@ -1,5 +1,8 @@
 // What the server tells once a second, and what is remembered of it: five minutes, no more.
 
+import { events } from "./events.js";
+import { Refused, ask, refusal } from "./key.js";
+
 const REMEMBERED = 300;
 
 /** Columns of numbers by time; the oldest fall out. */
@@ -23,21 +26,64 @@ class History {
 
 const sum = (kinds) => Object.values(kinds).reduce((all, one) => all + one, 0);
 
+/** How long to wait before the server is tried again, in seconds: longer with each failure. */
+const PATIENCE = [1, 2, 4, 8];
+
 /** The server's history, that of each model, and the newest snapshot. */
 export class Feed {
   server = new History(["at", "late", "timer"]);
   models = new Map();
   now = null;
 
-  /** Calls `changed` with every snapshot, and `lost` when there is no connection. */
-  constructor({ changed, lost }) {
-    const source = new EventSource("v1/overview/events");
-    source.addEventListener("message", (message) => {
-      this.take(JSON.parse(message.data));
-      changed(this);
-    });
-    source.addEventListener("error", () => lost());
-    window.addEventListener("pagehide", () => source.close());
+  /** Calls `changed` with every snapshot, `lost` when there is no connection, and `barred` if the key may not see this. */
+  constructor({ changed, lost, barred }) {
+    Object.assign(this, { changed, lost, barred });
+    window.addEventListener("pagehide", () => this.stop());
+    // Back again, as it was left.
+    window.addEventListener("pageshow", ({ persisted }) => persisted && this.wanted && this.start());
+  }
+
+  async start() {
+    this.stop();
+    const stop = new AbortController();
+    this.stopping = stop;
+    this.wanted = true;
+    for (let failures = 0; !stop.signal.aborted; failures += 1) {
+      let why = null;
+      try {
+        const response = await ask("v1/overview/events", { signal: stop.signal });
+        if (response.status === 403) {
+          this.barred((await refusal(response)).message);
+          return;
+        }
+        if (!response.ok) throw await refusal(response);
+        for await (const data of events(response)) {
+          failures = 0;
+          this.take(JSON.parse(data));
+          this.changed(this);
+        }
+      } catch (error) {
+        if (error.status === 401) return;
+        why = error instanceof Refused ? error.message : null;
+      }
+      if (stop.signal.aborted) return;
+      this.lost(why);
+      const seconds = PATIENCE[Math.min(failures, PATIENCE.length - 1)];
+      await new Promise((done) => setTimeout(done, seconds * 1000));
+    }
+  }
+
+  stop() {
+    this.stopping?.abort();
+  }
+
+  /** Stops, and forgets what it was told. */
+  end() {
+    this.stop();
+    this.wanted = false;
+    this.server = new History(["at", "late", "timer"]);
+    this.models.clear();
+    this.now = null;
   }
 
   take(snapshot) {

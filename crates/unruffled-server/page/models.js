@@ -22,7 +22,6 @@ function makeRow(model) {
 
 function updateRow(row, model, history, chosen) {
   const tell = (name, text) => say(row.querySelector(`[data-cell=${name}]`), text);
-  const { instances, lately, totals } = model;
   const state = row.querySelector(".state");
   state.dataset.state = model.state;
   state.title = model.state;
@@ -33,6 +32,8 @@ function updateRow(row, model, history, chosen) {
   if (chosen) link.setAttribute("aria-current", "true");
   else link.removeAttribute("aria-current");
   row.classList.toggle("chosen", chosen);
+  if (!history) return;
+  const { instances, lately, totals } = model;
   tell("rate", rate(last(history, "rate")));
   tell("queue", count(model.queue.requests));
   tell("rows", totals.runs ? mean(last(history, "rows") ?? totals.batched_rows / totals.runs) : "–");
@@ -46,20 +47,25 @@ function updateRow(row, model, history, chosen) {
 }
 
 /** The table of models. */
-export function showModels({ now, models }, chosen) {
-  rows($("models"), now.models, ({ name }) => name, makeRow,
-    (row, model) => updateRow(row, model, models.get(model.name), model.name === chosen));
+export function showModels(models, histories, chosen) {
+  rows($("models"), models, ({ name }) => name, makeRow,
+    (row, model) => updateRow(row, model, histories.get(model.name), model.name === chosen));
 }
 
 /** The model that was chosen: what it takes, its plots, a way to try it, and its last requests. */
 export class ModelView {
   name = null;
 
+  /** Calls `submitted` with each job that is submitted here. */
+  constructor(submitted) {
+    this.submitted = submitted;
+  }
+
+  /** Shows a model; without a history, as somebody sees it who sees no figures. */
   show(model, history) {
     if (this.name !== model.name) this.open(model);
     if (this.trial.signature !== JSON.stringify([model.inputs, model.outputs])) this.trial.open(model);
-    this.model = model;
-    this.history = history;
+    if (!history) return;
     const [at, queue, running, rows, requests, median, p99, waited, ran, rate] =
       history.of("at", "queue", "running", "rows", "requests", "median", "p99", "waited", "ran", "rate");
     const columns = [[at, rate], [at, queue, running], [at, rows, requests], [at, p99, median], [at, waited, ran]];
@@ -87,7 +93,18 @@ export class ModelView {
     $("plots").replaceChildren(...this.plots.map(({ element }) => element));
     this.draw();
     this.trial?.close();
-    this.trial = new Trial($("try"), $("ways"));
+    this.trial = new Trial($("try"), $("ways"), this.submitted);
+  }
+
+  /** Lets go of the model. */
+  close() {
+    this.name = null;
+    this.trial?.close();
+    this.trial = null;
+    $("model").hidden = true;
+    $("plots").replaceChildren();
+    $("requests").replaceChildren();
+    this.plots = null;
   }
 
   draw() {

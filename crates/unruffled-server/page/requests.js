@@ -1,6 +1,8 @@
 // The last requests of a model, out of the flight recorder, and the story of each.
 
+import { facts, show } from "./dialog.js";
 import { $, h, rows, say } from "./dom.js";
+import { askJson } from "./key.js";
 import { clock, many, time } from "./tell.js";
 
 let shown = null;
@@ -58,42 +60,24 @@ function lane(canvas, { waited_ms, ran_ms }, longest) {
 const end = { completed: "gave its answers", failed: "failed", crashed: "broke down", preempted: "made way", split: "was split", stopped: "was stopped" };
 
 /** Opens the story of a request. */
-async function explain(model, id) {
-  const dialog = $("story");
-  say($("story-title"), `Request ${id}`);
-  $("story-body").replaceChildren(h("p", { class: "note" }, "Asking"));
-  dialog.showModal();
-  try {
-    const response = await fetch(`v1/explain/${encodeURIComponent(model)}/${encodeURIComponent(id)}`);
-    const story = await response.json();
-    if (!response.ok) throw new Error(story.error);
-    $("story-body").replaceChildren(...told(story));
-  } catch (error) {
-    $("story-body").replaceChildren(h("p", { class: "bad" }, error.message));
-  }
-}
+const explain = (model, id) => show(`Request ${id}`, async () =>
+  told(await askJson(`v1/explain/${encodeURIComponent(model)}/${encodeURIComponent(id)}`)));
 
 function told(story) {
-  const fact = (name, value) => value && h("div", {}, h("dt", {}, name), h("dd", {}, value));
   const { predicted, ahead } = story;
-  const facts = h("dl", { class: "facts" },
-    fact("Ended", plain(story.outcome)), fact("Class", story.priority),
-    fact("Took", time(story.total_ms)), fact("Waited", time(story.waited_ms)), fact("Ran", time(story.ran_ms)),
-    fact("Had", story.allowed_ms == null ? "all the time" : time(story.allowed_ms)),
-    fact("Ahead of it", `${ahead.requests} waiting, ${ahead.running} running`),
-    fact("Predicted", predicted.run_ms == null ? "nothing yet" : `wait ${time(predicted.wait_ms ?? 0)}, run ${time(predicted.run_ms)}`));
+  const known = facts(
+    ["Ended", plain(story.outcome)], ["Class", story.priority],
+    ["Took", time(story.total_ms)], ["Waited", time(story.waited_ms)], ["Ran", time(story.ran_ms)],
+    ["Had", story.allowed_ms == null ? "all the time" : time(story.allowed_ms)],
+    ["Ahead of it", `${ahead.requests} waiting, ${ahead.running} running`],
+    ["Predicted", predicted.run_ms == null ? "nothing yet" : `wait ${time(predicted.wait_ms ?? 0)}, run ${time(predicted.run_ms)}`]);
   const runs = story.runs.map((run) => h("li", {},
-    `On instance ${run.instance} with ${run.requests} request${run.requests === 1 ? "" : "s"} (${run.rows} row${run.rows === 1 ? "" : "s"}): `,
+    `On instance ${run.instance} with ${many(run.requests, "request")} (${many(run.rows, "row")}): `,
     `${time(run.began_ms)} to ${time(run.ended_ms)}, ${end[run.end] ?? run.end}`,
     run.neighbours.length ? `. With ${run.neighbours.join(", ")}` : ""));
   return [
-    story.error ? h("p", { class: "bad" }, story.error) : null, facts,
+    story.error ? h("p", { class: "bad" }, story.error) : null, known,
     runs.length > 1 || story.runs.some(({ requests }) => requests > 1) ? h("ol", {}, runs) : null,
     h("pre", { tabindex: "0", "aria-label": "The story, line by line" }, story.story.trim()),
   ].filter(Boolean);
 }
-
-$("story-close").addEventListener("click", () => $("story").close());
-$("story").addEventListener("click", (event) => {
-  if (event.target === $("story")) $("story").close();
-});

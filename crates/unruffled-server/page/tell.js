@@ -33,4 +33,11 @@ export const clock = (ms) => new Date(ms).toLocaleTimeString([], { hour12: false
 export const percent = (part) => `${(part * 100).toFixed(part > 0.9995 || part < 0.0005 ? 0 : 1)} %`;
 
 /** A noun with its number. */
-export const many = (number, noun) => `${count(number)} ${noun}${number === 1 ? "" : "s"}`;
+export const many = (number, noun, nouns = `${noun}s`) => `${count(number)} ${number === 1 ? noun : nouns}`;
+
+/** How long ago, in the largest unit that says something. */
+export function age(ms) {
+  const seconds = Math.max(ms / 1000, 0);
+  for (const [unit, size] of [["d", 86400], ["h", 3600], ["min", 60]]) if (seconds >= 2 * size) return `${Math.floor(seconds / size)} ${unit}`;
+  return `${Math.floor(seconds)} s`;
+}

@@ -24,8 +24,6 @@ const SAMPLES = [
 export class DigitPad {
   strokes = [];
   sample = 0;
-  asking = false;
-  stale = false;
 
   constructor(model) {
     this.model = model.name;
@@ -105,11 +103,8 @@ export class DigitPad {
   async ask() {
     const strokes = this.strokes;
     if (!strokes.length) return;
-    const data = this.squares();
     try {
-      const answer = await infer(this.model,
-        [{ name: this.input.name, shape: this.input.shape.map((size) => (size < 0 ? 1 : size)), datatype: this.input.datatype, data }],
-        { supersede: "pad" });
+      const answer = await infer(this.model, this.request(), { supersede: "pad" });
       // A newer stroke has asked again; or all was wiped meanwhile.
       if (!answer || strokes !== this.strokes) return;
       this.answer = answer.outputs.find(({ shape }) => shape.at(-1) === 10).data;
@@ -118,6 +113,12 @@ export class DigitPad {
     } catch (error) {
       say(this.note, error.message);
     }
+  }
+
+  request() {
+    if (!this.strokes.length) return null;
+    const { name, shape, datatype } = this.input;
+    return { inputs: [{ name, shape: shape.map((size) => (size < 0 ? 1 : size)), datatype, data: this.squares() }] };
   }
 
   speak() {

@@ -2,7 +2,7 @@
 
 import { Answer } from "./answer.js";
 import { h } from "./dom.js";
-import { inferText } from "./infer.js";
+import { infer } from "./infer.js";
 
 /** The most numbers that a sample spells out. */
 const MOST = 4096;
@@ -46,8 +46,12 @@ export class JsonPanel {
     if (event.key === "Enter" && (event.ctrlKey || event.metaKey)) this.send(event);
   }
 
+  request() {
+    return { text: this.text.value };
+  }
+
   send(event) {
     event.preventDefault();
-    return this.answer.of(() => inferText(this.model, this.text.value));
+    return this.answer.of(() => infer(this.model, this.request()));
   }
 }

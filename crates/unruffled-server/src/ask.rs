@@ -6,7 +6,7 @@ use std::time::Instant;
 use futures_core::Stream;
 use futures_util::{FutureExt as _, StreamExt as _, stream};
 use unruffled_engine::{Error, ErrorKind, Outputs, Request, Timings};
-use unruffled_model::{Batching, Name, Provenance, Tensors};
+use unruffled_model::{Batching, Name, Provenance, Signature, Tensors};
 use unruffled_protocol::classify::classify;
 use unruffled_protocol::{Form, InferRequest, Parameters, RequestedOutput, outputs};
 
@@ -199,18 +199,23 @@ enum Ahead {
 
 impl Each {
     async fn next(&mut self) -> Option<Result<Answered, Refusal>> {
-        let output = match std::mem::replace(&mut self.ahead, Ahead::Unknown) {
-            Ahead::Known(output) => output?,
-            Ahead::Unknown => self.outputs.next().await?,
-        };
-        let output = match output {
-            Ok(output) => output,
-            Err(error) => return Some(Err(error.into())),
+        let (output, wanted) = loop {
+            let output = match std::mem::replace(&mut self.ahead, Ahead::Unknown) {
+                Ahead::Known(output) => output?,
+                Ahead::Unknown => self.outputs.next().await?,
+            };
+            let output = match output {
+                Ok(output) => output,
+                Err(error) => return Some(Err(error.into())),
+            };
+            if let Some(wanted) = self.wanted.of_part(&output, &self.found.handle.info().signature) {
+                break (output, wanted);
+            }
         };
         // Most models give one output, and are known to have ended when it is here.
         self.ahead = self.outputs.next().now_or_never().map_or(Ahead::Unknown, Ahead::Known);
         let provenance = self.outputs.provenance();
-        let answered = self.wanted.answered(&self.service, &self.found, output, provenance);
+        let answered = wanted.answered(&self.service, &self.found, output, provenance);
         let (timings, is_last) = (self.outputs.timings(), matches!(self.ahead, Ahead::Known(None)));
         Some(answered.map(|answered| Answered { timings, is_last, ..answered }))
     }
@@ -227,6 +232,7 @@ fn check(found: &Found, request: &InferRequest) -> Result<(), Refusal> {
 }
 
 /// What is wanted of an answer.
+#[derive(Clone)]
 pub(crate) struct Wanted {
     id: Option<String>,
     parameters: Parameters,
@@ -238,6 +244,24 @@ impl Wanted {
     pub(crate) fn of(request: InferRequest, in_sequence: bool) -> (Self, Tensors) {
         let InferRequest { id, parameters, inputs, outputs } = request;
         (Self { id, parameters, outputs, in_sequence }, inputs)
+    }
+
+    /// What is wanted of one of several outputs: some tensors come with each of them, others with the last. None if nothing
+    /// is that it has.
+    fn of_part(&self, part: &Tensors, signature: &Signature) -> Option<Self> {
+        let has = |name: &Name| part.get(name).is_some();
+        let is_known = signature.outputs.iter().any(|spec| has(&spec.name));
+        if !is_known {
+            // What it lacks is told in the usual words.
+            return Some(self.clone());
+        }
+        let mut outputs = self.outputs.clone();
+        if outputs.is_empty() {
+            let all = signature.outputs.iter().map(|spec| spec.name.clone());
+            outputs.extend(all.map(|name| RequestedOutput { name, parameters: Parameters::new() }));
+        }
+        outputs.retain(|output| has(&output.name));
+        (!outputs.is_empty()).then(|| Self { outputs, ..self.clone() })
     }
 
     pub(crate) fn answered(

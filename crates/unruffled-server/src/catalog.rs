@@ -10,6 +10,21 @@ use unruffled_model::Name;
 /// A load or an unload on its way.
 pub type Control = Pin<Box<dyn Future<Output = Result<(), Error>> + Send>>;
 
+/// How the numbers of an input are made of the bytes of any file: those of its beginning, then those of its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileEnds {
+    /// Bytes from the beginning.
+    pub begin: usize,
+    /// Bytes from the end.
+    pub end: usize,
+    /// How far into the file either part may reach, in bytes.
+    pub block: usize,
+    /// Whether white space at the outer ends is dropped.
+    pub trim: bool,
+    /// What stands where the file has no byte.
+    pub padding: i32,
+}
+
 /// Which version of each model is loaded, for the paths, metadata and answers that tell it; what classes are called; and
 /// which other models there are, that clients may have loaded.
 ///
@@ -20,6 +35,11 @@ pub trait Catalog: Send + Sync + 'static {
 
     /// What a class of an output is called, counted from 0, if it has a name. It must not block.
     fn label(&self, _model: &str, _output: &str, _class: usize) -> Option<String> {
+        None
+    }
+
+    /// How an input is made of a file, if it is: the live page offers to drop one then. It must not block.
+    fn file_ends(&self, _model: &str, _input: &str) -> Option<FileEnds> {
         None
     }
 

@@ -72,7 +72,12 @@ pub(crate) trait Front: Clone + Send + Sync + 'static {
     fn refusal(&self, mark: &Self::Mark, refusal: Refusal) -> Self::Told;
 
     /// What tells the end of several answers, where that is wanted and the last one did not.
-    fn end(&self, found: &Found, request: &InferRequest) -> Result<Option<Self::Told>, Refusal>;
+    fn end(
+        &self,
+        found: &Found,
+        request: &InferRequest,
+        mark: &Self::Mark,
+    ) -> Result<Option<Self::Told>, Refusal>;
 
     /// Why nothing more can be understood.
     fn broken(&self, refusal: Refusal) -> Self::Told;
@@ -147,7 +152,7 @@ async fn begin<F: Front>(
     if found.handle.known_info().is_none() {
         terms::in_time(front.deadline(), async { Ok(found.handle.ready().await?) }).await?;
     }
-    let end = front.end(&found, &request)?;
+    let end = front.end(&found, &request, mark)?;
     trail.asks(&terms);
     if has_one_answer(&found, &request)? || partial::is_wanted(&request)? {
         let answered = ask_rows(service, &found, request, &terms).await?;

@@ -141,7 +141,7 @@ mod reload;
 mod server;
 
 pub use access::Identity;
-pub use catalog::{Catalog, Control, Unversioned};
+pub use catalog::{Catalog, Control, FileEnds, Unversioned};
 pub use jobs::job_status;
 pub use keys::{Keys, NewKey, RateLimit};
 pub use logging::{LogSettings, Logging};

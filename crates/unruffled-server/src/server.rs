@@ -17,6 +17,7 @@ use unruffled_engine::{Engine, LoopWatch};
 
 use crate::access::guarded;
 use crate::health::Health;
+use crate::operator::before_keys;
 use crate::options::ServerOptions;
 use crate::phase::Phase;
 use crate::router::{of_health, with_operator};
@@ -157,6 +158,7 @@ impl Server {
             started.map_err(|error| tracing::error!(%error, "health is not told on its own address")).ok()
         });
         let router = guarded(router, &options, listener.local_addr().ok());
+        let router = if options.keys.is_some() { before_keys(router) } else { router };
         let mut listeners: Vec<_> = std::iter::once(listener).chain(others).collect();
         let seats = Seats::new(options.connections, options.connections_per_peer);
         // Dropped with the server, and the heartbeat with it.

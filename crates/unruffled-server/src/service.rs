@@ -13,7 +13,7 @@ use unruffled_model::{Name, Tensors};
 
 use crate::access::Identity;
 use crate::budget::Budget;
-use crate::catalog::Catalog;
+use crate::catalog::{Catalog, FileEnds};
 use crate::offload::Offload;
 use crate::options::ServerOptions;
 use crate::patience::Patience;
@@ -172,6 +172,11 @@ impl Service {
     /// What a class of an output is called, if it has a name.
     pub(crate) fn label(&self, model: &str, output: &str, class: usize) -> Option<String> {
         self.0.options.catalog.label(model, output, class)
+    }
+
+    /// How an input is made of a file, if it is.
+    pub(crate) fn file_ends(&self, model: &str, input: &str) -> Option<FileEnds> {
+        self.0.options.catalog.file_ends(model, input)
     }
 
     /// Whether all models can answer, and the server takes requests.

@@ -137,13 +137,26 @@ impl Browser {
         self.post("/goog/cdp/execute", &json!({ "cmd": command, "params": parameters }))
     }
 
+    /// A further tab, in front from now on.
+    pub(crate) fn new_tab(&self) {
+        let opened = self.post("/window/new", &json!({ "type": "tab" }));
+        self.post("/window", &json!({ "handle": opened["handle"] }));
+    }
+
     /// What was written to the console as a warning or an error. A request that gave way to a newer one is told there by the
     /// browser itself, as it tells of every status from 400 on: that is no complaint.
     pub(crate) fn complaints(&self) -> Vec<String> {
+        self.complaints_but(&[])
+    }
+
+    /// The same, where requests may be refused with these statuses.
+    pub(crate) fn complaints_but(&self, statuses: &[u16]) -> Vec<String> {
         let log = self.post("/se/log", &json!({ "type": "browser" }));
         let lines = log.as_array().unwrap().iter();
         let loud = lines.filter(|line| line["level"] == "SEVERE" || line["level"] == "WARNING");
         let messages = loud.map(|line| line["message"].as_str().unwrap().to_owned());
-        messages.filter(|message| !message.contains("responded with a status of 499")).collect()
+        let told: Vec<_> =
+            statuses.iter().chain(&[499]).map(|status| format!("with a status of {status}")).collect();
+        messages.filter(|message| !told.iter().any(|told| message.contains(told))).collect()
     }
 }

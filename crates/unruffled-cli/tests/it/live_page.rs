@@ -6,9 +6,9 @@ use crate::browser::{Browser, ENTER, TAB};
 use crate::program::{Server, typed};
 
 /// The model that the page shows is there, and its plots have something to show.
-const LIVE: &str = "document.querySelector('#models a[aria-current]') && document.querySelectorAll('#plots canvas').length === 5";
+pub(crate) const LIVE: &str = "document.querySelector('#models a[aria-current]') && document.querySelectorAll('#plots canvas').length === 5";
 
-fn open(server: &Server) -> Browser {
+pub(crate) fn open(server: &Server) -> Browser {
     let browser = Browser::start();
     browser.open(server.url());
     browser.until(LIVE);
@@ -92,14 +92,14 @@ fn all_is_reached_by_keyboard() {
     let server = Server::start(&[]);
     let browser = open(&server);
     let mut reached: Vec<Value> = Vec::new();
-    for _ in 0..16 {
+    for _ in 0..18 {
         browser.press(TAB);
         let focused = "const one = document.activeElement;
             const ring = one.matches('.ways input') ? one.nextElementSibling : one;
             return [one.id || one.className || one.textContent.trim(), getComputedStyle(ring).outlineStyle]";
         reached.push(browser.run(focused));
     }
-    for name in ["skip", "theme", "digits", "pad", "Sample"] {
+    for name in ["skip", "theme", "digits", "pad", "Sample", "as-job"] {
         let found = reached.iter().find(|one| one[0] == name);
         assert!(found.is_some_and(|one| one[1] != "none"), "{name} is not among {reached:?}");
     }

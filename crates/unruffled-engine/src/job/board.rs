@@ -94,13 +94,18 @@ impl JobBoard {
         self.shown.lock().jobs.get(&id).cloned()
     }
 
-    /// How jobs are doing, in the order of their names.
+    /// How jobs are doing, in the order of their names, or the other way round.
     pub fn list(&self, filter: &JobFilter) -> Vec<JobStatus> {
         let shown = self.shown.lock();
-        let from = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
-        let passing = shown.jobs.range((from, Bound::Unbounded)).map(|(_, status)| status);
-        let passing = passing.filter(|status| filter.lets_pass(status));
-        passing.take(filter.max.unwrap_or(usize::MAX)).cloned().collect()
+        let end = filter.after.map_or(Bound::Unbounded, Bound::Excluded);
+        let max = filter.max.unwrap_or(usize::MAX);
+        let passes = |(_, status): &(&JobId, &JobStatus)| filter.lets_pass(status);
+        let told = |(_, status): (&JobId, &JobStatus)| status.clone();
+        if filter.newest_first {
+            shown.jobs.range((Bound::Unbounded, end)).rev().filter(passes).take(max).map(told).collect()
+        } else {
+            shown.jobs.range((end, Bound::Unbounded)).filter(passes).take(max).map(told).collect()
+        }
     }
 
     /// The states of a job, from now on; see [`JobQueue::watch`](super::JobQueue::watch).

@@ -251,10 +251,12 @@ pub struct JobFilter {
     pub state: Option<JobState>,
     /// Of this model only.
     pub model: Option<Name>,
-    /// Only those that came after this one.
+    /// Only those that come after this one in the list.
     pub after: Option<JobId>,
     /// So many at most.
     pub max: Option<usize>,
+    /// The newest first, instead of the oldest.
+    pub newest_first: bool,
 }
 
 impl JobFilter {
@@ -270,7 +272,7 @@ impl JobFilter {
         self
     }
 
-    /// Only those that came after this one: the next page.
+    /// Only those that come after this one in the list: the next page.
     pub fn with_after(mut self, id: JobId) -> Self {
         self.after = Some(id);
         self
@@ -279,6 +281,12 @@ impl JobFilter {
     /// So many at most.
     pub fn with_max(mut self, max: usize) -> Self {
         self.max = Some(max);
+        self
+    }
+
+    /// The newest first, instead of the oldest.
+    pub fn with_newest_first(mut self) -> Self {
+        self.newest_first = true;
         self
     }
 

@@ -7,6 +7,9 @@
 //! 3. Names and origins, where there are no keys: cheap, and what fails here is not even counted.
 //! 4. The key.
 //! 5. The limits of the client, who is known by now.
+//!
+//! Where there are keys, the files of the live page never come here: they are given to browsers before
+//! (`operator/page.rs`), and what they show they ask for as any client would.
 
 mod identity;
 

@@ -116,7 +116,7 @@ impl Front for Call {
     }
 
     /// An answer without outputs, which only says that it is the last.
-    fn end(&self, found: &Found, request: &InferRequest) -> Result<Option<Self::Told>, Refusal> {
+    fn end(&self, found: &Found, request: &InferRequest, _: &String) -> Result<Option<Self::Told>, Refusal> {
         if request.parameters.bool(WANTS_FINAL_RESPONSE)? != Some(true) {
             return Ok(None);
         }

@@ -219,7 +219,7 @@ fn key(headers: &HeaderMap) -> Result<Option<String>, Refusal> {
 /// `GET /v1/jobs`: those that there are, page by page.
 async fn list(State(service): State<Service>, identity: Identity, uri: Uri) -> Result<Response, Refusal> {
     identity.may_list_jobs()?;
-    let query = Query::of(&uri, &["state", "model", "after", "max"])?;
+    let query = Query::of(&uri, &["state", "model", "after", "max", "newest"])?;
     let state = query.text("state").map(|text| {
         JobState::ALL.into_iter().find(|state| state.name() == text).ok_or_else(|| {
             let names = JobState::ALL.map(JobState::name).join(", ");
@@ -232,6 +232,7 @@ async fn list(State(service): State<Service>, identity: Identity, uri: Uri) -> R
     filter.state = state.transpose()?;
     filter.model = query.text("model").map(Into::into);
     filter.after = query.get("after", "the name of a job")?;
+    filter.newest_first = query.get("newest", "true or false")?.unwrap_or(false);
     let mut jobs = service.jobs().list(filter).await?;
     let next = (jobs.len() > max).then(|| jobs[max - 1].id.to_string());
     jobs.truncate(max);

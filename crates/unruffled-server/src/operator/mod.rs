@@ -18,6 +18,8 @@ use axum::extract::{Path, State};
 use serde_json::json;
 
 pub(crate) use self::metrics::metrics;
+pub(crate) use self::page::before_keys;
+
 use self::overview::Watchers;
 use crate::access::Identity;
 use crate::endpoint::{EndPoint, events as events_of, get};

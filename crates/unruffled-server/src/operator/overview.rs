@@ -21,6 +21,7 @@ use unruffled_protocol::{TensorMetadata, datatype};
 use super::reading::Reading;
 use super::story::{brief, millis};
 use crate::access::Identity;
+use crate::catalog::FileEnds;
 use crate::metadata::json as json_body;
 use crate::refusal::Refusal;
 use crate::service::Service;
@@ -135,7 +136,14 @@ fn lateness(late: &Lateness) -> Value {
 
 fn model(service: &Service, all: &Reading, status: &ModelStatus) -> Value {
     let info = status.info.as_ref();
-    let inputs = |specs: &[TensorSpec]| specs.iter().map(tensor).collect::<Vec<_>>();
+    let input = |spec: &TensorSpec| {
+        let mut told = tensor(spec);
+        if let Some(ends) = service.file_ends(&status.name, &spec.name) {
+            told["file"] = file(&ends);
+        }
+        told
+    };
+    let inputs = |specs: &[TensorSpec]| specs.iter().map(input).collect::<Vec<_>>();
     let output = |spec: &TensorSpec| {
         let mut told = tensor(spec);
         told["labelled"] = service.label(&status.name, &spec.name, 0).is_some().into();
@@ -198,6 +206,12 @@ fn state(status: &ModelStatus) -> &'static str {
 fn tensor(spec: &TensorSpec) -> Value {
     let TensorMetadata { name, dtype, shape } = TensorMetadata::from(spec);
     json!({ "name": name, "datatype": datatype::name(dtype), "shape": shape, "optional": spec.default.is_some() })
+}
+
+/// How an input is made of a file, for those who make it there.
+fn file(ends: &FileEnds) -> Value {
+    let FileEnds { begin, end, block, trim, padding } = ends;
+    json!({ "begin": begin, "end": end, "block": block, "trim": trim, "padding": padding })
 }
 
 fn kinds(metrics: &[&ModelMetrics], counts: fn(&ModelMetrics) -> &Vec<(ErrorKind, u64)>) -> Value {

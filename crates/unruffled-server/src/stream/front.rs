@@ -21,6 +21,9 @@ use crate::shared_memory::Reader;
 use crate::spans::Transport;
 use crate::terms;
 
+/// The parameter by which a client wants to be told which answer is the last, and is. Triton's name for it is reserved in JSON.
+const LAST: &str = "unruffled_last";
+
 /// Requests and answers in JSON, one by one.
 #[derive(Clone)]
 pub(super) struct Texts {
@@ -38,8 +41,22 @@ pub(super) struct Texts {
 /// What is remembered of a request.
 #[derive(Clone)]
 pub(super) struct Mark {
-    pub(super) id: Option<String>,
-    pub(super) frame: Frame,
+    id: Option<String>,
+    frame: Frame,
+    /// Whether it is to be told which answer is the last.
+    tells_last: bool,
+}
+
+impl Mark {
+    /// Of what could not be read.
+    fn none() -> Self {
+        Self { id: None, frame: Frame::Protocol, tells_last: false }
+    }
+
+    pub(super) fn of(request: &InferRequest, frame: Frame) -> Result<Self, Refusal> {
+        let tells_last = request.parameters.bool(LAST)?.unwrap_or(false);
+        Ok(Self { id: request.id.clone(), frame, tells_last })
+    }
 }
 
 /// What is said to a request.
@@ -71,12 +88,12 @@ impl Texts {
         busy: Option<Busy>,
     ) -> Arrived<Mark> {
         let at = Instant::now();
-        let mut mark = Mark { id: None, frame: Frame::Protocol };
+        let mut mark = Mark::none();
         let asked = async {
             let place = self.service.enter()?;
             let read = terms::in_time(self.deadline, self.read(json, binary, part));
             let (request, frame, part) = read.await?;
-            mark = Mark { id: request.id.clone(), frame };
+            mark = Mark::of(&request, frame)?;
             let held = Held { _part: part, _place: place, _busy: busy };
             Ok(Asked { target: self.target.clone(), request, held })
         };
@@ -128,12 +145,15 @@ impl Front for Texts {
         service: &Service,
         model: &Name,
         mark: &Mark,
-        answered: Answered,
+        mut answered: Answered,
     ) -> Result<Told, Refusal> {
         if !self.takes_binary && answered.forms.contains(&Form::Binary) {
             return Err(Refusal::bad_request(
                 "outputs in binary are not for streams of text: leave `binary_data` out, or use a WebSocket",
             ));
+        }
+        if mark.tells_last {
+            answered.parameters.insert(LAST, answered.is_last);
         }
         let id = answered.id.clone();
         let packed = encode(service, model, &HeaderMap::new(), mark.frame, answered).await?;
@@ -144,9 +164,23 @@ impl Front for Texts {
         Told { id: mark.id.clone(), outcome: Err(refusal) }
     }
 
-    /// The end of a stream tells the end.
-    fn end(&self, _: &Found, _: &InferRequest) -> Result<Option<Told>, Refusal> {
-        Ok(None)
+    /// The end of a stream tells the end; over a WebSocket, which goes on, an answer without outputs does.
+    fn end(&self, found: &Found, _: &InferRequest, mark: &Mark) -> Result<Option<Told>, Refusal> {
+        if !mark.tells_last {
+            return Ok(None);
+        }
+        let mut end = json!({ "model_name": &**found.handle.name(), "parameters": { LAST: true } });
+        if let Some(version) = &found.version {
+            end["model_version"] = (**version).into();
+        }
+        if let Some(id) = &mark.id {
+            end["id"] = id.as_str().into();
+        }
+        if mark.frame == Frame::Protocol {
+            end["outputs"] = json!([]);
+        }
+        let body = Body { bytes: end.to_string().into_bytes(), json_bytes: None };
+        Ok(Some(Told { id: mark.id.clone(), outcome: Ok(body) }))
     }
 
     fn broken(&self, refusal: Refusal) -> Told {

@@ -154,7 +154,7 @@ async fn generate_stream(
     let begun = async {
         let Received { request, frame, held: (part, place) } =
             receive(&service, &admitted, body, part).await?;
-        let mark = Mark { id: request.id.clone(), frame };
+        let mark = Mark::of(&request, frame)?;
         let held = Held { _part: part, _place: place, _busy: None };
         let asked = Ok(Asked { target: target.clone(), request, held });
         let request = Arrived { at: arrived, mark, asked };

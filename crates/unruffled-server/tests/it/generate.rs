@@ -53,18 +53,28 @@ impl<M: LoadedModel<Input = Tensors, Output = Tensors>> LoadedModel for Counting
 
 /// A model that counts up to its input, one output each.
 fn counting() -> TestServer {
+    serving(&["i"], |up_to, out| {
+        (0..up_to).try_for_each(|i| out.emit(Tensors::new().with("i", Tensor::scalar(i))))
+    })
+}
+
+/// A model that takes a number and gives these, in several outputs.
+fn serving(
+    names: &[&str],
+    give: impl Fn(i32, &mut Emitter<'_, Tensors>) -> Result<(), ModelError> + Send + Sync + 'static,
+) -> TestServer {
     let engine = Engine::new();
     let function =
-        FnModel::streaming(|inputs: &Tensors, out: &mut Emitter<'_, Tensors>, _: &RunContext<'_>| {
+        FnModel::streaming(move |inputs: &Tensors, out: &mut Emitter<'_, Tensors>, _: &RunContext<'_>| {
             let up_to = inputs.get("n").map_or(Ok(0), |n| n.elements::<i32>().map(|n| n[0]))?;
             if up_to < 0 {
                 return Err(ModelError::invalid_input("cannot count down"));
             }
-            (0..up_to).try_for_each(|i| out.emit(Tensors::new().with("i", Tensor::scalar(i))))
+            give(up_to, out)
         });
     let signature = Signature {
         inputs: vec![TensorSpec::new("n", DType::I32, [Dim::Fixed(1)])],
-        outputs: vec![TensorSpec::new("i", DType::I32, [])],
+        outputs: names.iter().map(|name| TensorSpec::new(*name, DType::I32, [])).collect(),
     };
     let info = ModelInfo::new("test", "counting").with_signature(signature).with_batching(Batching::Single);
     let handle = engine.wrap_model(Counting { function, info }).name("m").register().unwrap();
@@ -90,6 +100,40 @@ fn many_answers_as_events() {
     client
         .request("POST", "/v2/models/none/generate_stream", "", r#"{"n":1}"#)
         .assert_error(404, &["`none`"]);
+}
+
+#[test]
+fn tensors_that_come_one_after_the_other() {
+    let server = serving(&["i", "sum"], |up_to, out| {
+        (0..up_to).try_for_each(|i| out.emit(Tensors::new().with("i", Tensor::scalar(i))))?;
+        out.emit(Tensors::new().with("sum", Tensor::scalar((0..up_to).sum::<i32>())))
+    });
+    let mut client = server.client();
+    let mut told = |request: &str| -> Vec<Value> {
+        client.send("POST", "/v2/models/m/stream", "", request);
+        client.chunked().body.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let all = told(r#"{"n":3}"#);
+    let expected = [json!({"i": 0}), json!({"i": 1}), json!({"i": 2}), json!({"sum": 3})];
+    let named = |one: &Value| {
+        let mut one = one.as_object().unwrap().clone();
+        one.remove("model_name");
+        Value::from(one)
+    };
+    assert_eq!(all.iter().map(named).collect::<Vec<_>>(), expected);
+    // What is not asked for is no answer; and which is the last is told to whoever wants to know.
+    let input = r#"{"name":"n","datatype":"INT32","shape":[1],"data":[3]}"#;
+    let parameters = r#""parameters":{"unruffled_last":true}"#;
+    let sum = told(&format!(r#"{{{parameters},"inputs":[{input}],"outputs":[{{"name":"sum"}}]}}"#));
+    assert_eq!(sum[0]["outputs"][0]["data"], json!([3]), "{sum:?}");
+    let is_last: Vec<_> = sum.iter().map(|one| one["parameters"]["unruffled_last"] == true).collect();
+    assert_eq!(is_last.iter().position(|last| *last), Some(sum.len() - 1), "{sum:?}");
+    assert!(sum[1..].iter().all(|one| one["outputs"] == json!([])), "{sum:?}");
+    // It lacks what it promised, all the same.
+    let none = serving(&["i"], |_, out| out.emit(Tensors::new().with("j", Tensor::scalar(1))));
+    let mut client = none.client();
+    client.send("POST", "/v2/models/m/stream", "", r#"{"n":1}"#);
+    assert!(client.chunked().body.contains("output `i`: the model did not give"), "{}", "promises are kept");
 }
 
 #[test]

@@ -81,6 +81,112 @@ fn nothing_opens_without_a_key() {
     infer(&mut client, "m", &bearer(&key)).assert_doubled();
 }
 
+/// What a browser accepts where it wants a page.
+const HTML: &str = "Accept: text/html,application/xhtml+xml,*/*;q=0.8\r\n";
+
+#[test]
+fn browsers_are_given_the_page() {
+    let server = start(&key("phone", "infer = [\"m\"]").1);
+    let mut client = server.client();
+    let page = client.request("GET", "/", HTML, "");
+    assert_eq!((page.status, page.header("content-type")), (200, Some("text/html; charset=utf-8")));
+    assert_eq!(page.header("vary"), Some("accept"));
+    let policy = page.header("content-security-policy").unwrap().to_owned();
+    assert!(policy.contains("default-src 'none'") && policy.contains("frame-ancestors 'none'"), "{policy}");
+    assert!(policy.contains("form-action 'none'"), "a form without its script sends nothing: {policy}");
+    // All that it names, and what that names.
+    let mut names: Vec<String> =
+        page.body.split('"').filter(|word| word.starts_with("page/")).map(str::to_owned).collect();
+    let mut texts = vec![page.body];
+    let mut at = 0;
+    while let Some(name) = names.get(at).cloned() {
+        at += 1;
+        let file = client.get(&format!("/{name}"));
+        assert_eq!((file.status, file.header("content-security-policy")), (200, Some(&*policy)), "{name}");
+        assert_eq!(file.header("x-content-type-options"), Some("nosniff"));
+        for import in file.body.split("from \"./").skip(1).map(|rest| rest.split('"').next().unwrap()) {
+            let import = format!("page/{import}");
+            if !names.contains(&import) {
+                names.push(import);
+            }
+        }
+        texts.push(file.body);
+    }
+    assert!(names.len() > 20, "{names:?}");
+    // It is the same for every server of this kind, and tells none of its models, keys, versions and folders.
+    for text in texts {
+        assert!(!text.contains(env!("CARGO_PKG_VERSION")) && !text.contains(env!("CARGO_MANIFEST_DIR")));
+        assert!(!text.contains("phone"), "a key's name");
+        let numbered = text
+            .split(|c: char| c != '.' && !c.is_ascii_digit())
+            .find(|word| word.split('.').filter(|part| !part.is_empty()).count() > 2);
+        assert_eq!(numbered, None, "a version");
+    }
+    for path in ["/", "/page/app.js"] {
+        let length = client.request("GET", path, HTML, "").body.len().to_string();
+        let head = client.head_with("HEAD", path, HTML);
+        assert_eq!((head.status, head.header("content-length")), (200, Some(&*length)), "{path}");
+    }
+    // And goes on to ask for a key.
+    client.request("GET", "/v2", HTML, "").assert_error(401, &["asks for a key"]);
+}
+
+#[test]
+fn nothing_beside_the_page_is_open() {
+    let (key, entry) = key("phone", "infer = [\"m\"]");
+    let server = start(&entry);
+    let mut client = server.client();
+    for path in [
+        "//",
+        "/./",
+        "/.",
+        "/%2e/",
+        "/%2f",
+        "/%20",
+        "/index.html",
+        "/page",
+        "/page/",
+        "/page//app.js",
+        "//page/app.js",
+        "/page/./app.js",
+        "/page/../page/app.js",
+        "/./page/app.js",
+        "/page/%61pp.js",
+        "/page%2fapp.js",
+        "/page/app.js/",
+        "/page/app.js%00",
+        "/page/app.js%2f..%2f..%2fv2",
+        "/page/other.js",
+        "/Page/app.js",
+        "/PAGE/APP.JS",
+        "/page/app.js;x",
+        "/page/app.js/../../v2",
+        "/v2",
+        "/metrics",
+        "/v1/overview",
+        "/v1/overview/events",
+        "/v1/jobs",
+        "/v1/explain/a",
+        "/v2/models/m",
+        "/nowhere",
+    ] {
+        assert_eq!(client.request("GET", path, HTML, "").status, 401, "{path}");
+        assert_eq!(client.head_with("HEAD", path, HTML).status, 401, "{path}");
+    }
+    for method in ["POST", "PUT", "DELETE", "OPTIONS", "PATCH"] {
+        for path in ["/", "/page/app.js"] {
+            client.request(method, path, HTML, "").assert_error(401, &["asks for a key"]);
+        }
+    }
+    // Whoever is no browser is told nothing, and a page is no key.
+    for accept in ["", "Accept: */*\r\n", "Accept: application/json\r\n", "Accept: text/plain, text/*\r\n"] {
+        client.request("GET", "/", accept, "").assert_error(401, &["asks for a key"]);
+    }
+    // What stands behind a question mark is not read.
+    assert_eq!(client.request("GET", "/?key=a", HTML, "").status, 200);
+    client.request("GET", &format!("/v2?key={key}"), HTML, "").assert_error(401, &[]);
+}
+
 #[test]
 fn health_is_open() {
     let server = start(&key("phone", "").1);

@@ -505,6 +505,9 @@ fn lists(make: &mut MakeStore<'_>) {
     assert_eq!(list(JobFilter::default()), ids);
     assert_eq!(list(JobFilter::default().with_max(2)), ids[..2]);
     assert_eq!(list(JobFilter::default().with_after(ids[1]).with_max(2)), ids[2..4]);
+    let newest = JobFilter::default().with_newest_first();
+    assert_eq!(list(newest.clone().with_max(2)), [ids[ids.len() - 1], ids[ids.len() - 2]]);
+    assert_eq!(list(newest.with_after(ids[2])), [ids[1], ids[0]]);
     assert_eq!(list(JobFilter::default().with_model(MODELS[1])), [ids[1], ids[3]]);
     assert_eq!(list(JobFilter::default().with_state(JobState::Cancelled)), [ids[2]]);
 }

@@ -219,7 +219,12 @@ impl<S: Read + Write> Client<S> {
 
     /// Asks, and reads the head of the answer only: its body has no end, or there is none.
     pub(crate) fn head_of(&mut self, method: &str, path: &str) -> Answer {
-        self.write(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n\r\n"));
+        self.head_with(method, path, "")
+    }
+
+    /// The same for a request with these headers.
+    pub(crate) fn head_with(&mut self, method: &str, path: &str, headers: &str) -> Answer {
+        self.write(format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\n{headers}\r\n"));
         self.head().expect("the connection ended without an answer")
     }
 
