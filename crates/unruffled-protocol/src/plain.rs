@@ -1,6 +1,6 @@
 //! [`PlainRequest`]: values beside the names of inputs, without types and shapes.
 
-use unruffled_model::{Dim, Name, Signature, Tensor, TensorSpec};
+use unruffled_model::{Dim, Name, Signature, Tensor, TensorSpec, element_count};
 
 use crate::brief::Brief;
 use crate::decode::{self, Null};
@@ -83,8 +83,8 @@ impl PlainRequest {
                 }
                 _ if value.starts_with(['[', '{']) => {
                     let given = Brief(&name);
-                    let known: Vec<_> =
-                        signature.inputs.iter().take(LISTED).map(|spec| &*spec.name).collect();
+                    let known = signature.inputs.iter().take(LISTED);
+                    let known: Vec<_> = known.map(|spec| Brief(&spec.name).to_string()).collect();
                     let message =
                         format!("the model has no input `{given}`; it takes `{}`", known.join("`, `"));
                     return Err(invalid(message));
@@ -169,12 +169,12 @@ fn tensor(json: &str, spec: &TensorSpec, limits: &Limits) -> Result<(Tensor, boo
 /// The shape of a value of this shape that is one row; none if it is not. What the model has against it is told by its signature.
 fn row(given: &[usize], spec: &TensorSpec) -> Option<Vec<usize>> {
     let dims = spec.dims.as_ref()?;
-    let (rank, count) = (dims.len(), given.iter().product::<usize>());
+    let rank = dims.len();
     match given.len() {
         depth if depth == rank => None,
         depth if depth + 1 == rank => Some([&[1], given].concat()),
         0 => Some(vec![1; rank]),
-        1 => fitting(dims).filter(|shape| shape.iter().product::<usize>() == count),
+        1 => fitting(dims).filter(|shape| element_count(shape).is_ok_and(|count| count == given[0])),
         _ => None,
     }
 }
@@ -286,6 +286,20 @@ mod tests {
         assert!(read(&deep).unwrap_err().contains("32 levels"));
         let told = PlainRequest::from_json(b"{}", &Signature::default(), &Limits::default()).unwrap_err();
         assert!(told.to_string().contains("does not say what it takes"));
+    }
+
+    #[test]
+    fn more_elements_than_can_be_counted_are_refused() {
+        let many = (0..32).fold("0".to_owned(), |inner, _| format!("[{inner},0,0,0]"));
+        let told = read(&format!(r#"{{"image":{many}}}"#)).unwrap_err();
+        assert!(told.ends_with("is too large"), "{told}");
+    }
+
+    #[test]
+    fn names_of_the_model_break_no_line() {
+        let odd = Signature { inputs: vec![TensorSpec::new("y\n", DType::F32, [Dim::Any])], outputs: vec![] };
+        let told = PlainRequest::from_json(br#"{"x":[1]}"#, &odd, &Limits::default()).unwrap_err();
+        assert_eq!(told.to_string(), r"the model has no input `x`; it takes `y\n`");
     }
 
     #[test]
