@@ -45,7 +45,8 @@ fn write(path: &Path, choice: u8, body: &[u8]) -> std::io::Result<()> {
 }
 
 fn files(folder: &Path) -> std::io::Result<Vec<PathBuf>> {
-    let mut files = fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
+    let mut files =
+        fs::read_dir(folder)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<Vec<_>, _>>()?;
     files.sort();
     Ok(files)
 }

@@ -4,8 +4,8 @@ use bytes::Bytes;
 use prost::Message;
 use unruffled_protocol::grpc::{
     ModelConfig, ModelInferRequest, ModelInferResponse, ModelStreamInferResponse, RepositoryIndexRequest,
-    RepositoryModelLoadRequest, RepositoryModelUnloadRequest, SystemSharedMemoryRegisterRequest, decode, encode,
-    encode_response, encode_stream_response, read_request,
+    RepositoryModelLoadRequest, RepositoryModelUnloadRequest, SystemSharedMemoryRegisterRequest, decode,
+    encode, encode_response, encode_stream_response, read_request,
 };
 use unruffled_protocol::{
     ControlRequest, Form, InferRequest, InferResponse, Limits, NoRegions, ProtocolErrorKind, Region,
@@ -44,7 +44,9 @@ pub fn grpc_messages(data: &[u8]) {
             if let Some(region) = any::<SystemSharedMemoryRegisterRequest>(&message) {
                 let (offset, bytes) = (region.offset, region.byte_size);
                 match Region::from_grpc(region) {
-                    Ok(region) => assert_eq!((region.offset as u64, region.byte_size as u64), (offset, bytes)),
+                    Ok(region) => {
+                        assert_eq!((region.offset as u64, region.byte_size as u64), (offset, bytes))
+                    }
                     Err(error) => told::short(&error),
                 }
             }
@@ -105,7 +107,8 @@ fn request(message: &Bytes, limits: &Limits) {
         // What a stream may ask for besides is reserved in JSON.
         Ok(_) if asked.parameters.iter().any(|(name, _)| name.starts_with("triton_")) => {}
         Ok(json) => {
-            let again = InferRequest::from_json(&json, &Limits::default()).expect("it means the same in JSON");
+            let again =
+                InferRequest::from_json(&json, &Limits::default()).expect("it means the same in JSON");
             same::requests(&asked, &again);
         }
         Err(error) => {

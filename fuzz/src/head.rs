@@ -50,8 +50,14 @@ impl<'a> Head<'a> {
 
     /// Limits: ordinary ones but for the number of parts, so that little memory is a constant; or narrow ones.
     pub fn limits(&mut self) -> Limits {
-        let parts =
-            Limits { tensors: 64, requested_outputs: 64, parameters: 64, name_bytes: 1024, rank: 32, nesting: 100 };
+        let parts = Limits {
+            tensors: 64,
+            requested_outputs: 64,
+            parameters: 64,
+            name_bytes: 1024,
+            rank: 32,
+            nesting: 100,
+        };
         match self.byte() {
             0 => parts,
             narrow => Limits {

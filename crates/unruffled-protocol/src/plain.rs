@@ -1,5 +1,9 @@
 //! [`PlainRequest`]: values beside the names of inputs, without types and shapes.
 
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use unruffled_model::{Dim, Name, Signature, Tensor, TensorSpec, element_count};
 
 use crate::brief::Brief;
@@ -102,8 +106,7 @@ impl PlainRequest {
         }
         // What cannot be read is told by who reads it.
         let Ok(document) = Document::new(json, limits) else { return false };
-        let members = document.parse(Members { most: limits.tensors });
-        members.is_ok_and(|members| members.kept.iter().all(|(name, _)| name != "inputs"))
+        document.parse(Has("inputs")).is_ok_and(|has_inputs| !has_inputs)
     }
 }
 
@@ -137,6 +140,33 @@ impl InferResponse {
         out.pop();
         out.push(b'}');
         Ok(out)
+    }
+}
+
+/// Finds out whether an object has a member of this name, however many others it has.
+struct Has(&'static str);
+
+impl<'d> DeserializeSeed<'d> for Has {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'d>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'d> Visitor<'d> for Has {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'d>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut has = false;
+        while let Some((name, _)) = map.next_entry::<Cow<'d, str>, IgnoredAny>()? {
+            has |= name == self.0;
+        }
+        Ok(has)
     }
 }
 
@@ -307,6 +337,8 @@ mod tests {
         let is_plain = |json: &str| PlainRequest::is_plain(json.as_bytes(), &signature(), &Limits::default());
         assert!(is_plain(r#"{"text":"a"}"#));
         assert!(!is_plain(r#"{"inputs":[]}"#) && !is_plain("no"));
+        let many = (0..2000).fold("{".to_owned(), |all, at| all + &format!("\"a{at}\":1,"));
+        assert!(!is_plain(&(many + "\"inputs\":[]}")));
         let own =
             Signature { inputs: vec![TensorSpec::new("inputs", DType::F32, [Dim::Any])], outputs: vec![] };
         assert!(PlainRequest::is_plain(br#"{"inputs":[1]}"#, &own, &Limits::default()));
