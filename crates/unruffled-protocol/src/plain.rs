@@ -1,6 +1,10 @@
 //! [`PlainRequest`]: values beside the names of inputs, without types and shapes.
 
-use unruffled_model::{Dim, Name, Signature, Tensor, TensorSpec};
+use std::borrow::Cow;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
+use unruffled_model::{Dim, Name, Signature, Tensor, TensorSpec, element_count};
 
 use crate::brief::Brief;
 use crate::decode::{self, Null};
@@ -83,8 +87,8 @@ impl PlainRequest {
                 }
                 _ if value.starts_with(['[', '{']) => {
                     let given = Brief(&name);
-                    let known: Vec<_> =
-                        signature.inputs.iter().take(LISTED).map(|spec| &*spec.name).collect();
+                    let known = signature.inputs.iter().take(LISTED);
+                    let known: Vec<_> = known.map(|spec| Brief(&spec.name).to_string()).collect();
                     let message =
                         format!("the model has no input `{given}`; it takes `{}`", known.join("`, `"));
                     return Err(invalid(message));
@@ -102,8 +106,7 @@ impl PlainRequest {
         }
         // What cannot be read is told by who reads it.
         let Ok(document) = Document::new(json, limits) else { return false };
-        let members = document.parse(Members { most: limits.tensors });
-        members.is_ok_and(|members| members.kept.iter().all(|(name, _)| name != "inputs"))
+        document.parse(Has("inputs")).is_ok_and(|has_inputs| !has_inputs)
     }
 }
 
@@ -140,6 +143,33 @@ impl InferResponse {
     }
 }
 
+/// Finds out whether an object has a member of this name, however many others it has.
+struct Has(&'static str);
+
+impl<'d> DeserializeSeed<'d> for Has {
+    type Value = bool;
+
+    fn deserialize<D: Deserializer<'d>>(self, deserializer: D) -> Result<bool, D::Error> {
+        deserializer.deserialize_map(self)
+    }
+}
+
+impl<'d> Visitor<'d> for Has {
+    type Value = bool;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'d>>(self, mut map: A) -> Result<bool, A::Error> {
+        let mut has = false;
+        while let Some((name, _)) = map.next_entry::<Cow<'d, str>, IgnoredAny>()? {
+            has |= name == self.0;
+        }
+        Ok(has)
+    }
+}
+
 fn invalid(message: String) -> ProtocolError {
     ProtocolError::new(ProtocolErrorKind::InvalidTensor, message)
 }
@@ -169,12 +199,12 @@ fn tensor(json: &str, spec: &TensorSpec, limits: &Limits) -> Result<(Tensor, boo
 /// The shape of a value of this shape that is one row; none if it is not. What the model has against it is told by its signature.
 fn row(given: &[usize], spec: &TensorSpec) -> Option<Vec<usize>> {
     let dims = spec.dims.as_ref()?;
-    let (rank, count) = (dims.len(), given.iter().product::<usize>());
+    let rank = dims.len();
     match given.len() {
         depth if depth == rank => None,
         depth if depth + 1 == rank => Some([&[1], given].concat()),
         0 => Some(vec![1; rank]),
-        1 => fitting(dims).filter(|shape| shape.iter().product::<usize>() == count),
+        1 => fitting(dims).filter(|shape| element_count(shape).is_ok_and(|count| count == given[0])),
         _ => None,
     }
 }
@@ -289,10 +319,26 @@ mod tests {
     }
 
     #[test]
+    fn more_elements_than_can_be_counted_are_refused() {
+        let many = (0..32).fold("0".to_owned(), |inner, _| format!("[{inner},0,0,0]"));
+        let told = read(&format!(r#"{{"image":{many}}}"#)).unwrap_err();
+        assert!(told.ends_with("is too large"), "{told}");
+    }
+
+    #[test]
+    fn names_of_the_model_break_no_line() {
+        let odd = Signature { inputs: vec![TensorSpec::new("y\n", DType::F32, [Dim::Any])], outputs: vec![] };
+        let told = PlainRequest::from_json(br#"{"x":[1]}"#, &odd, &Limits::default()).unwrap_err();
+        assert_eq!(told.to_string(), r"the model has no input `x`; it takes `y\n`");
+    }
+
+    #[test]
     fn an_inference_is_none() {
         let is_plain = |json: &str| PlainRequest::is_plain(json.as_bytes(), &signature(), &Limits::default());
         assert!(is_plain(r#"{"text":"a"}"#));
         assert!(!is_plain(r#"{"inputs":[]}"#) && !is_plain("no"));
+        let many = (0..2000).fold("{".to_owned(), |all, at| all + &format!("\"a{at}\":1,"));
+        assert!(!is_plain(&(many + "\"inputs\":[]}")));
         let own =
             Signature { inputs: vec![TensorSpec::new("inputs", DType::F32, [Dim::Any])], outputs: vec![] };
         assert!(PlainRequest::is_plain(br#"{"inputs":[1]}"#, &own, &Limits::default()));

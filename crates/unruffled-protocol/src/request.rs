@@ -182,6 +182,8 @@ fn input(
 fn raw_tensor(data: &Bytes, spec: &TensorSpec) -> Result<Tensor, ProtocolError> {
     let kind = ProtocolErrorKind::InvalidTensor;
     let unclear = || {
+        let spec = spec.to_string();
+        let spec = Brief(&spec);
         let message =
             format!("is {spec}, so that its shape does not follow from the data: describe it in JSON");
         ProtocolError::new(kind, message)

@@ -55,6 +55,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "unit", about: "unit and integration tests", pace: Pace::Quick, needs: &["models"], run: unit },
     Step { name: "simulation", about: "twenty thousand seeded histories of the engine", pace: Pace::Slow, needs: &[], run: simulation },
     Step { name: "loom", about: "every interleaving of our own primitives", pace: Pace::Slow, needs: &[], run: loom },
+    Step { name: "fuzz", about: "what the fuzzer is to find, with the inputs that are kept", pace: Pace::Slow, needs: &[], run: fuzz },
     Step { name: "deny", about: "licences, sources and known flaws of dependencies", pace: Pace::Slow, needs: &[], run: deny },
     Step { name: "first-command", about: "what a new user does first, word for word", pace: Pace::Slow, needs: &["setup"], run: first },
 ];
@@ -129,6 +130,24 @@ fn loom(context: &mut Context) -> Result<Outcome> {
     tests.env("RUSTFLAGS", "--cfg unruffled_loom").env("CARGO_TARGET_DIR", context.target.join("loom"));
     let summary = context.test(&mut tests)?;
     ensure!(summary.count() > 0, "no test has `loom` in its path");
+    Ok(Outcome::Done)
+}
+
+/// Without the fuzzer, which is no part of a test run: its targets compile, and hold what they ask of the inputs that are kept.
+fn fuzz(context: &mut Context) -> Result<Outcome> {
+    const CRATE: &str = "--manifest-path=fuzz/Cargo.toml";
+    command::run(&mut cargo(&["fmt", CRATE, "--check"]))
+        .context("remedy: cargo fmt --manifest-path fuzz/Cargo.toml")?;
+    let alone = |task: &'static str| {
+        let mut alone = cargo(&[task, CRATE, "--no-default-features", "--all-targets", "--locked"]);
+        // It is a workspace of its own, and builds the same dependencies.
+        alone.env("CARGO_TARGET_DIR", &context.target);
+        alone
+    };
+    command::run(alone("clippy").args(["--", "-D", "warnings"]))?;
+    let mut tests = alone("test");
+    let summary = context.test(&mut tests)?;
+    ensure!(summary.count() > 0, "no input was replayed");
     Ok(Outcome::Done)
 }
 

@@ -10,7 +10,17 @@ use anyhow::{Context, Result};
 use crate::command;
 
 /// Made by builds and gatherings; skipped where there is no git to ask.
-const MADE: &[&str] = &[".git", ".venv", "models", "node_modules", "target"];
+const MADE: &[&str] = &[
+    ".git",
+    ".venv",
+    "fuzz/artifacts",
+    "fuzz/corpus",
+    "fuzz/coverage",
+    "fuzz/target",
+    "models",
+    "node_modules",
+    "target",
+];
 
 pub(crate) struct Tree {
     files: BTreeMap<String, Option<String>>,
@@ -77,7 +87,7 @@ fn from_folder(root: &Path) -> Result<Vec<String>> {
             let path = entry.path();
             let name = entry.file_name();
             if entry.file_type()?.is_dir() {
-                let made = folder == root && MADE.iter().any(|made| name == *made);
+                let made = MADE.iter().any(|made| path == root.join(made));
                 if !made && name != "node_modules" {
                     folders.push(path);
                 }
@@ -99,6 +109,7 @@ mod tests {
         for (path, bytes) in [
             ("a/b.rs", b"//! B.".as_slice()),
             ("target/x.rs", b""),
+            ("fuzz/target/x.rs", b""),
             ("models/m", b""),
             ("logo", &[0xff, 0xfe]),
         ] {

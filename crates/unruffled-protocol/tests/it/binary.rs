@@ -101,6 +101,14 @@ fn a_body_may_be_nothing_but_data() {
     assert!(
         InferRequest::from_raw(&Bytes::new(), &signature(DType::F32, vec![any(), any(), any()])).is_err()
     );
+    let named = Dim::Symbolic("n\n".into());
+    check_raw(
+        &signature(DType::F32, vec![any(), named.clone(), named]),
+        &[],
+        Err(
+            r"input `x`: is x: f32 [?, n\n, n\n], so that its shape does not follow from the data: describe it in JSON",
+        ),
+    );
     check_raw(
         &Signature::default(),
         &[],

@@ -1,5 +1,7 @@
 //! Chains among the models of a repository: whom they ask must be there, and must not ask them in turn.
 
+use std::collections::HashSet;
+
 use super::ModelFolder;
 use crate::config::FILE_NAME;
 use crate::error::{Error, ErrorKind};
@@ -23,20 +25,24 @@ fn trouble(models: &[ModelFolder], model: &ModelFolder) -> Option<Error> {
         )));
     }
     let mut path = vec![&*model.name];
-    circle(models, model, &mut path)
+    circle(models, model, &mut path, &mut HashSet::new())
         .then(|| refuse(format!("would ask itself: {}; take one of them out", path.join(" -> "))))
 }
 
-/// Whether a model asks the first of the path, by way of whomever; the path is the way then.
-fn circle<'a>(models: &'a [ModelFolder], model: &'a ModelFolder, path: &mut Vec<&'a str>) -> bool {
+/// Whether a model asks the first of the path, by way of whomever; the path is the way then. Who has been seen does not: each is
+/// looked at once, however many ways there are to it.
+fn circle<'a>(
+    models: &'a [ModelFolder],
+    model: &'a ModelFolder,
+    path: &mut Vec<&'a str>,
+    seen: &mut HashSet<&'a str>,
+) -> bool {
     for name in asked(model) {
         path.push(name);
         if **name == *path[0] {
             return true;
         }
-        // Another circle further on is that of others.
-        let is_new = !path[..path.len() - 1].contains(&&**name);
-        if is_new && find(models, name).is_some_and(|next| circle(models, next, path)) {
+        if seen.insert(name) && find(models, name).is_some_and(|next| circle(models, next, path, seen)) {
             return true;
         }
         path.pop();

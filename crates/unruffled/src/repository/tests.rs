@@ -6,6 +6,7 @@ use std::path::Path;
 use tempfile::TempDir;
 
 use super::{ModelFolder, Repository};
+use crate::config::ModelConfig;
 use crate::error::ErrorKind;
 
 /// A folder with these files; a name that ends with a slash is an empty folder.
@@ -188,4 +189,21 @@ fn names_are_compared_and_never_looked_up() {
         assert_eq!(error.kind(), ErrorKind::ModelNotFound);
         assert!(error.message().ends_with("there is a, b"), "{error}");
     }
+}
+
+/// Each asks all after it: there are more ways through them than could be walked one by one.
+#[test]
+fn chains_are_looked_through_once_however_many_ways_there_are() {
+    let names: Vec<_> = (0..64).map(|at| format!("m{at:02}")).collect();
+    let chain = |at: usize| match &names[at + 1..] {
+        [] => String::new(),
+        after => format!("[fallback]\nchain = {after:?}\n"),
+    };
+    let models = (0..names.len()).map(|at| {
+        let config = ModelConfig::parse(&chain(at), Path::new("model.toml"), &|_| unreachable!()).unwrap();
+        ModelFolder::in_memory(&names[at], unruffled_model::Bytes::new(), config).unwrap()
+    });
+    let repository = Repository::of(models);
+    assert_eq!((repository.models().len(), repository.warnings().len()), (64, 0));
+    assert_eq!(&*repository.in_load_order()[0].name, "m63");
 }
