@@ -81,13 +81,18 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             .asks_a_model()
             .may_take("TraceSettings")
             .gives("Settings", "TraceSettings"),
-        get("/v2/logging", log_settings).says("Server", "What is logged.").gives("Settings", "LogSettings").refuses(&[501]),
+        get("/v2/logging", log_settings)
+            .says("Server", "What is logged.")
+            .gives("Settings", "LogSettings")
+            .refuses(&[501]),
         post("/v2/logging", set_log)
             .says("Server", "Sets what is logged.")
             .may_take("LogSettings")
             .gives("Settings", "LogSettings")
             .refuses(&[501]),
-        get("/v2/cudasharedmemory/status", cuda_regions).says(memory, "Regions of GPUs: none.").gives("None", "Regions"),
+        get("/v2/cudasharedmemory/status", cuda_regions)
+            .says(memory, "Regions of GPUs: none.")
+            .gives("None", "Regions"),
         get("/v2/cudasharedmemory/region/{region}/status", cuda_regions)
             .says(memory, "A region of a GPU: there is none.")
             .gives("None", "Regions"),

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use unruffled_engine::{Engine, PoolOptions};
-use unruffled_model::RequestId;
+use unruffled_model::{Batching, RequestId};
 use unruffled_server::ServerOptions;
 use unruffled_testing::scripted::{Gate, doubling};
 
@@ -133,7 +133,9 @@ fn closing_cancels_what_runs() {
 fn no_more_is_read_than_is_at_work() {
     let gate = Gate::closed();
     let options = ServerOptions::default().with_stream_requests(2);
-    let (server, handle) = TestServer::with(doubling().gated(&gate), PoolOptions::default(), options);
+    // One at a time, so that the second waits while the first runs.
+    let model = doubling().gated(&gate).batching(Batching::Single);
+    let (server, handle) = TestServer::with(model, PoolOptions::default(), options);
     let mut client = server.client();
     let body: String = (0..5).map(|id| one_row(&id.to_string()) + "\n").collect();
     client.send("POST", "/v2/models/m/stream", "", &body);
