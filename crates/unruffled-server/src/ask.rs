@@ -16,6 +16,9 @@ use crate::service::{Found, Service};
 use crate::sessions::Step;
 use crate::terms::Terms;
 
+/// As long as no more than these wait, a client that goes says nothing about the load.
+const FEW: usize = 8;
+
 /// What the terms and the name of a request say of one that is about to be sent.
 macro_rules! refined {
     ($asked:expr, $found:expr, $terms:expr, $id:expr) => {{
@@ -145,9 +148,10 @@ impl Drop for Waiting<'_> {
         if self.is_over {
             return;
         }
-        // One of few says nothing: people change their minds.
+        // One of few says nothing: people change their minds. A full batch is no measure: of a slow model, those who wait are
+        // fewer than that when they begin to go.
         let waiting = self.found.handle.status().queued;
-        if waiting > self.found.handle.options().max_batch() {
+        if waiting > self.found.handle.options().max_batch().min(FEW) {
             let now = Instant::now();
             self.patience.gave_up(now.saturating_duration_since(self.terms.arrived), now);
         }

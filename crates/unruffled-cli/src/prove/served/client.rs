@@ -24,6 +24,8 @@ pub(in super::super) struct Client {
     server: Arc<str>,
     model: Arc<str>,
     body: Bytes,
+    /// How long it says that it waits, in seconds; otherwise nothing.
+    says: Option<u32>,
 }
 
 /// What a server answered.
@@ -48,7 +50,7 @@ impl Client {
     pub(in super::super) async fn new(url: &str, model: &str, file: Option<&Path>) -> Result<Self, Broken> {
         let http = legacy::Client::builder(TokioExecutor::new()).build_http();
         let (server, model) = (url.trim_end_matches('/').into(), path_step(model).into());
-        let mut client = Self { http, server, model, body: Bytes::new() };
+        let mut client = Self { http, server, model, body: Bytes::new(), says: None };
         client.body = match file {
             Some(file) => std::fs::read(file)
                 .map_err(|error| Broken::new(format!("{}: {error}", file.display())))?
@@ -56,6 +58,11 @@ impl Client {
             None => client.example().await?,
         };
         Ok(client)
+    }
+
+    /// The same, that tells servers that it waits so many seconds.
+    pub(in super::super) fn saying(self, seconds: u32) -> Self {
+        Self { says: Some(seconds), ..self }
     }
 
     /// A request of zeros.
@@ -78,11 +85,14 @@ impl Client {
     }
 
     async fn send(&self, method: Method, path: &str, body: Bytes) -> Result<Reply, Broken> {
-        let request = Request::builder()
+        let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.server))
-            .header(hyper::header::CONTENT_TYPE, "application/json")
-            .body(Full::new(body))?;
+            .header(hyper::header::CONTENT_TYPE, "application/json");
+        if let Some(seconds) = self.says {
+            request = request.header("X-Request-Timeout", seconds);
+        }
+        let request = request.body(Full::new(body))?;
         let response = self.http.request(request).await.map_err(|error| Broken::new(chain(&error)))?;
         let status = response.status();
         let body = response.into_body().collect().await?.to_bytes();
