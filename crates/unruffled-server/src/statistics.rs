@@ -53,7 +53,8 @@ fn of_model(service: &Service, model: ModelMetrics, now: (Instant, SystemTime)) 
         version: model
             .version
             .or_else(|| service.version(&model.name))
-            .map_or(String::new(), |v| v.to_string()),
+            // A model without versions is in its first: perf_analyzer reads a number here.
+            .map_or_else(|| "1".to_owned(), |version| version.to_string()),
         last_inference: model.last_run.map_or(0, |last| since_epoch(last, now)),
         inference_count: model.batches.iter().map(|batch| batch.rows as u64 * batch.runs).sum(),
         execution_count: model.batches.iter().map(|batch| batch.runs).sum(),

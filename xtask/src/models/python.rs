@@ -101,6 +101,31 @@ impl Python {
     }
 }
 
+impl Python {
+    /// Installs what a file of requirements names into a folder of its own, unless it is there; with or without what these
+    /// depend on.
+    pub(crate) fn install_apart(
+        &self,
+        requirements: &Path,
+        folder: &Path,
+        with_dependencies: bool,
+    ) -> Result<()> {
+        let wanted = std::fs::read_to_string(requirements)?;
+        let installed = folder.join("installed.txt");
+        if std::fs::read_to_string(&installed).is_ok_and(|text| text == wanted) {
+            return Ok(());
+        }
+        let mut install = self.pip(&["install", "--quiet", "--upgrade", "--requirement"]);
+        install.arg(requirements).arg("--target").arg(folder);
+        if !with_dependencies {
+            install.arg("--no-deps");
+        }
+        command::run(&mut install)
+            .with_context(|| format!("failed to install {}", requirements.display()))?;
+        Ok(std::fs::write(installed, wanted)?)
+    }
+}
+
 fn make(folder: &Path) -> Result<()> {
     if let Some(missing) = missing() {
         let what = match missing {

@@ -19,6 +19,12 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("openssl", "version", "openssl"),
 ];
 
+/// Where the wheel of perf_analyzer is for.
+const HAS_PERF_ANALYZER: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
+
+/// A library that it needs, where Debian puts it, and the package that brings it.
+const LIBRARY: (&str, &str) = ("/usr/lib/x86_64-linux-gnu/libb64.so.0d", "libb64-0d");
+
 pub(crate) fn run() -> Result<()> {
     let missing = missing_packages();
     if !missing.is_empty() {
@@ -30,12 +36,22 @@ pub(crate) fn run() -> Result<()> {
     }
     let root = workspace::root();
     // Asks nobody when all is there already.
-    Python::ready(&root)?.install(&root.join("assets/requirements.txt"))
+    let python = Python::ready(&root)?;
+    python.install(&root.join("assets/requirements.txt"))?;
+    let apart = |name: &str, with_dependencies| {
+        let requirements = root.join(format!("assets/clients/{name}.txt"));
+        python.install_apart(&requirements, &root.join(".venv/clients").join(name), with_dependencies)
+    };
+    apart("mlserver", true)?;
+    if HAS_PERF_ANALYZER { apart("perf_analyzer", false) } else { Ok(()) }
 }
 
 fn missing_packages() -> Vec<&'static str> {
     let absent = PROGRAMS.iter().filter(|(program, probe, _)| !command::exists(program, probe));
     let mut packages: Vec<&str> = absent.map(|(_, _, package)| *package).collect();
+    if HAS_PERF_ANALYZER && !Path::new(LIBRARY.0).exists() {
+        packages.push(LIBRARY.1);
+    }
     packages.extend(python::missing().iter().flat_map(super::super::models::python::Missing::packages));
     packages
 }

@@ -91,6 +91,8 @@ impl InferResponse {
             if let Form::Shared(span) = form {
                 output.parameters = span.parameters().to_grpc();
                 message.outputs.push(output);
+                // Clients count outputs and contents alike.
+                message.raw_output_contents.push(Bytes::new());
                 continue;
             }
             message.outputs.push(output);

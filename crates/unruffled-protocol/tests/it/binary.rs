@@ -142,8 +142,7 @@ fn each_output_has_its_form() {
             r#"{"model_name":"m","id":"7","outputs":["#,
             r#"{"parameters":{"binary_data_size":4},"name":"a","datatype":"INT16","shape":[2]},"#,
             r#"{"name":"b","datatype":"BOOL","shape":[1],"data":[true]},"#,
-            r#"{"parameters":{"shared_memory_region":"r","shared_memory_byte_size":2,"shared_memory_offset":4},"#,
-            r#""name":"c","datatype":"UINT8","shape":[2]}]}"#,
+            r#"{"name":"c","datatype":"UINT8","shape":[2]}]}"#,
         )
     );
 }

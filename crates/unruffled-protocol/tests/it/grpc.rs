@@ -239,7 +239,7 @@ fn in_shared_memory(mut message: ModelInferRequest) -> ModelInferRequest {
 }
 
 #[test]
-fn what_is_in_shared_memory_has_no_entry() {
+fn what_is_in_shared_memory_has_an_empty_entry() {
     struct Sevens;
 
     impl Regions for Sevens {
@@ -257,7 +257,7 @@ fn what_is_in_shared_memory_has_no_entry() {
     let outputs =
         request.inputs.iter().zip([&shared, &Form::Binary]).map(|((name, y), form)| (name, y, form));
     let answer = InferResponse::write_grpc("m", None, None, &Parameters::new(), outputs).unwrap();
-    assert_eq!(answer.raw_output_contents, [Bytes::from_static(&[1])]);
+    assert_eq!(answer.raw_output_contents, [Bytes::new(), Bytes::from_static(&[1])]);
     let region = &answer.outputs[0].parameters["shared_memory_region"];
     assert_eq!(region, &parameter(ParameterChoice::StringParam("r".to_owned())));
 }

@@ -62,6 +62,18 @@ fn kserve_over_grpc() {
 }
 
 #[test]
+fn mlserver_infer() {
+    drive("mlserver_infer.py");
+}
+
+// The wheel is for these only.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn perf_analyzer() {
+    drive("perf_analyzer.py");
+}
+
+#[test]
 fn openai_for_embeddings() {
     drive("openai_embeddings.py");
 }
