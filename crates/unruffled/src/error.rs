@@ -13,7 +13,7 @@ use unruffled_model::{ModelError, ModelErrorKind};
 pub enum ErrorKind {
     /// There is no model of that name or at that place.
     ModelNotFound,
-    /// A `model.toml`, or something that it names, is wrong.
+    /// A settings file, `model.toml` say, or something that it names, is wrong.
     InvalidConfig,
     /// A file cannot be read.
     Unreadable,

@@ -2,7 +2,7 @@
 
 use unruffled_model::{DType, Dim};
 
-use super::field::{Said, dim, dtype, note};
+use super::field::{dim, dtype, note};
 use super::text::{Fault, Field};
 use crate::config::typed::Note;
 
