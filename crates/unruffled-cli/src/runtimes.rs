@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use unruffled::{OrtSearch, Runtimes};
 
 use crate::args::RuntimeArgs;
+use crate::settings::{Effective, Settings, Source};
 
 /// The variables that name the library, the first that is set counts. The second is what other programs go by.
 const LIBRARY: [&str; 2] = ["UNRUFFLED_ORT_LIB", "ORT_DYLIB_PATH"];
@@ -26,6 +27,15 @@ pub(crate) fn runtimes(args: &RuntimeArgs) -> Runtimes {
         Some(python) => runtimes.with_python(python),
         None => runtimes,
     }
+}
+
+/// The runtimes that settings name. What a variable says is found here anyway, and told as such.
+pub(crate) fn named(running: &Effective) -> RuntimeArgs {
+    let said = |key: &str, path: &Option<PathBuf>| {
+        path.clone().filter(|_| running.source(key) != Some(Source::Variable))
+    };
+    let Settings { onnxruntime, python, .. } = &running.settings;
+    RuntimeArgs { onnxruntime: said("onnxruntime", onnxruntime), python: said("python", python) }
 }
 
 fn search(named: Option<&Path>, python: Option<&Path>) -> Option<OrtSearch> {

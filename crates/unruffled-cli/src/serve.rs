@@ -15,13 +15,12 @@ use unruffled::{
 };
 use unruffled_server::{Server, ServerOptions, Tracing};
 
-use crate::args::RuntimeArgs;
 use crate::doors::Doors;
 use crate::exit::{Exit, Failure};
 use crate::greeting::{Example, worth};
 use crate::otlp::Otlp;
 use crate::reload::Reload;
-use crate::settings::{Address, Amount, Effective, Layers, LogFormat, OtherAddress, Settings, Source};
+use crate::settings::{Address, Amount, Layers, LogFormat, OtherAddress, Settings};
 use crate::shelf::Shelf;
 use crate::signals::Signals;
 use crate::terminal::{BAD, FAINT, GOOD, NAME, milliseconds, size};
@@ -40,12 +39,12 @@ pub(crate) fn run(layers: Layers) -> Result<(), Failure> {
     let running = layers.resolve()?;
     let settings = running.settings.clone();
     let log = logging::start(settings.log(), settings.log_format.unwrap_or(LogFormat::Text))?;
-    let backends = Backends::new(&runtimes::runtimes(&named(&running)));
+    let backends = Backends::new(&runtimes::runtimes(&runtimes::named(&running)));
     if settings.memory.is_some() {
         allocator::give_back();
     }
     let doors = Doors(&settings).open()?;
-    let otlp = exporter(&settings)?;
+    let otlp = Otlp::of(&settings)?;
     let repository = models(&settings)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(LOOP_THREADS)
@@ -61,29 +60,6 @@ pub(crate) fn run(layers: Layers) -> Result<(), Failure> {
         otlp.finish();
     }
     outcome
-}
-
-/// The runtimes that are named. What a variable says is found by whoever looks for them.
-fn named(running: &Effective) -> RuntimeArgs {
-    let said = |key: &str, path: &Option<PathBuf>| {
-        path.clone().filter(|_| running.source(key) != Some(Source::Variable))
-    };
-    let Settings { onnxruntime, python, .. } = &running.settings;
-    RuntimeArgs { onnxruntime: said("onnxruntime", onnxruntime), python: said("python", python) }
-}
-
-/// Who takes the spans of requests, if anybody is named: here, or by the variables of the OpenTelemetry standard.
-fn exporter(settings: &Settings) -> Result<Option<Arc<Otlp>>, Failure> {
-    let variable = |name| {
-        let url = std::env::var_os(name).and_then(|url| url.into_string().ok());
-        url.filter(|url| !url.is_empty())
-    };
-    let endpoint = settings
-        .otlp
-        .clone()
-        .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
-        .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT"));
-    endpoint.map(|endpoint| Otlp::start(&endpoint, settings.otlp_sample())).transpose()
 }
 
 /// The models that the command line names, with its settings.

@@ -19,6 +19,7 @@ use unruffled_server::{RequestSpan, Tracing, TracingReport};
 
 use self::client::Client;
 use crate::exit::{Exit, Failure};
+use crate::settings::Settings;
 
 /// How many requests may wait to be told.
 const QUEUE: usize = 2048;
@@ -57,18 +58,30 @@ enum Message {
 }
 
 impl Otlp {
-    /// Starts to export to the collector at `endpoint`, such as `http://127.0.0.1:4318`. Who it is, is read from the
-    /// variables of the OpenTelemetry standard.
-    pub(crate) fn start(endpoint: &str, ratio: f64) -> Result<Arc<Self>, Failure> {
+    /// The exporter to whoever takes spans, if anybody is named: in the settings, or by the variables of the standard.
+    pub(crate) fn of(settings: &Settings) -> Result<Option<Arc<Self>>, Failure> {
+        let variable = |name| {
+            let url = std::env::var_os(name).and_then(|url| url.into_string().ok());
+            url.filter(|url| !url.is_empty())
+        };
+        // One for traces alone is taken as it is; the others are the bases of several.
+        let endpoint = settings
+            .otlp
+            .as_deref()
+            .map(of_traces)
+            .or_else(|| variable("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT"))
+            .or_else(|| variable("OTEL_EXPORTER_OTLP_ENDPOINT").as_deref().map(of_traces));
+        endpoint.map(|endpoint| Self::start(&endpoint, settings.otlp_sample())).transpose()
+    }
+
+    /// Starts to export to the collector at `endpoint`. Who it is, is read from the variables of the standard.
+    fn start(endpoint: &str, ratio: f64) -> Result<Arc<Self>, Failure> {
         if !endpoint.starts_with("http://") {
             return Err(Failure::new(Exit::Usage, format!("--otlp {endpoint}: only http:// is spoken here"))
                 .hint(
                     "--otlp http://127.0.0.1:4318, with a collector beside the server that goes on with TLS",
                 ));
         }
-        let endpoint = endpoint.trim_end_matches('/');
-        let endpoint =
-            if endpoint.ends_with(PATH) { endpoint.to_owned() } else { format!("{endpoint}{PATH}") };
         let wrong = |error: &dyn std::fmt::Display| {
             Failure::new(Exit::Usage, format!("--otlp {endpoint}: {error}"))
                 .hint("--otlp http://127.0.0.1:4318")
@@ -76,7 +89,7 @@ impl Otlp {
         let exporter = SpanExporter::builder()
             .with_http()
             .with_http_client(Client::new())
-            .with_endpoint(&endpoint)
+            .with_endpoint(endpoint)
             .with_protocol(Protocol::HttpBinary)
             .build()
             .map_err(|error| wrong(&error))?;
@@ -84,7 +97,13 @@ impl Otlp {
         let runtime = Builder::new_current_thread().enable_time().build().map_err(|error| wrong(&error))?;
         let (queue, messages) = sync_channel(QUEUE);
         let counts = Arc::<Counts>::default();
-        let mut sender = Sender { exporter, runtime, counts: Arc::clone(&counts), is_away: false, endpoint };
+        let mut sender = Sender {
+            exporter,
+            runtime,
+            counts: Arc::clone(&counts),
+            is_away: false,
+            endpoint: endpoint.to_owned(),
+        };
         std::thread::Builder::new()
             .name("spans".into())
             .spawn(move || sender.run(&messages))
@@ -130,6 +149,12 @@ impl Tracing for Otlp {
         self.ratio.store(ratio.to_bits(), Ordering::Relaxed);
         Ok(())
     }
+}
+
+/// Where the collector at this address takes traces.
+fn of_traces(base: &str) -> String {
+    let base = base.trim_end_matches('/');
+    if base.ends_with(PATH) { base.to_owned() } else { format!("{base}{PATH}") }
 }
 
 /// The thread that sends.
