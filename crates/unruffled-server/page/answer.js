@@ -31,9 +31,9 @@ export class Answer {
       const { took_ms, timing, id, outputs } = answer;
       const where = Number.isNaN(timing.run) ? "" : `: waited ${time(timing.queue)}, ran ${time(timing.run)}`;
       say(this.status, `${id ? `${id} answered` : "Answered"} in ${time(took_ms)}${where}`);
-      this.element.dataset.state = "good";
       then(outputs);
       this.show(outputs);
+      this.element.dataset.state = "good";
       return answer;
     } catch (error) {
       this.element.dataset.state = "bad";
@@ -45,8 +45,9 @@ export class Answer {
     }
   }
 
-  /** Shows these outputs. */
+  /** Shows these outputs, which need not be all. */
   show(outputs) {
+    if (this.element.dataset.state === "asking") this.element.dataset.state = "hearing";
     this.outputs.replaceChildren(...shown(outputs));
   }
 }
