@@ -6,6 +6,7 @@ import { count, percent, time } from "./tell.js";
 const BARS = 12;
 const PREVIEWED = 24;
 const TEXTS = 200;
+const STRIPS = 4;
 /** A class as the protocol writes it: `value:index`, or `value:index:label`. */
 const CLASS = /^(-?[\d.]+(?:e[-+]?\d+)?):(\d+)(?::(.*))?$/s;
 
@@ -31,9 +32,9 @@ export class Answer {
       const { took_ms, timing, id, outputs } = answer;
       const where = Number.isNaN(timing.run) ? "" : `: waited ${time(timing.queue)}, ran ${time(timing.run)}`;
       say(this.status, `${id ? `${id} answered` : "Answered"} in ${time(took_ms)}${where}`);
-      this.element.dataset.state = "good";
       then(outputs);
       this.show(outputs);
+      this.element.dataset.state = "good";
       return answer;
     } catch (error) {
       this.element.dataset.state = "bad";
@@ -45,8 +46,9 @@ export class Answer {
     }
   }
 
-  /** Shows these outputs. */
+  /** Shows these outputs, which need not be all. */
   show(outputs) {
+    if (this.element.dataset.state === "asking") this.element.dataset.state = "hearing";
     this.outputs.replaceChildren(...shown(outputs));
   }
 }
@@ -72,7 +74,9 @@ function body(datatype, shape, values) {
   const first = values.slice(0, row);
   const sum = first.reduce((all, value) => all + value, 0);
   if (row > 1 && first.every((value) => value >= 0 && value <= 1) && Math.abs(sum - 1) < 0.01) return bars(first);
-  if (row >= 64 && values.length === row) return strip(values);
+  if (row >= 64 && values.length <= STRIPS * row) {
+    return Array.from({ length: values.length / row }, (_, at) => strip(values.slice(at * row, (at + 1) * row)));
+  }
   // Pairs, boxes and their like a row a line; what is longer runs on.
   const shown = values.slice(0, PREVIEWED).map((value) => (value == null ? "NaN" : Number.isInteger(value) ? value : value.toPrecision(5)));
   const width = shape.length > 1 ? shape.slice(1).reduce((all, size) => all * size, 1) : PREVIEWED;
@@ -103,7 +107,7 @@ function list(scores, kind = "") {
     h("span", { class: "number" }, value >= 0 && value <= 1 ? percent(value) : value.toPrecision(4)))));
 }
 
-/** A vector as a strip of colours. */
+/** A vector as a strip of colours, of which there may be a few. */
 function strip(values) {
   const canvas = h("canvas", { class: "strip", role: "img", "aria-label": `A vector of ${values.length} numbers` });
   const [width, height] = [values.length, 28];

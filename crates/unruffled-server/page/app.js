@@ -18,8 +18,7 @@ const vitals = new Map();
 
 /** The model that the address names, or the first. */
 function chosen(models) {
-  const name = location.hash.startsWith("#model/") ? decodeURIComponent(location.hash.slice(7)) : null;
-  return models.find((model) => model.name === name) ?? models.find(({ state }) => state === "ready") ?? models[0];
+  return models.find(({ name }) => location.hash === `#model/${encodeURIComponent(name)}`) ?? models.find(({ state }) => state === "ready") ?? models[0];
 }
 
 function vital(name, text, of) {
@@ -136,6 +135,8 @@ const door = new Door({
 });
 door.open();
 
+// Left and come back to, it is no longer what it was: its key was to be forgotten.
+window.addEventListener("pageshow", ({ persisted }) => persisted && location.reload());
 document.addEventListener("visibilitychange", () => barred && !document.hidden && lookAround());
 window.addEventListener("hashchange", () => {
   if (barred) showAll(barred.models, new Map());

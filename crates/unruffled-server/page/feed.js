@@ -39,15 +39,12 @@ export class Feed {
   constructor({ changed, lost, barred }) {
     Object.assign(this, { changed, lost, barred });
     window.addEventListener("pagehide", () => this.stop());
-    // Back again, as it was left.
-    window.addEventListener("pageshow", ({ persisted }) => persisted && this.wanted && this.start());
   }
 
   async start() {
     this.stop();
     const stop = new AbortController();
     this.stopping = stop;
-    this.wanted = true;
     for (let failures = 0; !stop.signal.aborted; failures += 1) {
       let why = null;
       try {
@@ -80,7 +77,6 @@ export class Feed {
   /** Stops, and forgets what it was told. */
   end() {
     this.stop();
-    this.wanted = false;
     this.server = new History(["at", "late", "timer"]);
     this.models.clear();
     this.now = null;

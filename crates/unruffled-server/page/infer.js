@@ -42,7 +42,13 @@ function message(request, id) {
 }
 
 /** Reads an answer; JSON has no number for the protocol's bare words. */
-const read = (text) => JSON.parse(text.replace(/(?<=[[,:]\s*)(-?Infinity|NaN)\b/g, "null"));
+function read(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return JSON.parse(text.replace(/(?<=[[,:]\s*)(-?Infinity|NaN)\b/g, "null"));
+  }
+}
 
 /**
  * Asks `model`. Gives `{ id, took_ms, outputs, timing }`, or `null` if a newer request took its place; throws what the server

@@ -156,7 +156,7 @@ export class Jobs {
     bar.hidden = part == null || !goesOn(job);
     if (part != null) bar.value = part;
     bar.setAttribute("aria-label", `Progress of job ${job.id}`);
-    tell("progress", goesOn(job) ? [part == null ? "" : percent(part), job.progress?.text].filter(Boolean).join(", ") : job.failure?.message ?? "");
+    tell("progress", progressOf(job));
     const stop = row.querySelector("button.small");
     if (!goesOn(job) && document.activeElement === stop) link.focus();
     stop.hidden = !goesOn(job);
@@ -175,6 +175,16 @@ export class Jobs {
   }
 }
 
+/** How far a job is, when it begins, or what went wrong with it. */
+function progressOf({ state, progress, ready_ms, failure }) {
+  const wait = ready_ms - Date.now();
+  if (state === "queued" && wait > 1000) return `begins in ${age(wait)}`;
+  if (state === "queued" || state === "running") {
+    return [progress?.part == null ? "" : percent(progress.part), progress?.text].filter(Boolean).join(", ");
+  }
+  return failure?.message ?? "";
+}
+
 /** What is known of a job, and what it gave. */
 const open = (job) => show(`Job ${job.id}`, async () => {
   const now = await askJson(path(job.id));
@@ -188,6 +198,6 @@ const open = (job) => show(`Job ${job.id}`, async () => {
     known,
     now.failure ? h("p", { class: "bad" }, now.failure.message) : null,
     outputs ? h("dl", { class: "outputs" }, shown(outputs)) : null,
-    now.state === "queued" && now.ready_ms > Date.now() ? h("p", { class: "note" }, `It begins in ${age(now.ready_ms - Date.now())}.`) : null,
+    goesOn(now) && progressOf(now) ? h("p", { class: "note" }, progressOf(now)) : null,
   ].filter(Boolean);
 });

@@ -71,7 +71,9 @@ export class PicturePanel {
     this.canvas.setAttribute("aria-label", found.length ? `The picture, with ${many(found.length, "box", "boxes")} drawn in it${texts && `: ${texts}`}` : "The picture");
     const context = sharp(this.canvas, width, height);
     context.drawImage(this.picture, 0, 0, width, height);
-    for (const { corners, text } of found) box(context, corners.map(([x, y]) => [x * scale, y * scale]), text);
+    for (const { corners, text } of found) {
+      box(context, corners.map(([x, y]) => [x * scale, y * scale]), text, height);
+    }
   }
 
   close() {
@@ -79,8 +81,11 @@ export class PicturePanel {
   }
 }
 
-/** A box, and under its lower edge its text, as large as fits and as it lies. */
-function box(context, corners, text) {
+/** The size of texts, and the height of what is behind them, in pixels. */
+const [SIZE, ROOM] = [11, 15];
+
+/** A box, and at its lower edge its text, as it lies; at the upper one where that would be outside. */
+function box(context, corners, text, bottom) {
   context.lineWidth = 1.5;
   context.strokeStyle = colour("sun");
   context.fillStyle = colour("sun-wash");
@@ -90,15 +95,16 @@ function box(context, corners, text) {
   context.fill();
   context.stroke();
   if (!text) return;
-  const [[left, top], [right, high], , [x, y]] = corners;
-  const size = 11;
+  const [first, second, , last] = corners;
+  const fits = Math.max(last[1], corners[2][1]) + ROOM <= bottom;
   context.save();
-  context.translate(x, y);
-  context.rotate(Math.atan2(high - top, right - left));
-  context.font = `600 ${size}px ${getComputedStyle(document.body).fontFamily}`;
+  context.translate(...(fits ? last : first));
+  context.rotate(Math.atan2(second[1] - first[1], second[0] - first[0]));
+  if (!fits) context.translate(0, -ROOM);
+  context.font = `600 ${SIZE}px ${getComputedStyle(document.body).fontFamily}`;
   context.textBaseline = "top";
   context.fillStyle = colour("sun");
-  context.fillRect(-0.75, 0, context.measureText(text).width + 6, size + 4);
+  context.fillRect(-0.75, 0, context.measureText(text).width + 6, ROOM);
   context.fillStyle = colour("paper");
   context.fillText(text, 2, 2.5);
   context.restore();

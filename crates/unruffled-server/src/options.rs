@@ -187,7 +187,8 @@ impl ServerOptions {
         self
     }
 
-    /// Asks everybody for a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`; only health may be asked without.
+    /// Asks everybody for a key, as `Authorization: Bearer KEY` or `X-API-Key: KEY`; without, only health and
+    /// the files of the live page may be asked for.
     ///
     /// Without keys, everything but administration is open to all who can connect, and administration to this machine.
     pub fn with_keys(mut self, keys: Keys) -> Self {
