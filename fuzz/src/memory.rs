@@ -14,3 +14,18 @@ pub fn within<T>(bytes: usize, times: u64, read: impl FnOnce() -> T) -> T {
     assert!(held <= most, "reading {bytes} bytes took {held}, more than {most}");
     result.expect("it has run")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::catch_unwind;
+
+    use super::within;
+
+    #[test]
+    fn what_is_held_counts() {
+        assert_eq!(within(1 << 20, 1, || vec![0_u8; 1 << 20].len()), 1 << 20);
+        assert!(catch_unwind(|| within(1 << 20, 1, || vec![0_u8; 2 << 20])).is_err(), "it was held");
+        let freed = || drop((0..64).map(|_| vec![0_u8; 1 << 16].len()).sum::<usize>());
+        within(64 << 10, 1, freed);
+    }
+}
