@@ -136,10 +136,15 @@ mod tests {
         for rate in [0, 1, 999, 384_001, u32::MAX] {
             let sound = wav(rate, 1, 8, tone(16_000, 4));
             let message = read(&sound, &settings(16_000, None)).unwrap_err().to_string();
-            let expected = format!("cannot be resampled from {rate} to 16000: 1000 to 384000 samples a second can be");
+            let expected =
+                format!("cannot be resampled from {rate} to 16000: 1000 to 384000 samples a second can be");
             assert_eq!(message, expected);
         }
-        assert_eq!(read(&wav(5, 1, 8, tone(16_000, 4)), &settings(5, None)).unwrap().len(), 4, "nothing to do");
+        assert_eq!(
+            read(&wav(5, 1, 8, tone(16_000, 4)), &settings(5, None)).unwrap().len(),
+            4,
+            "nothing to do"
+        );
     }
 
     #[test]
