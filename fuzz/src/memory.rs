@@ -8,9 +8,15 @@ const CONSTANT: u64 = 64 << 10;
 /// What its result keeps counts, and what was freed on the way does while it was held; the input itself does not.
 #[track_caller]
 pub fn within<T>(bytes: usize, times: u64, read: impl FnOnce() -> T) -> T {
+    within_and(CONSTANT, bytes, times, read)
+}
+
+/// The same with another constant.
+#[track_caller]
+pub fn within_and<T>(constant: u64, bytes: usize, times: u64, read: impl FnOnce() -> T) -> T {
     let mut result = None;
     let held = allocation_counter::measure(|| result = Some(read())).bytes_max;
-    let most = CONSTANT + times * bytes as u64;
+    let most = constant + times * bytes as u64;
     assert!(held <= most, "reading {bytes} bytes took {held}, more than {most}");
     result.expect("it has run")
 }
