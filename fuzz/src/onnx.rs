@@ -8,10 +8,16 @@ use unruffled_model::{
 use unruffled_onnx::{OnnxSummary, TreesBackend};
 
 use crate::head::Head;
-use crate::memory::within;
+use crate::memory::{within, within_and};
 
 /// The most bytes for each byte of a file: two are an empty node, which takes some hundred.
 const TIMES: u64 = 512;
+
+/// What a model may take besides: tables in which trees look their thresholds up.
+const TABLES: u64 = 16 << 20;
+
+/// What a model may take besides: a window of nodes that is zeroed by the system, and tables for each of a million features.
+const TABLES: u64 = 256 << 20;
 
 /// The most bytes of an error besides names, of which a file may hold any.
 const TOLD: usize = 2000;
@@ -35,7 +41,8 @@ pub fn onnx(data: &[u8]) {
     }
     let cancel = CancelToken::new();
     let context = LoadContext::new(&cancel, &|_| ());
-    match within(body.len(), TIMES, || TreesBackend.load(&source, &BackendOptions::default(), &context)) {
+    let options = BackendOptions::default();
+    match within_and(TABLES, body.len(), TIMES, || TreesBackend.load(&source, &options, &context)) {
         Ok(model) => run(&*model),
         Err(error) => short(&error, body),
     }

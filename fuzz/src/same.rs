@@ -76,3 +76,18 @@ pub fn is_text(tensors: &Tensors) -> bool {
             || tensor.dtype() != DType::Bytes
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use unruffled_model::Tensor;
+
+    use super::tensor;
+
+    #[test]
+    fn nan_is_like_nan_and_no_zero_like_the_other() {
+        let one = |value: f32| Tensor::scalar(value);
+        assert!(tensor(&one(f32::NAN), &one(-f32::NAN)) && tensor(&one(0.5), &one(0.5)));
+        assert!(!tensor(&one(0.0), &one(-0.0)) && !tensor(&one(f32::NAN), &one(1.0)));
+        assert!(!tensor(&one(1.0), &Tensor::scalar(1.0_f64)));
+    }
+}

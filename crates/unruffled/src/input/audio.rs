@@ -1,11 +1,16 @@
 //! From a WAV file to samples, by the settings of the input.
 
+use std::ops::RangeInclusive;
+
 use hound::{SampleFormat, WavReader};
 use rubato::audioadapter_buffers::direct::InterleavedSlice;
 use rubato::{Fft, FixedSync, Resampler as _};
 
 use crate::config::AudioInput;
 use crate::error::Error;
+
+/// Rates that can be brought to each other. The filter takes memory in proportion to them, and a file may claim any.
+const RATES: RangeInclusive<usize> = 1_000..=384_000;
 
 /// Frames that are resampled at a time.
 const CHUNK: usize = 1024;
@@ -45,6 +50,10 @@ fn resampled(samples: Vec<f32>, from: usize, to: usize) -> Result<Vec<f32>, Erro
     let refused = |error: &dyn std::fmt::Display| {
         Error::input(format!("cannot be resampled from {from} to {to}: {error}"))
     };
+    if !RATES.contains(&from) || !RATES.contains(&to) {
+        let (least, most) = (RATES.start(), RATES.end());
+        return Err(refused(&format_args!("{least} to {most} samples a second can be")));
+    }
     let mut resampler =
         Fft::<f32>::new(from, to, CHUNK, 1, FixedSync::Input).map_err(|error| refused(&error))?;
     let sound = InterleavedSlice::new(&samples, 1, samples.len()).map_err(|error| refused(&error))?;
@@ -120,6 +129,22 @@ mod tests {
         let sound = wav(16_000, 1, 16, tone(16_000, 100));
         assert_eq!(read(&sound, &settings(16_000, Some(64))).unwrap().len(), 64);
         assert_eq!(read(&sound, &settings(16_000, Some(128))).unwrap()[100..], [0.0; 28]);
+    }
+
+    #[test]
+    fn rates_that_no_sound_has_are_refused() {
+        for rate in [0, 1, 999, 384_001, u32::MAX] {
+            let sound = wav(rate, 1, 8, tone(16_000, 4));
+            let message = read(&sound, &settings(16_000, None)).unwrap_err().to_string();
+            let expected =
+                format!("cannot be resampled from {rate} to 16000: 1000 to 384000 samples a second can be");
+            assert_eq!(message, expected);
+        }
+        assert_eq!(
+            read(&wav(5, 1, 8, tone(16_000, 4)), &settings(5, None)).unwrap().len(),
+            4,
+            "nothing to do"
+        );
     }
 
     #[test]

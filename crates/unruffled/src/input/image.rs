@@ -2,7 +2,7 @@
 
 use std::io::Cursor;
 
-use image::{DynamicImage, ImageDecoder as _, ImageReader, Rgba32FImage};
+use image::{DynamicImage, ImageDecoder as _, ImageReader, Limits, Rgba32FImage};
 
 use super::resample::Plane;
 use crate::config::{Color, ImageInput, Layout};
@@ -11,10 +11,28 @@ use crate::error::Error;
 /// How bright the eye takes red, green and blue to be.
 const LUMA: [f32; 3] = [0.299, 0.587, 0.114];
 
+/// The most pixels of a picture, and of what it becomes. A small file may claim any size.
+const PIXELS_MAX: usize = 40_000_000;
+
+/// The most bytes that a decoder takes for each pixel: four channels of 32 bits.
+const PIXEL_BYTES_MAX: usize = 16;
+
+/// What a decoder may take for itself, whatever the size of the picture.
+const DECODER_BYTES: usize = 16 << 20;
+
 /// The numbers of a picture and their shape, that of one picture.
 pub(super) fn read(bytes: &[u8], settings: &ImageInput) -> Result<(Vec<f32>, Vec<usize>), Error> {
     let picture = decode(bytes)?;
     let (width, height) = size(settings, picture.width(), picture.height());
+    // On the way it has the new width and the old height.
+    for height in [height, picture.height() as usize] {
+        if width.saturating_mul(height) > PIXELS_MAX {
+            let from = format!("{} x {}", picture.width(), picture.height());
+            let message =
+                format!("of {from} pixels would become {width} x {height}; the most is {PIXELS_MAX}");
+            return Err(Error::input(message));
+        }
+    }
     let planes: Vec<_> = channels(&picture, settings.color)
         .into_iter()
         .map(|plane| plane.resized(width, height))
@@ -40,6 +58,15 @@ fn decode(bytes: &[u8]) -> Result<DynamicImage, Error> {
     let reader =
         ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(|error| refused(error.into()))?;
     let mut decoder = reader.into_decoder().map_err(refused)?;
+    let (width, height) = decoder.dimensions();
+    let pixels = (width as usize).saturating_mul(height as usize);
+    if pixels > PIXELS_MAX {
+        let message = format!("has {width} x {height} pixels; the most is {PIXELS_MAX}: shrink it");
+        return Err(Error::input(message));
+    }
+    let mut limits = Limits::default();
+    limits.max_alloc = Some((pixels * PIXEL_BYTES_MAX + DECODER_BYTES) as u64);
+    decoder.set_limits(limits).map_err(refused)?;
     // Cameras write down how they were held.
     let orientation = decoder.orientation().map_err(refused)?;
     let mut picture = DynamicImage::from_decoder(decoder).map_err(refused)?;
@@ -157,6 +184,23 @@ mod tests {
         check("width = 10", 5, 10);
         check("side_max = 80\nmultiple = 32", 32, 96);
         check("side_max = 10\nmultiple = 32", 32, 32);
+    }
+
+    #[test]
+    fn what_would_be_too_large_is_refused() {
+        let refused = |picture: &[u8], settings| read(picture, settings).unwrap_err().to_string();
+        let row = png(1000, &[[9, 9, 9, 255]; 1000]);
+        let expected = "of 1000 x 1 pixels would become 1000000 x 1000; the most is 40000000";
+        assert_eq!(refused(&row, "height = 1000"), expected);
+        let column = png(1, &[[9, 9, 9, 255]; 1000]);
+        let expected = "of 1 x 1000 pixels would become 50000 x 1000; the most is 40000000";
+        assert_eq!(refused(&column, "width = 50000\nheight = 1"), expected);
+        // What follows the header need not even be there.
+        let mut claims = png(2, &[[9, 9, 9, 255]; 4]);
+        claims.splice(16..24, [0, 0, 0x40, 0, 0, 0, 0x40, 0]);
+        // The header's checksum.
+        claims.splice(29..33, [0xa9, 0xc8, 0x10, 0x84]);
+        assert_eq!(refused(&claims, ""), "has 16384 x 16384 pixels; the most is 40000000: shrink it");
     }
 
     #[test]

@@ -5,12 +5,18 @@ use npyz::{DType as NpyDType, Deserialize, NpyFile, Order, TypeChar};
 use super::elements::{Elements, Number};
 use crate::error::Error;
 
+/// How deep a header may nest, which is read by recursion: types of records may have records in them.
+const NESTING_MAX: usize = 16;
+
 /// The numbers of a file and their shape.
 pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
     let refused = |error: std::io::Error| {
         Error::input(format!("is not an .npy file that can be read: {error}; write it with numpy.save"))
             .caused_by(error)
     };
+    if nesting(header(bytes)) > NESTING_MAX {
+        return Err(Error::input("has a header that no array has; write it with numpy.save"));
+    }
     let file = NpyFile::new(bytes).map_err(refused)?;
     let shape: Vec<usize> =
         file.shape().iter().map(|&size| usize::try_from(size).unwrap_or(usize::MAX)).collect();
@@ -48,6 +54,30 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
         }
     };
     Ok((Elements::Numbers(numbers.map_err(refused)?), shape))
+}
+
+/// The text behind the magic bytes, the version and its own length, which has two bytes in the first version and four since.
+fn header(bytes: &[u8]) -> &[u8] {
+    let (length, rest) = match bytes {
+        [_, _, _, _, _, _, 1, _, a, b, rest @ ..] => (u32::from_le_bytes([*a, *b, 0, 0]), rest),
+        [_, _, _, _, _, _, _, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
+        _ => return &[],
+    };
+    rest.get(..length as usize).unwrap_or(rest)
+}
+
+/// How deep brackets nest at most; those within texts count too, which makes no difference for a header.
+fn nesting(header: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for byte in header {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 fn integers<T: Deserialize + Into<i128>>(file: NpyFile<&[u8]>) -> std::io::Result<Vec<Number>> {
@@ -88,5 +118,9 @@ mod tests {
             format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999,), }").bytes(),
         );
         assert_eq!(read(&text).unwrap_err().to_string(), "is cut off; copy it again");
+        let mut deep = b"\x93NUMPY\x02\x00\x40\x42\x0f\x00".to_vec();
+        deep.extend([b'('; 1_000_000]);
+        let told = read(&deep).unwrap_err().to_string();
+        assert_eq!(told, "has a header that no array has; write it with numpy.save");
     }
 }
