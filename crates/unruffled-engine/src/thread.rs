@@ -53,56 +53,10 @@ pub(crate) fn start(name: &str, intent: Intent, body: impl FnOnce() + Send + 'st
     let entered = name.to_owned();
     #[allow(clippy::disallowed_methods, reason = "the one place where threads are made")]
     std::thread::Builder::new().name(name.replace('\0', "")).spawn(move || {
-        let entered = move || {
-            enter(&entered, intent);
-            body();
-        };
-        match intent {
-            Intent::Load => unnoticed(entered),
-            _ => entered(),
-        }
+        enter(&entered, intent);
+        body();
     })?;
     Ok(())
-}
-
-/// How long a load keeps to what nobody else wants. A nice value alone does not keep a load from holding a core for milliseconds
-/// while a request waits for it; but on a machine that never pauses, what keeps to the rest gets next to nothing.
-#[cfg(target_os = "linux")]
-const UNNOTICED: Duration = Duration::from_millis(50);
-
-/// Runs only when no other wants the core, for so long; then, if that was not enough, by its nice value, which `body` sets: it
-/// cannot be set back.
-#[cfg(target_os = "linux")]
-fn unnoticed(body: impl FnOnce()) {
-    use std::sync::mpsc::{RecvTimeoutError, channel};
-
-    let own = thread_priority::unix::thread_native_id();
-    if let Err(error) = schedule(own, Policy::Idle) {
-        tracing::debug!(?error, "a load keeps the default scheduling");
-        return body();
-    }
-    let (ended, watched) = channel::<()>();
-    std::thread::scope(|scope| {
-        // Ends before the thread that it watches, whatever comes of that.
-        let watch = move || {
-            if watched.recv_timeout(UNNOTICED) == Err(RecvTimeoutError::Timeout) {
-                raise(own);
-            }
-        };
-        #[allow(clippy::disallowed_methods, reason = "it is joined here")]
-        let started = std::thread::Builder::new().name("load watch".into()).spawn_scoped(scope, watch);
-        if started.is_err() {
-            raise(own);
-        }
-        // Dropped also if the load panics.
-        let _ended = ended;
-        body();
-    });
-}
-
-#[cfg(not(target_os = "linux"))]
-fn unnoticed(body: impl FnOnce()) {
-    body();
 }
 
 /// Gives the current thread, which a backend may have made, its name and priority.
@@ -122,7 +76,7 @@ pub(crate) fn enter(name: &str, intent: Intent) {
             tracing::debug!(thread = name, %error, "thread keeps the default name or priority");
         }
         if intent == Intent::IdleModel
-            && let Err(error) = schedule(thread_priority::unix::thread_native_id(), Policy::Idle)
+            && let Err(error) = idle()
         {
             tracing::debug!(thread = name, ?error, "thread keeps the default scheduling");
         }
@@ -131,24 +85,16 @@ pub(crate) fn enter(name: &str, intent: Intent) {
     let _ = (name, intent);
 }
 
+/// Has the current thread run only when no other wants its core.
 #[cfg(target_os = "linux")]
-use thread_priority::unix::{NormalThreadSchedulePolicy as Policy, ThreadId};
+fn idle() -> Result<(), thread_priority::Error> {
+    use thread_priority::unix::{
+        NormalThreadSchedulePolicy, ThreadSchedulePolicy, set_thread_priority_and_policy,
+    };
 
-/// Has a thread scheduled by this policy.
-#[cfg(target_os = "linux")]
-fn schedule(thread: ThreadId, policy: Policy) -> Result<(), thread_priority::Error> {
-    use thread_priority::unix::{ThreadSchedulePolicy, set_thread_priority_and_policy};
-
-    let policy = ThreadSchedulePolicy::Normal(policy);
-    set_thread_priority_and_policy(thread, thread_priority::ThreadPriority::Min, policy)
-}
-
-/// Has a thread that kept to what nobody wants scheduled like others again.
-#[cfg(target_os = "linux")]
-fn raise(thread: ThreadId) {
-    if let Err(error) = schedule(thread, Policy::Other) {
-        tracing::debug!(?error, "a load keeps to what nobody else wants");
-    }
+    let policy = ThreadSchedulePolicy::Normal(NormalThreadSchedulePolicy::Idle);
+    let own = thread_priority::unix::thread_native_id();
+    set_thread_priority_and_policy(own, thread_priority::ThreadPriority::Min, policy)
 }
 
 /// The time that the current thread has spent on a core so far; `None` where priorities are left alone.
