@@ -7,6 +7,9 @@ use unruffled_model::ModelError;
 /// Rates that can be brought to each other. The filter takes memory in proportion to them.
 const RATES: std::ops::RangeInclusive<u32> = 1_000..=384_000;
 
+/// The greatest sample that is taken; a full one is 1. A file of floats may hold any, and the filter panics over what is no number.
+const SAMPLE_MAX: f32 = 1e6;
+
 /// Samples that are resampled at a time, at least.
 const CHUNK: usize = 1024;
 
@@ -58,11 +61,13 @@ impl RateChange {
         out: &mut Vec<f32>,
     ) -> Result<(), ModelError> {
         let Some(resampler) = &self.resampler else {
+            let before = out.len();
             out.extend(samples);
-            return Ok(());
+            return check_samples(&out[before..]);
         };
         let before = self.waiting.len();
         self.waiting.extend(samples);
+        check_samples(&self.waiting[before..])?;
         self.taken += self.waiting.len() - before;
         let chunk = resampler.input_frames_next();
         let whole = self.waiting.len() - self.waiting.len() % chunk;
@@ -99,5 +104,17 @@ impl RateChange {
         self.delay -= dropped;
         out.extend_from_slice(&made[dropped..]);
         Ok(())
+    }
+}
+
+/// Refuses what is no sound.
+fn check_samples(samples: &[f32]) -> Result<(), ModelError> {
+    // NaN is within nothing.
+    match samples.iter().find(|sample| !(-SAMPLE_MAX..=SAMPLE_MAX).contains(*sample)) {
+        None => Ok(()),
+        Some(sample) => {
+            let message = format!("has a sample of {sample}; full ones are 1 and -1: save it again");
+            Err(ModelError::invalid_input(message).at("audio"))
+        }
     }
 }

@@ -108,6 +108,29 @@ fn what_is_no_sound_or_broken_or_too_long_is_refused() {
     );
 }
 
+/// A WAV file of one channel, 32-bit floats.
+fn floats(rate: u32, samples: &[f32]) -> Vec<u8> {
+    let spec =
+        WavSpec { channels: 1, sample_rate: rate, bits_per_sample: 32, sample_format: SampleFormat::Float };
+    let mut out = Cursor::new(Vec::new());
+    let mut writer = WavWriter::new(&mut out, spec).unwrap();
+    samples.iter().for_each(|sample| writer.write_sample(*sample).unwrap());
+    writer.finalize().unwrap();
+    out.into_inner()
+}
+
+#[test]
+fn samples_that_are_no_sound_are_refused_at_every_rate() {
+    for rate in [16_000, 44_100] {
+        for odd in [f32::NAN, f32::INFINITY, f32::MIN, 1.1e6] {
+            let error = decode(&DecodeAudio::default(), floats(rate, &[0.5, odd])).unwrap_err();
+            let expected = format!("`audio`: has a sample of {odd}; full ones are 1 and -1: save it again");
+            assert_eq!((error.kind(), error.to_string()), (ModelErrorKind::InvalidInput, expected));
+        }
+        assert!(decode(&DecodeAudio::default(), floats(rate, &[1e6, -1e6])).is_ok());
+    }
+}
+
 #[test]
 fn what_came_before_a_cut_counts() {
     let mut cut = std::fs::read(path("assets/steps/tone.flac")).unwrap();

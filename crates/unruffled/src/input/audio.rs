@@ -12,6 +12,9 @@ use crate::error::Error;
 /// Rates that can be brought to each other. The filter takes memory in proportion to them, and a file may claim any.
 const RATES: RangeInclusive<usize> = 1_000..=384_000;
 
+/// The greatest sample that is taken; a full one is 1. A file of floats may hold any, and the filter panics over what is no number.
+const SAMPLE_MAX: f32 = 1e6;
+
 /// Frames that are resampled at a time.
 const CHUNK: usize = 1024;
 
@@ -36,6 +39,11 @@ pub(super) fn read(bytes: &[u8], settings: &AudioInput) -> Result<Vec<f32>, Erro
     let channels = usize::from(spec.channels.max(1));
     let mono: Vec<f32> =
         samples.chunks_exact(channels).map(|frame| frame.iter().sum::<f32>() / channels as f32).collect();
+    // NaN is within nothing.
+    if let Some(sample) = mono.iter().find(|sample| !(-SAMPLE_MAX..=SAMPLE_MAX).contains(*sample)) {
+        let message = format!("has a sample of {sample}; full ones are 1 and -1: save it again");
+        return Err(Error::input(message));
+    }
     let mut samples = resampled(mono, spec.sample_rate as usize, settings.rate.get() as usize)?;
     if let Some(length) = settings.samples {
         samples.resize(length.get(), 0.0);
@@ -129,6 +137,17 @@ mod tests {
         let sound = wav(16_000, 1, 16, tone(16_000, 100));
         assert_eq!(read(&sound, &settings(16_000, Some(64))).unwrap().len(), 64);
         assert_eq!(read(&sound, &settings(16_000, Some(128))).unwrap()[100..], [0.0; 28]);
+    }
+
+    #[test]
+    fn samples_that_are_no_sound_are_refused() {
+        for rate in [16_000, 44_100] {
+            for odd in [f32::NAN, f32::NEG_INFINITY, f32::MAX] {
+                let sound = wav(rate, 1, 32, [0.5, odd].into_iter());
+                let message = read(&sound, &settings(16_000, None)).unwrap_err().to_string();
+                assert_eq!(message, format!("has a sample of {odd}; full ones are 1 and -1: save it again"));
+            }
+        }
     }
 
     #[test]
