@@ -36,7 +36,7 @@ pub(crate) struct EndPoint {
     /// Whether there must be a body.
     pub(crate) needs_body: bool,
     /// What is answered when all goes well: a status, what it says, a media type, and the schema.
-    pub(crate) gives: Vec<(u16, &'static str, Vec<(&'static str, Value)>)>,
+    pub(crate) gives: Vec<Given>,
     /// End points that take a member of the answer as a parameter: the member, the parameter, and their ids.
     pub(crate) links: Option<(&'static str, &'static str, &'static [&'static str])>,
     /// The statuses of refusals.
@@ -44,6 +44,9 @@ pub(crate) struct EndPoint {
     /// Whether refusals are those of OpenAI.
     pub(crate) is_openai: bool,
 }
+
+/// What is answered when all goes well: a status, what it says, and media types with their schemas.
+pub(crate) type Given = (u16, &'static str, Vec<(&'static str, Value)>);
 
 /// JSON.
 pub(crate) const JSON: &str = "application/json";
@@ -181,7 +184,7 @@ impl EndPoint {
     }
 
     /// Refuses as OpenAI does.
-    pub(crate) fn as_openai(self) -> Self {
+    pub(crate) fn of_openai(self) -> Self {
         Self { is_openai: true, ..self }
     }
 

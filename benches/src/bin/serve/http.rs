@@ -101,6 +101,7 @@ pub(crate) fn health(address: SocketAddr, stop: &std::sync::atomic::AtomicBool) 
         caller.ask(b"GET /v2/health/live HTTP/1.1\r\nHost: localhost\r\n\r\n")?;
         while !caller.read()? {}
         benches::record(&mut times, caller.asked.elapsed());
+        #[allow(clippy::disallowed_methods, reason = "it is a pace, not a wait for something")]
         std::thread::sleep(Duration::from_millis(5));
     }
     Ok(benches::quantile(&times, 0.99))

@@ -37,6 +37,7 @@ impl Server {
         while !server.is_ready() {
             ensure!(begin.elapsed() < Duration::from_secs(60), "the server is not ready after a minute");
             ensure!(server.child.try_wait()?.is_none(), "the server has ended");
+            #[allow(clippy::disallowed_methods, reason = "another process tells nothing unasked")]
             std::thread::sleep(Duration::from_millis(1));
         }
         server.ready_after = begin.elapsed();

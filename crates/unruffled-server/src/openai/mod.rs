@@ -17,15 +17,15 @@ pub(crate) fn end_points() -> Vec<EndPoint> {
             .asks_a_model()
             .takes("EmbeddingsRequest")
             .gives("The embeddings, in the order of the input", "Embeddings")
-            .as_openai(),
+            .of_openai(),
         get("/v1/models", models::list)
             .says(group, "The models that there are.")
             .gives("They", "OpenAIModels")
-            .as_openai(),
+            .of_openai(),
         get("/v1/models/{model}", models::model)
             .says(group, "One of them.")
             .gives("It", "OpenAIModel")
             .refuses(&[404])
-            .as_openai(),
+            .of_openai(),
     ]
 }

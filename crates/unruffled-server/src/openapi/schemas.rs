@@ -33,12 +33,13 @@ fn object(members: &[(&str, Value)]) -> Value {
 }
 
 /// The same with an example.
-fn example(mut schema: Value, example: Value) -> Value {
+fn example(mut schema: Value, example: &Value) -> Value {
     schema["examples"] = json!([example]);
     schema
 }
 
-fn list(of: Value) -> Value {
+fn list(of: impl Into<Value>) -> Value {
+    let of: Value = of.into();
     json!({ "type": "array", "items": of })
 }
 
@@ -58,7 +59,8 @@ fn number() -> Value {
     json!({ "type": "number" })
 }
 
-fn or_null(schema: Value) -> Value {
+fn or_null(schema: impl Into<Value>) -> Value {
+    let schema: Value = schema.into();
     json!({ "anyOf": [schema, { "type": "null" }] })
 }
 
@@ -72,7 +74,7 @@ fn protocol() -> Named {
     let tensor = object(&[
         ("name", json!({ "type": "string", "maxLength": 1024 })),
         ("datatype", json!({ "type": "string", "enum": datatypes })),
-        ("shape", shape.clone()),
+        ("shape", shape),
         ("parameters?", schema("Parameters")),
         ("data?", json!({ "type": "array", "description": "The elements, flat or nested as the shape" })),
     ]);
@@ -120,7 +122,7 @@ fn protocol() -> Named {
                     ("inputs", list(schema("Tensor"))),
                     ("outputs?", list(object(&[("name", text()), ("parameters?", schema("Parameters"))]))),
                 ]),
-                json!({ "id": "1", "inputs": [{ "name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2.5] }] }),
+                &json!({ "id": "1", "inputs": [{ "name": "x", "shape": [1, 2], "datatype": "FP32", "data": [1, 2.5] }] }),
             ),
         ),
         (
@@ -162,7 +164,7 @@ fn repository() -> Named {
                 ("reason?", text()),
             ])),
         ),
-        ("ControlRequest", object(&[("parameters?", settings.clone())])),
+        ("ControlRequest", object(&[("parameters?", settings)])),
         ("Configuration", object(&[("name", text()), ("platform", text()), ("max_batch_size", count())])),
         ("Region", object(&[("key", text()), ("offset?", count()), ("byte_size", count())])),
         (
@@ -242,7 +244,7 @@ fn openai() -> Named {
                     ("dimensions?", json!({ "type": "integer", "minimum": 1 })),
                     ("user?", text()),
                 ]),
-                json!({ "model": "embed", "input": ["one text", "another"] }),
+                &json!({ "model": "embed", "input": ["one text", "another"] }),
             ),
         ),
         (
