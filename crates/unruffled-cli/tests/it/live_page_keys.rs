@@ -72,7 +72,7 @@ fn a_key_is_asked_for_and_forgotten() {
 
 #[test]
 fn a_tab_remembers_a_key_if_it_is_to() {
-    let (server, key, folder) = start(&["--infer", "*", "--metrics"]);
+    let (server, key, folder) = start(&["--infer", "*", "--admin"]);
     let browser = Browser::start();
     browser.open(server.url());
     browser.until(LOCKED);
@@ -89,7 +89,7 @@ fn a_tab_remembers_a_key_if_it_is_to() {
     browser.until(LOCKED);
     browser.type_into("#key", &format!("{key}{ENTER}"));
     browser.until(LIVE);
-    // Withdrawn, it opens nothing any more.
+    // Withdrawn, it opens nothing any more: the next look at the jobs finds out.
     let other = run_in(folder.path(), &["keys", "new", "other", "--file", "other.toml"]).ok();
     assert_ne!(other.trim(), key);
     fs::copy(folder.path().join("other.toml"), folder.path().join("keys.toml")).unwrap();
