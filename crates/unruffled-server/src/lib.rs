@@ -10,6 +10,11 @@
 //! | `GET /v2/models/{model}` | what the model takes and gives |
 //! | `GET /v2/models/{model}/ready` | whether the model can answer |
 //! | `POST /v2/models/{model}/infer` | the model's outputs |
+//! | `POST /v2/models/{model}/generate`, `.../generate_stream` | the same in plain values; each output as an event |
+//! | `POST /v2/models/{model}/stream`, `GET` for a WebSocket | answers to requests one by one, in lines, events or messages |
+//! | `/v1/jobs` and below | jobs: submitted, asked for, watched, cancelled |
+//! | `POST /v1/embeddings`, `GET /v1/models` | what clients of OpenAI ask for |
+//! | `GET /openapi.json`, `GET /docs/` | all end points, for programs and for people |
 //! | `GET /v2/trace/setting`, `GET /v2/logging` | how requests are traced and what is logged; `POST` changes it |
 //! | `POST /inference.GRPCInferenceService/...` | the same over gRPC, streams with `ModelStreamInfer`; health and reflection |
 //!
@@ -29,7 +34,7 @@
 //! - The parameter `timeout` (microseconds) and the header `X-Request-Timeout` (seconds, such as `0.25`) bound the whole
 //!   request from the arrival of its headers; the shorter one counts, 0 is none.
 //! - The parameter `priority` is 1 for interactive, 2 or 0 for normal, 3 and above for bulk work.
-//! - The header `X-Unruffled-Supersede` names a canvas or a search box: a newer request to the same model under the same
+//! - The header `X-Unruffled-Supersede`, or the parameter `unruffled_supersede`, names a canvas or a search box: a newer request to the same model under the same
 //!   name cancels the older one, queued or running, which is answered with 499. Steps of a sequence are never cancelled so.
 //! - A client that disconnects cancels its request, queued or running. So does one that only closes its sending side.
 //!   Bytes of a further request, sent before the answer, hide the disconnect until the answer is written.
@@ -37,7 +42,7 @@
 //!
 //! # Errors
 //!
-//! Every answer that is no success is `{"error": text}`, and the connection stays open, unless a part of the request was
+//! Every answer that is no success is `{"error": text}`, an object for clients of OpenAI, and the connection stays open, unless a part of the request was
 //! left unread. Only a head that is not HTTP is answered without a body.
 //!
 //! | what | status |
@@ -47,9 +52,10 @@
 //! | no key, or none that is known; a key without the scope; too much for one client (with `Retry-After`) | 401; 403; 429 |
 //! | body too late, too large, encoded | 408, 413, 415 |
 //! | asked for under a foreign name, on loopback without keys | 421 |
+//! | a WebSocket is expected | 426 |
 //! | cancelled | 499 |
 //! | model failed or crashed | 500 |
-//! | binary tensors | 501 |
+//! | a part of the protocol that is not here, or not switched on | 501 |
 //! | queue or server full (with `Retry-After`), model not ready, shutting down | 503 |
 //! | deadline exceeded | 504 |
 //!

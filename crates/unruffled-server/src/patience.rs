@@ -1,8 +1,9 @@
 //! [`Patience`]: how long the clients of a model wait, learned from those who gave up.
 //!
 //! Clients that wait 200 ms and do not say so turn an overload into a collapse: served in their order, each is served when it is
-//! about to go, and nothing that is computed reaches anybody. So when clients give up while more than a few wait, the age at which they did is remembered, and for as long as the pressure lasts a request that says nothing of its
-//! own is treated as one that has that long: who cannot be answered by then is told at once, and the others are answered.
+//! about to go, and nothing that is computed reaches anybody. So when clients give up while more than a few wait, the age at which
+//! they did is remembered, and for as long as the pressure lasts a request that says nothing of its own is treated as one that has
+//! that long: who cannot be answered by then is told at once, and the others are answered.
 
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};

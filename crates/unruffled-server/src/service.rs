@@ -5,7 +5,8 @@ use std::fmt;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use axum::extract::{FromRequestParts, RawPathParams};
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path, RawPathParams};
 use axum::http::request::Parts;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use unruffled_engine::{Engine, Group, Handle, Jobs, LoopWatch, Metrics, ModelStatus, Request, WatchOptions};
@@ -286,6 +287,13 @@ pub(crate) struct Traffic {
     pub(crate) refused_requests: u64,
     /// Requests refused because their bodies were too much.
     pub(crate) refused_bytes: u64,
+}
+
+/// What a path names, decoded, if it can be.
+pub(crate) type Named<T> = Result<Path<T>, PathRejection>;
+
+pub(crate) fn named<T>(path: Named<T>) -> Result<T, Refusal> {
+    path.map(|Path(named)| named).map_err(|_| Refusal::not_found("the path is not UTF-8 when decoded"))
 }
 
 /// Which model a path names, and which version of it, if one.

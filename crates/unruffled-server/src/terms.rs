@@ -15,7 +15,7 @@ use crate::refusal::Refusal;
 const TIMEOUT: HeaderName = HeaderName::from_static("x-request-timeout");
 
 /// The parameter that says the same as [`SUPERSEDE`], for requests without headers of their own.
-const SUPERSEDE_PARAMETER: &str = "unruffled_supersede";
+pub(crate) const SUPERSEDE_PARAMETER: &str = "unruffled_supersede";
 
 /// Names what a newer request takes the place of an older one for: a canvas, a search box.
 const SUPERSEDE: HeaderName = HeaderName::from_static("x-unruffled-supersede");

@@ -1,5 +1,6 @@
 //! `POST /v1/embeddings`: texts, or tokens, to rows of numbers.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::body::Body;
@@ -9,7 +10,7 @@ use axum::response::{IntoResponse as _, Response};
 use serde_json::json;
 use unruffled_protocol::{InferRequest, Parameters, RequestedOutput};
 
-use super::input::Asked;
+use super::input::read;
 use super::output;
 use crate::access::Identity;
 use crate::ask::ask;
@@ -59,14 +60,9 @@ async fn answer(
     trail: &mut Trail,
 ) -> Result<Response, Refusal> {
     let body = collect(service, body, &mut part, arrived, deadline).await?;
-    let announced = body.len();
+    let (weight, limit) = (body.len(), service.options().body_limit());
     let _place = service.enter()?;
-    let read = move || {
-        let mut asked = Asked::read(&body)?;
-        let input = asked.input()?;
-        Ok::<_, Refusal>((asked, input, part))
-    };
-    let (asked, input, _part) = service.offload().run(announced, read).await??;
+    let (asked, input) = service.offload().run(weight, move || read(&body)).await??;
     let target = Target { model: asked.model.clone(), version: None };
     let found = service.find(identity, &target)?;
     found.identity.may_infer(found.handle.name())?;
@@ -76,7 +72,12 @@ async fn answer(
     let info = found.handle.info();
     let embedding = &output::spec(&asked.model, &info.signature)?.name;
     let tokens = input.tokens();
-    let inputs = input.into_tensors(&asked.model, &info.signature)?;
+    let (model, known) = (asked.model.clone(), Arc::clone(&info));
+    let make = move || {
+        let inputs = input.into_tensors(&model, &known.signature, limit, &mut part)?;
+        Ok::<_, Refusal>((inputs, part))
+    };
+    let (inputs, _part) = service.offload().run(weight, make).await??;
     let counts = output::count(&info.signature).filter(|_| tokens.is_none());
     let outputs = [embedding]
         .into_iter()

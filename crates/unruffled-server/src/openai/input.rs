@@ -1,9 +1,10 @@
 //! What is to be embedded, as the inputs of a model.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::value::RawValue;
 use unruffled_model::{Bytes, DType, Name, Signature, Tensor, TensorSpec, Tensors};
 
+use crate::budget::Part;
 use crate::refusal::Refusal;
 
 /// The most texts of one request.
@@ -12,12 +13,20 @@ const TEXTS: usize = 2048;
 /// The inputs of a model that takes tokens; the others besides the first are filled in.
 const TOKENS: [&str; 3] = ["input_ids", "attention_mask", "token_type_ids"];
 
-/// The body of a request. What is not here does not matter: `user`, say.
+/// The body of a request as it is written. What is not here does not matter: `user`, say.
 #[derive(Deserialize)]
+struct Body<'b> {
+    model: String,
+    #[serde(borrow)]
+    input: &'b RawValue,
+    #[serde(default)]
+    encoding_format: Encoding,
+    dimensions: Option<usize>,
+}
+
+/// What is asked.
 pub(super) struct Asked {
     pub(super) model: String,
-    input: Value,
-    #[serde(default)]
     pub(super) encoding_format: Encoding,
     pub(super) dimensions: Option<usize>,
 }
@@ -38,57 +47,38 @@ pub(super) enum Input {
     Tokens(Vec<Vec<i64>>),
 }
 
-impl Asked {
-    pub(super) fn read(body: &[u8]) -> Result<Self, Refusal> {
-        let asked: Self = serde_json::from_slice(body).map_err(|error| {
-            Refusal::bad_request(format!("the body is no request for embeddings: {error}"))
-        })?;
-        match asked.dimensions {
-            Some(0) => Err(Refusal::bad_request("`dimensions` is 0; expected 1 or more")),
-            _ => Ok(asked),
-        }
+/// Reads a request: what is asked, and of what.
+pub(super) fn read(body: &[u8]) -> Result<(Asked, Input), Refusal> {
+    let Body { model, input, encoding_format, dimensions } = serde_json::from_slice(body)
+        .map_err(|error| Refusal::bad_request(format!("the body is no request for embeddings: {error}")))?;
+    if dimensions == Some(0) {
+        return Err(Refusal::bad_request("`dimensions` is 0; expected 1 or more"));
     }
-
-    pub(super) fn input(&mut self) -> Result<Input, Refusal> {
-        let input = Input::of(self.input.take()).ok_or_else(|| {
-            Refusal::bad_request(
-                "`input` is none of a text, a list of texts, a list of token ids, and a list of such lists",
-            )
-        })?;
-        match input.len() {
-            0 => Err(Refusal::bad_request("`input` is empty; there is nothing to embed")),
-            more if more > TEXTS => Err(Refusal::bad_request(format!(
-                "`input` has {more} texts; at most {TEXTS} are taken: split the request"
-            ))),
-            _ => Ok(input),
-        }
+    let input = Input::of(input.get()).ok_or_else(|| {
+        Refusal::bad_request(
+            "`input` is none of a text, a list of texts, a list of token ids, and a list of such lists",
+        )
+    })?;
+    match input.len() {
+        0 => Err(Refusal::bad_request("`input` is empty; there is nothing to embed")),
+        more if more > TEXTS => Err(Refusal::bad_request(format!(
+            "`input` has {more} texts; at most {TEXTS} are taken: split the request"
+        ))),
+        _ => Ok((Asked { model, encoding_format, dimensions }, input)),
     }
 }
 
 impl Input {
-    fn of(value: Value) -> Option<Self> {
-        let ids = |items: Vec<Value>| items.iter().map(Value::as_i64).collect::<Option<Vec<_>>>();
-        let items = match value {
-            Value::String(text) => return Some(Input::Texts(vec![text])),
-            Value::Array(items) => items,
-            _ => return None,
+    /// What a JSON text stands for, read straight into what it is: a body of numbers would take sixteen times its size
+    /// otherwise.
+    fn of(json: &str) -> Option<Self> {
+        let Some(items) = json.strip_prefix('[') else {
+            return serde_json::from_str(json).ok().map(|text| Input::Texts(vec![text]));
         };
-        match items.first() {
-            Some(Value::Number(_)) => Some(Input::Tokens(vec![ids(items)?])),
-            Some(Value::Array(_)) => {
-                let lists = items.into_iter().map(|item| match item {
-                    Value::Array(items) => ids(items),
-                    _ => None,
-                });
-                Some(Input::Tokens(lists.collect::<Option<_>>()?))
-            }
-            _ => {
-                let texts = items.into_iter().map(|item| match item {
-                    Value::String(text) => Some(text),
-                    _ => None,
-                });
-                Some(Input::Texts(texts.collect::<Option<_>>()?))
-            }
+        match items.trim_start().as_bytes().first()? {
+            b'"' | b']' => serde_json::from_str(json).ok().map(Input::Texts),
+            b'[' => serde_json::from_str(json).ok().map(Input::Tokens),
+            _ => serde_json::from_str(json).ok().map(|tokens| Input::Tokens(vec![tokens])),
         }
     }
 
@@ -107,8 +97,15 @@ impl Input {
         }
     }
 
-    /// The inputs of a model.
-    pub(super) fn into_tensors(self, model: &str, signature: &Signature) -> Result<Tensors, Refusal> {
+    /// The inputs of a model. Lists of tokens are filled up to the longest of them: what that takes is counted in `part`, and
+    /// may be no more than `limit`.
+    pub(super) fn into_tensors(
+        self,
+        model: &str,
+        signature: &Signature,
+        limit: usize,
+        part: &mut Part,
+    ) -> Result<Tensors, Refusal> {
         match self {
             Input::Texts(texts) => {
                 let spec = texts_of(signature).ok_or_else(|| {
@@ -122,7 +119,7 @@ impl Input {
                 let shape = [vec![texts.len()], vec![1; rank - 1]].concat();
                 Ok(Tensors::new().with(spec.name.clone(), tensor(Tensor::new(&shape, texts))?))
             }
-            Input::Tokens(lists) => tokens(&lists, model, signature),
+            Input::Tokens(lists) => tokens(&lists, model, signature, limit, part),
         }
     }
 }
@@ -135,13 +132,24 @@ fn texts_of(signature: &Signature) -> Option<&TensorSpec> {
 }
 
 /// Lists of tokens as rows of the longest of them, and what tells where each ends.
-fn tokens(lists: &[Vec<i64>], model: &str, signature: &Signature) -> Result<Tensors, Refusal> {
+fn tokens(
+    lists: &[Vec<i64>],
+    model: &str,
+    signature: &Signature,
+    limit: usize,
+    part: &mut Part,
+) -> Result<Tensors, Refusal> {
     let takes =
         |name: &str| signature.inputs.iter().any(|spec| &*spec.name == name && spec.dtype == DType::I64);
     if !takes(TOKENS[0]) || signature.inputs.iter().any(|spec| !TOKENS.contains(&&*spec.name)) {
         return Err(Refusal::bad_request(format!("model `{model}` does not take token ids: send texts")));
     }
     let width = lists.iter().map(Vec::len).max().unwrap_or(0);
+    let bytes = lists.len().saturating_mul(width).saturating_mul(TOKENS.len() * size_of::<i64>());
+    if bytes > limit {
+        return Err(Refusal::expands_too_much(limit));
+    }
+    part.grow_by(bytes)?;
     let filled = |value: fn(i64) -> i64| {
         let row = |list: &Vec<i64>| {
             let tokens: Vec<i64> = list.iter().map(|token| value(*token)).collect();
@@ -165,11 +173,12 @@ fn tensor(made: Result<Tensor, unruffled_model::ModelError>) -> Result<Tensor, R
 mod tests {
     use unruffled_model::{DType, Dim, Signature, TensorSpec};
 
-    use super::{Asked, Input};
+    use super::Input;
+    use crate::budget::Budget;
 
     fn read(input: &str) -> Result<Input, String> {
-        let mut asked = Asked::read(format!(r#"{{"model":"m","input":{input}}}"#).as_bytes()).unwrap();
-        asked.input().map_err(|refusal| refusal.message().to_owned())
+        let read = super::read(format!(r#"{{"model":"m","input":{input}}}"#).as_bytes());
+        read.map(|(_, input)| input).map_err(|refusal| refusal.message().to_owned())
     }
 
     #[test]
@@ -191,11 +200,18 @@ mod tests {
         let spec = |name| TensorSpec::new(name, DType::I64, [Dim::Any, Dim::Any]);
         let inputs = vec![spec("input_ids"), spec("attention_mask")];
         let signature = Signature { inputs, outputs: Vec::new() };
-        let tensors = read("[[7],[8,9]]").unwrap().into_tensors("m", &signature).unwrap();
-        assert_eq!(tensors.get("input_ids").unwrap().elements::<i64>().unwrap(), [7, 0, 8, 9]);
-        assert_eq!(tensors.get("attention_mask").unwrap().elements::<i64>().unwrap(), [1, 0, 1, 1]);
-        assert!(tensors.get("token_type_ids").is_none());
-        let texts = read(r#""a""#).unwrap().into_tensors("m", &signature).unwrap_err();
-        assert!(texts.message().contains("does not take texts"));
+        let budget = Budget::new(1000);
+        let tensors = |input: &str, limit| {
+            read(input).unwrap().into_tensors("m", &signature, limit, &mut budget.part())
+        };
+        let filled = tensors("[[7],[8,9]]", 1000).unwrap();
+        assert_eq!(filled.get("input_ids").unwrap().elements::<i64>().unwrap(), [7, 0, 8, 9]);
+        assert_eq!(filled.get("attention_mask").unwrap().elements::<i64>().unwrap(), [1, 0, 1, 1]);
+        assert!(filled.get("token_type_ids").is_none());
+        assert!(tensors(r#""a""#, 1000).unwrap_err().message().contains("does not take texts"));
+        // One long list among many empty ones: far more than was sent.
+        let uneven = format!("[[{}1]{}]", "1,".repeat(9), ",[]".repeat(9));
+        assert_eq!(tensors(&uneven, 1000).unwrap_err().status(), 413);
+        assert_eq!(tensors(&uneven, 10_000).unwrap_err().status(), 503);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::{Arc, LazyLock};
 
-use axum::http::{HeaderName, header};
+use axum::http::{HeaderName, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use utoipa_swagger_ui::{Config, serve};
 
@@ -18,7 +18,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
     connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 
 /// A file of the page.
-pub(super) fn file(name: &str) -> Response {
+///
+/// # Errors
+///
+/// There is none of this name, or it cannot be made.
+pub(super) fn file(name: &str) -> Result<Response, Refusal> {
     match serve(name, Arc::clone(&CONFIG)) {
         Ok(Some(file)) => {
             let headers: [(HeaderName, String); 4] = [
@@ -27,13 +31,12 @@ pub(super) fn file(name: &str) -> Response {
                 (header::X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
                 (header::CACHE_CONTROL, "no-cache".to_owned()),
             ];
-            (headers, file.bytes.into_owned()).into_response()
+            Ok((headers, file.bytes.into_owned()).into_response())
         }
-        Ok(None) => Refusal::not_found(format!("the page has no file `{name}`")).into_response(),
+        Ok(None) => Err(Refusal::not_found(format!("the page has no file `{name}`"))),
         Err(error) => {
             tracing::error!(%error, "a file of the page cannot be made");
-            Refusal::new(axum::http::StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made")
-                .into_response()
+            Err(Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "the page cannot be made"))
         }
     }
 }

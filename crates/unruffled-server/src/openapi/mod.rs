@@ -8,13 +8,13 @@ mod browse;
 
 use std::sync::{Arc, OnceLock};
 
-use axum::extract::Path;
 use axum::http::header;
 use bytes::Bytes;
 use serde_json::json;
 
 use self::document::document;
 use crate::endpoint::{EndPoint, JSON, get};
+use crate::service::{Named, named};
 
 /// The end points that tell of these others, and of themselves.
 pub(crate) fn end_points(others: &[EndPoint]) -> Vec<EndPoint> {
@@ -32,7 +32,7 @@ pub(crate) fn end_points(others: &[EndPoint]) -> Vec<EndPoint> {
             .says(group, "A page on which the API can be browsed and tried.")
             .gives_as(200, "The page", &[("text/html", text())])
             .refuses(&[500]),
-        get("/docs/{file}", async |Path(file): Path<String>| browse::file(&file))
+        get("/docs/{file}", async |file: Named<String>| named(file).and_then(|file| browse::file(&file)))
             .says(group, "A file of that page.")
             .gives_as(200, "It", &[("*/*", text())])
             .refuses(&[404, 500]),

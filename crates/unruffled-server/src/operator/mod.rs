@@ -13,8 +13,7 @@ mod welcome;
 
 mod page;
 
-use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use serde_json::json;
 
 pub(crate) use self::metrics::metrics;
@@ -23,14 +22,6 @@ pub(crate) use self::page::before_keys;
 use self::overview::Watchers;
 use crate::access::Identity;
 use crate::endpoint::{EndPoint, events as events_of, get};
-use crate::refusal::Refusal;
-
-/// What a path names, decoded, if it can be.
-type Named<T> = Result<Path<T>, PathRejection>;
-
-fn named<T>(path: Named<T>) -> Result<T, Refusal> {
-    path.map(|Path(named)| named).map_err(|_| Refusal::not_found("the path is not UTF-8 when decoded"))
-}
 
 /// The end points for operators.
 pub(crate) fn end_points() -> Vec<EndPoint> {

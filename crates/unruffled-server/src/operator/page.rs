@@ -8,10 +8,9 @@ use axum::middleware::{Next, from_fn};
 use axum::response::{IntoResponse, Response};
 
 use super::welcome::welcome;
-use super::{Named, named};
 use crate::access::Identity;
 use crate::refusal::Refusal;
-use crate::service::Service;
+use crate::service::{Named, Service, named};
 
 /// A file of the page.
 struct File {

@@ -7,10 +7,9 @@ use axum::extract::State;
 use serde_json::{Value, json};
 use unruffled_engine::{ExplainedRun, Explanation, Priority, RequestId, RunEnd};
 
-use super::{Named, named};
 use crate::access::Identity;
 use crate::refusal::Refusal;
-use crate::service::Service;
+use crate::service::{Named, Service, named};
 
 /// The newest request of this name to any model.
 pub(super) async fn of_any(

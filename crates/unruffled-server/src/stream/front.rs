@@ -6,7 +6,7 @@ use axum::http::HeaderMap;
 use bytes::Bytes;
 use serde_json::json;
 use unruffled_model::{Name, TraceContext};
-use unruffled_protocol::{Body, Form, InferRequest, Limits, PlainRequest};
+use unruffled_protocol::{Body, Form, InferRequest, InferResponse, Limits, Parameters, PlainRequest};
 
 use crate::access::Identity;
 use crate::ask::Answered;
@@ -169,18 +169,15 @@ impl Front for Texts {
         if !mark.tells_last {
             return Ok(None);
         }
-        let mut end = json!({ "model_name": &**found.handle.name(), "parameters": { LAST: true } });
-        if let Some(version) = &found.version {
-            end["model_version"] = (**version).into();
-        }
-        if let Some(id) = &mark.id {
-            end["id"] = id.as_str().into();
-        }
-        if mark.frame == Frame::Protocol {
-            end["outputs"] = json!([]);
-        }
-        let body = Body { bytes: end.to_string().into_bytes(), json_bytes: None };
-        Ok(Some(Told { id: mark.id.clone(), outcome: Ok(body) }))
+        let (name, version, id) = (found.handle.name(), found.version.as_deref(), mark.id.as_deref());
+        let (parameters, none) = (Parameters::new().with(LAST, true), std::iter::empty());
+        let bytes = match mark.frame {
+            Frame::Protocol => InferResponse::write_json(name, version, id, &parameters, none)?,
+            Frame::Plain { is_row } => {
+                InferResponse::write_plain(name, version, id, &parameters, none, is_row)?
+            }
+        };
+        Ok(Some(Told { id: mark.id.clone(), outcome: Ok(Body { bytes, json_bytes: None }) }))
     }
 
     fn broken(&self, refusal: Refusal) -> Told {

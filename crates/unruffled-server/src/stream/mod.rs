@@ -30,7 +30,7 @@ use crate::exchange::{Arrived, Asked, Held, answers};
 use crate::intake::{Received, admit, receive};
 use crate::refusal::Refusal;
 use crate::service::{Service, Target};
-use crate::terms;
+use crate::terms::{self, SUPERSEDE_PARAMETER};
 use crate::trail::incoming;
 
 /// The content type of lines of JSON.
@@ -101,8 +101,8 @@ fn begin(
 
 /// The answers to the lines of a body.
 fn lines(front: Texts, body: Body) -> impl Stream<Item = Told> + Send + 'static {
-    let (gone, service) = (Arc::new(Notify::new()), front.service.clone());
-    let lines = Lines::new(body, service.options().body_limit());
+    let gone = Arc::new(Notify::new());
+    let lines = Lines::new(body, front.service.options().body_limit());
     let (reader, tell) = (front.clone(), Arc::clone(&gone));
     let requests = stream::unfold(Some(lines), move |lines| {
         let (reader, tell) = (reader.clone(), Arc::clone(&tell));
@@ -128,9 +128,17 @@ fn lines(front: Texts, body: Body) -> impl Stream<Item = Told> + Send + 'static 
             }
         }
     });
-    let (identity, trace) = (front.identity.clone(), front.trace.clone());
     // Who has gone wants no answers.
-    answers(service, identity, front, trace, requests).take_until(async move { gone.notified().await })
+    told(front, requests).take_until(async move { gone.notified().await })
+}
+
+/// The answers to requests, wherever they come from.
+fn told(
+    front: Texts,
+    requests: impl Stream<Item = Result<Arrived<Mark>, Refusal>> + Send + 'static,
+) -> impl Stream<Item = Told> + Send + 'static {
+    let (service, identity, trace) = (front.service.clone(), front.identity.clone(), front.trace.clone());
+    answers(service, identity, front, trace, requests)
 }
 
 /// `POST /v2/models/{model}/generate_stream`: one request in plain values, and all that the model gives as events.
@@ -152,8 +160,11 @@ async fn generate_stream(
         Err(refusal) => return body::refuse(refusal, &head.headers, body).await,
     };
     let begun = async {
-        let Received { request, frame, held: (part, place) } =
+        let Received { mut request, frame, held: (part, place) } =
             receive(&service, &admitted, body, part).await?;
+        if let Some(key) = &admitted.supersede {
+            request.parameters.insert(SUPERSEDE_PARAMETER, &**key);
+        }
         let mark = Mark::of(&request, frame)?;
         let held = Held { _part: part, _place: place, _busy: None };
         let asked = Ok(Asked { target: target.clone(), request, held });
@@ -164,11 +175,11 @@ async fn generate_stream(
             identity: identity.clone(),
             target,
             deadline,
-            trace: None,
+            trace: incoming(&head.headers),
             takes_binary: false,
         };
         let requests = stream::once(async { Ok(request) });
-        let mut told = Box::pin(answers(service.clone(), identity, front, incoming(&head.headers), requests));
+        let mut told = Box::pin(told(front, requests));
         // What goes wrong at once is told by the status.
         let first = match told.next().await {
             Some(Told { outcome: Err(refusal), .. }) => return Err(refusal),
@@ -176,7 +187,12 @@ async fn generate_stream(
         };
         Ok(write(stream::iter(first).chain(told), true))
     };
-    let begun: Result<Response, Refusal> = begun.await;
+    let begun: Result<Response, Refusal> = tokio::select! {
+        // An answer that is there goes out, also in the last moment.
+        biased;
+        begun = begun => begun,
+        () = service.closing() => Err(Refusal::shutting_down()),
+    };
     begun.unwrap_or_else(Refusal::into_response)
 }
 

@@ -22,11 +22,11 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Role, WebSocketConfig
 use tokio_tungstenite::tungstenite::{Error, Message, error::CapacityError};
 use unruffled_protocol::Body;
 
-use super::begin;
 use super::front::{Mark, Texts};
+use super::{begin, told};
 use crate::access::{Identity, Kept};
 use crate::body;
-use crate::exchange::{Arrived, answers};
+use crate::exchange::Arrived;
 use crate::refusal::Refusal;
 use crate::seats::Seat;
 use crate::service::{Service, Target};
@@ -136,12 +136,11 @@ async fn converse(front: Texts, gained: Gained) {
         .max_frame_size(Some(limit));
     let socket = WebSocketStream::from_partially_read(stream, read.into(), Role::Server, Some(config)).await;
     let (mut sink, source) = socket.split();
-    let (service, identity, gone) = (front.service.clone(), front.identity.clone(), Arc::new(Notify::new()));
-    let trace = front.trace.clone();
+    let (gone, options) = (Arc::new(Notify::new()), front.service.options());
+    let (quiet, patience) = (options.idle_timeout, options.answer_timeout);
     let incoming = Incoming { front: front.clone(), source, seat, gone: Arc::clone(&gone) };
     let requests = stream::unfold(Some(incoming), async |incoming| incoming?.next().await);
-    let mut answers = pin!(answers(service.clone(), identity, front, trace, requests));
-    let (quiet, patience) = (service.options().idle_timeout, service.options().answer_timeout);
+    let mut answers = pin!(told(front, requests));
     let last = loop {
         let told = tokio::select! {
             biased;

@@ -1,7 +1,9 @@
 //! Triton's generate extension: plain values in, plain values out.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
-use unruffled_engine::Engine;
+use unruffled_engine::{Engine, PoolOptions};
 use unruffled_model::{
     Batching, DType, Dim, Emitter, FnModel, Footprint, LoadedModel, ModelError, ModelInfo, RunContext, Serve,
     Signature, Tensor, TensorSpec, Tensors,
@@ -147,4 +149,34 @@ fn going_cancels_the_stream() {
     wait_until("the run to stop", || handle.status().running == 0);
     gate.open();
     server.assert_serves(&mut server.client());
+}
+
+#[test]
+fn a_newer_stream_takes_the_place_of_an_older() {
+    let gate = Gate::closed();
+    let (server, _) = TestServer::with_model(doubling().gated(&gate));
+    let (path, key) = ("/v2/models/m/generate_stream", "X-Unruffled-Supersede: canvas\r\n");
+    let (mut old, mut new) = (server.client(), server.client());
+    old.send("POST", path, key, r#"{"x":[1,2]}"#);
+    gate.entered();
+    new.send("POST", path, key, r#"{"x":[3,4]}"#);
+    old.answer().assert_error(499, &["newer"]);
+    gate.open();
+    assert!(new.chunked().body.contains("[6.0,8.0]"));
+}
+
+#[test]
+fn what_outlasts_the_grace_is_told_so() {
+    let options = ServerOptions::default().with_grace(Duration::from_millis(20));
+    let (mut server, _) = TestServer::with(doubling(), PoolOptions::default(), options);
+    let mut sending = server.client();
+    let head =
+        "POST /v2/models/m/generate_stream HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n{";
+    sending.write(head);
+    // Its head has been read once the server has answered somebody after it.
+    assert_eq!(server.client().get("/v2").status, 200);
+    server.stop();
+    sending.answer().assert_error(503, &["shutting down"]);
+    drop(sending);
+    assert_eq!(server.served().cut, 0);
 }

@@ -60,6 +60,7 @@ fn the_page_is_in_the_program() {
     assert!(script.body.contains("/openapi.json"), "{}", script.body);
     assert_eq!(client.get("/docs/swagger-ui-bundle.js").status, 200);
     client.get("/docs/none.js").assert_error(404, &["none.js"]);
+    client.get("/docs/%ff").assert_error(404, &["UTF-8"]);
     client.get("/docs/..%2fsecret").assert_error(404, &["secret"]);
 }
 

@@ -113,18 +113,31 @@ fn connections_above_the_bound_wait_while_all_are_busy() {
 
 #[test]
 fn who_waits_as_briefly_as_those_who_gave_up_is_told_at_once() {
+    patience_is_learned(PoolOptions::default().with_max_batch(1));
+}
+
+/// Fewer than a batch wait at a slow model when the first of them go.
+#[test]
+fn it_takes_no_full_batch_to_learn_that() {
+    patience_is_learned(PoolOptions::default().with_max_batch(64));
+}
+
+#[track_caller]
+fn patience_is_learned(pool: PoolOptions) {
     let gate = Gate::closed();
-    let pool = PoolOptions::default().with_max_batch(1);
     let (server, handle) = TestServer::with(doubling().gated(&gate), pool, ServerOptions::default());
-    let clients: Vec<Client> = (0..24)
+    let mut first = server.client();
+    first.send_infer(ONE_ROW);
+    gate.entered();
+    let clients: Vec<Client> = (0..40)
         .map(|_| {
             let mut client = server.client();
             client.send_infer(ONE_ROW);
             client
         })
         .collect();
-    wait_until("all of them wait", || handle.status().queued == 23);
-    // While more wait than one batch can take, whoever goes tells how long clients wait.
+    wait_until("all of them wait", || handle.status().queued == clients.len());
+    // While more than a few wait, whoever goes tells how long clients wait.
     for client in clients {
         client.disconnect();
     }

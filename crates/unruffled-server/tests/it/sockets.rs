@@ -1,6 +1,6 @@
 //! Streams over WebSockets.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -10,13 +10,17 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, HandshakeError, Message, WebSocket};
 use unruffled_engine::{Engine, PoolOptions};
 use unruffled_model::RequestId;
-use unruffled_server::{Keys, NewKey, ServerOptions};
+use unruffled_server::{Keys, NewKey, ServerOptions, router};
 use unruffled_testing::scripted::{Gate, doubling};
 
 use crate::support::{TestServer, one_row, wait_until};
 
 fn request(server: &TestServer) -> Request {
-    format!("ws://localhost:{}/v2/models/m/stream", server.address().port()).into_client_request().unwrap()
+    request_to(server.address())
+}
+
+fn request_to(address: SocketAddr) -> Request {
+    format!("ws://localhost:{}/v2/models/m/stream", address.port()).into_client_request().unwrap()
 }
 
 /// Opens a socket, or tells the status with which that is refused, and why.
@@ -230,4 +234,30 @@ fn an_idle_socket_makes_way() {
     assert_eq!(text(&mut busy)["id"], "a");
     waits.answer().assert_doubled();
     assert!(busy.read().is_err(), "it idled, and its place was needed");
+}
+
+#[test]
+fn a_router_in_a_service_of_ones_own_has_sockets_too() {
+    let gate = Gate::closed();
+    let engine = Engine::new();
+    let handle = engine.wrap_model(doubling().gated(&gate)).name("m").register().unwrap();
+    wait_until("the first instance", || handle.status().ready);
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+    let address = listener.local_addr().unwrap();
+    let router = router(engine, ServerOptions::default());
+    let _served = runtime.spawn(async move { axum::serve(listener, router).await });
+    let stream = TcpStream::connect(address).unwrap();
+    stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+    let (mut socket, _) = client(request_to(address), stream).unwrap();
+    socket.send(Message::text(one_row("a"))).unwrap();
+    gate.entered();
+    gate.open();
+    assert_eq!(text(&mut socket)["id"], "a");
+    // It is cancelled there like anywhere.
+    gate.close();
+    socket.send(Message::text(one_row("b"))).unwrap();
+    gate.entered();
+    drop(socket);
+    wait_until("the run to stop", || handle.status().running == 0);
 }

@@ -153,7 +153,10 @@ mod tests {
     #[test]
     fn rates_that_no_sound_has_are_refused() {
         for rate in [0, 1, 999, 384_001, u32::MAX] {
-            let sound = wav(rate, 1, 8, tone(16_000, 4));
+            // The writer panics at some of them. A byte a sample, so that bytes a second, which follow, are the same.
+            let mut sound = wav(16_000, 1, 8, tone(16_000, 4));
+            sound[24..28].copy_from_slice(&rate.to_le_bytes());
+            sound[28..32].copy_from_slice(&rate.to_le_bytes());
             let message = read(&sound, &settings(16_000, None)).unwrap_err().to_string();
             let expected =
                 format!("cannot be resampled from {rate} to 16000: 1000 to 384000 samples a second can be");

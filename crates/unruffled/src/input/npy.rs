@@ -119,7 +119,7 @@ mod tests {
         );
         assert_eq!(read(&text).unwrap_err().to_string(), "is cut off; copy it again");
         let mut deep = b"\x93NUMPY\x02\x00\x40\x42\x0f\x00".to_vec();
-        deep.extend([b'('; 1_000_000]);
+        deep.extend(vec![b'('; 1_000_000]);
         let told = read(&deep).unwrap_err().to_string();
         assert_eq!(told, "has a header that no array has; write it with numpy.save");
     }
