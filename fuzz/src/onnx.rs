@@ -13,9 +13,6 @@ use crate::memory::{within, within_and};
 /// The most bytes for each byte of a file: two are an empty node, which takes some hundred.
 const TIMES: u64 = 512;
 
-/// What a model may take besides: tables in which trees look their thresholds up.
-const TABLES: u64 = 16 << 20;
-
 /// What a model may take besides: a window of nodes that is zeroed by the system, and tables for each of a million features.
 const TABLES: u64 = 256 << 20;
 
