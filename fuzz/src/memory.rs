@@ -31,7 +31,7 @@ mod tests {
     fn what_is_held_counts() {
         assert_eq!(within(1 << 20, 1, || vec![0_u8; 1 << 20].len()), 1 << 20);
         assert!(catch_unwind(|| within(1 << 20, 1, || vec![0_u8; 2 << 20])).is_err(), "it was held");
-        let freed = || drop((0..64).map(|_| vec![0_u8; 1 << 16].len()).sum::<usize>());
-        within(64 << 10, 1, freed);
+        let freed = || (0..64).map(|_| vec![0_u8; 1 << 16].len()).sum::<usize>();
+        assert_eq!(within(64 << 10, 1, freed), 64 << 16);
     }
 }
