@@ -6,9 +6,12 @@ use std::sync::Arc;
 
 use crate::context::RunContext;
 use crate::error::{ModelError, ModelErrorKind};
+use crate::joint::admit_tensors;
 use crate::loaded::{Batching, Footprint, Interrupt, LoadedModel, ModelInfo, Rerun, Serve, Stateless};
 use crate::memo::{ByKey, Memo};
 use crate::model::{Batch, Emitter, Model, Row};
+use crate::signature::Signature;
+use crate::tensors::Tensors;
 
 /// A function from an input to an output, as a model; its instances share the function.
 ///
@@ -26,9 +29,13 @@ pub struct FnModel<I, O, F> {
     function: F,
     info: ModelInfo,
     bytes: fn(&I) -> usize,
+    /// Checks and weighs an input that has a signature.
+    admit: Option<Admit<I>>,
     memo: Option<Arc<dyn Memo<I, O>>>,
     types: PhantomData<fn(I) -> O>,
 }
+
+type Admit<I> = fn(&ModelInfo, &I) -> Result<Footprint, ModelError>;
 
 impl<I: Send + 'static, O: Send + 'static> FnModel<I, O, ()> {
     /// A function that always succeeds.
@@ -113,7 +120,7 @@ impl<I, O, F: RowFn<I, O>> FnModel<I, O, F> {
             .with_batching(Batching::Sequential)
             .with_interrupt(interrupt)
             .with_rerun(rerun);
-        Self { function, info, bytes: |_| size_of::<I>(), memo: None, types: PhantomData }
+        Self { function, info, bytes: |_| size_of::<I>(), admit: None, memo: None, types: PhantomData }
     }
 
     /// Says what tells an input from others, so that answers can be remembered: inputs with equal keys must have equal
@@ -161,6 +168,25 @@ impl<I, O, F: RowFn<I, O>> FnModel<I, O, F> {
     }
 }
 
+impl<O, F: RowFn<Tensors, O>> FnModel<Tensors, O, F> {
+    /// Says which tensors it takes and gives, for callers that ask; what does not fit is refused before the function sees it.
+    ///
+    /// ```
+    /// use unruffled_model::{DType, Dim, FnModel, Signature, TensorSpec, Tensors};
+    ///
+    /// let spec = |name: &str| TensorSpec::new(name, DType::F32, [Dim::Any]);
+    /// let signature = Signature { inputs: vec![spec("x")], outputs: vec![spec("x")] };
+    /// let echo = FnModel::new(|inputs: Tensors| inputs).with_signature(signature);
+    /// # let _: FnModel<Tensors, Tensors, _> = echo;
+    /// ```
+    #[must_use]
+    pub fn with_signature(mut self, signature: Signature) -> Self {
+        self.info.signature = signature;
+        self.admit = Some(admit_tensors);
+        self
+    }
+}
+
 impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> LoadedModel for FnModel<I, O, F> {
     type Input = I;
     type Output = O;
@@ -170,7 +196,10 @@ impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> LoadedModel for FnMod
     }
 
     fn admit(&self, input: &I) -> Result<Footprint, ModelError> {
-        Ok(Footprint::single((self.bytes)(input)))
+        match self.admit {
+            Some(admit) => admit(&self.info, input),
+            None => Ok(Footprint::single((self.bytes)(input))),
+        }
     }
 
     fn with_instance(&self, serve: &mut Serve<'_, I, O>) -> Result<(), ModelError> {
@@ -217,5 +246,23 @@ impl<I: Send + 'static, O: Send + 'static, F: RowFn<I, O>> Model for FnInstance<
 
     fn run(&mut self, batch: &mut Batch<I, O>, ctx: &RunContext<'_>) -> Result<(), ModelError> {
         Stateless::run(self.model, batch, ctx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::FnModel;
+    use crate::{DType, Dim, LoadedModel as _, ModelErrorKind, Signature, Tensor, TensorSpec, Tensors};
+
+    #[test]
+    fn what_does_not_fit_a_signature_is_refused() {
+        let spec = TensorSpec::new("x", DType::F32, [Dim::Fixed(2)]);
+        let signature = Signature { inputs: vec![spec], outputs: vec![] };
+        let model = FnModel::new(|inputs: Tensors| inputs).with_signature(signature.clone());
+        assert_eq!(model.info().signature, signature);
+        let x = |count: usize| Tensors::new().with("x", Tensor::new(&[count], vec![0.0_f32; count]).unwrap());
+        assert_eq!(model.admit(&x(2)).unwrap().bytes, 8);
+        let error = model.admit(&x(3)).unwrap_err();
+        assert_eq!((error.kind(), error.tensor()), (ModelErrorKind::InvalidInput, Some("x")));
     }
 }

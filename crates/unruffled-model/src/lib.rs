@@ -47,8 +47,9 @@ mod model;
 
 mod loaded;
 
-mod closure;
 mod joint;
+
+mod closure;
 mod sampled;
 
 mod carrier;

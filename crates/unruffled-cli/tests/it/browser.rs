@@ -1,9 +1,13 @@
-//! [`Browser`]: Chromium without a window, driven by its driver over the WebDriver protocol, which is JSON over HTTP.
+//! [`Browser`]: Chromium without a window, driven by its driver.
 
 use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
+use unruffled_testing::webdriver::WebDriver;
+
+pub(crate) use unruffled_testing::webdriver::{ENTER, TAB};
 
 /// What keeps it to itself: no network but the server's, nothing left from before.
 const SWITCHES: &[&str] = &[
@@ -18,24 +22,26 @@ const SWITCHES: &[&str] = &[
     "--window-size=1280,1000",
 ];
 
-/// Keys, as the protocol writes them.
-pub(crate) const TAB: &str = "\u{E004}";
-pub(crate) const ENTER: &str = "\u{E007}";
-
 pub(crate) struct Browser {
-    agent: ureq::Agent,
-    /// The address of the session.
-    session: String,
+    session: Option<WebDriver>,
     driver: Child,
     _profile: tempfile::TempDir,
 }
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        // Ends the browser, also after a test that failed; then its driver.
-        let _ = self.agent.delete(&self.session).call();
+        // Ends the browser; then its driver.
+        self.session = None;
         let _ = self.driver.kill();
         let _ = self.driver.wait();
+    }
+}
+
+impl Deref for Browser {
+    type Target = WebDriver;
+
+    fn deref(&self) -> &WebDriver {
+        self.session.as_ref().expect("it is there until the end")
     }
 }
 
@@ -48,7 +54,7 @@ impl Browser {
         let said = BufReader::new(driver.stdout.take().unwrap());
         let ready = said.lines().map(Result::unwrap).find(|line| line.contains("successfully on port"));
         let ready = ready.expect(remedy);
-        let port = ready.trim_end_matches('.').rsplit(' ').next().unwrap();
+        let port = ready.trim_end_matches('.').rsplit(' ').next().unwrap().parse().unwrap();
         let profile = tempfile::tempdir().unwrap();
         let mut switches: Vec<String> = SWITCHES.iter().map(|&switch| switch.to_owned()).collect();
         switches.push(format!("--user-data-dir={}", profile.path().display()));
@@ -57,63 +63,9 @@ impl Browser {
             "goog:loggingPrefs": { "browser": "ALL" },
             "timeouts": { "script": 30_000 },
         });
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().new_agent();
-        let sessions = format!("http://127.0.0.1:{port}/session");
-        let mut browser = Self { agent, session: sessions.clone(), driver, _profile: profile };
-        let begun = browser.post("", &json!({ "capabilities": { "alwaysMatch": wanted } }));
-        browser.session = format!("{sessions}/{}", begun["sessionId"].as_str().unwrap());
+        let mut browser = Self { session: None, driver, _profile: profile };
+        browser.session = Some(WebDriver::begin(port, &wanted));
         browser
-    }
-
-    #[track_caller]
-    fn post(&self, path: &str, body: &Value) -> Value {
-        let mut answer = self.agent.post(format!("{}{path}", self.session)).send_json(body).unwrap();
-        let value = answer.body_mut().read_json::<Value>().unwrap()["value"].take();
-        assert!(answer.status().is_success(), "{path} {body}: {value}");
-        value
-    }
-
-    #[track_caller]
-    pub(crate) fn open(&self, url: &str) {
-        self.post("/url", &json!({ "url": url }));
-    }
-
-    pub(crate) fn refresh(&self) {
-        self.post("/refresh", &json!({}));
-    }
-
-    /// Runs a script in the page and gives what it returns.
-    #[track_caller]
-    pub(crate) fn run(&self, script: &str) -> Value {
-        self.post("/execute/sync", &json!({ "script": script, "args": [] }))
-    }
-
-    /// Waits until an expression holds, looked at with every frame, and gives its value.
-    #[track_caller]
-    pub(crate) fn until(&self, expression: &str) -> Value {
-        let script = format!(
-            "const done = arguments[arguments.length - 1];
-             (function look() {{
-               const value = {expression};
-               if (value) done(value); else requestAnimationFrame(look);
-             }})();"
-        );
-        self.post("/execute/async", &json!({ "script": script, "args": [] }))
-    }
-
-    /// Types into an element, or gives a file's path to one that takes files.
-    #[track_caller]
-    pub(crate) fn type_into(&self, selector: &str, text: &str) {
-        let found = self.post("/element", &json!({ "using": "css selector", "value": selector }));
-        let element = found.as_object().unwrap().values().next().unwrap().as_str().unwrap();
-        self.post(&format!("/element/{element}/value"), &json!({ "text": text }));
-    }
-
-    /// Presses a key where the focus is.
-    #[track_caller]
-    pub(crate) fn press(&self, key: &str) {
-        let actions = [json!({ "type": "keyDown", "value": key }), json!({ "type": "keyUp", "value": key })];
-        self.post("/actions", &json!({ "actions": [{ "type": "key", "id": "keys", "actions": actions }] }));
     }
 
     /// Draws a line with the mouse through these points of the window.

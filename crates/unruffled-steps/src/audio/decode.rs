@@ -17,6 +17,12 @@ use crate::error::StepError;
 use crate::model::{Compute, input, model, same, spec, watch};
 use crate::options::Reader;
 
+/// No sound has more channels.
+const CHANNELS_MAX: u16 = 64;
+
+/// Where in a file what is said of its samples is looked for.
+const WAV_HEAD: usize = 64 << 10;
+
 /// `decode-audio`: the samples of a WAV, FLAC, MP3 or Ogg Vorbis file, mixed down to one channel, in numbers from -1 to 1.
 ///
 /// Takes `audio` bytes \[1\]; gives `samples` f32 \[n\].
@@ -147,6 +153,7 @@ struct Opened {
 }
 
 fn open(bytes: Bytes) -> Result<Opened, ModelError> {
+    check_channels(&bytes)?;
     let stream = MediaSourceStream::new(Box::new(Cursor::new(bytes)), Default::default());
     let format = symphonia::default::get_probe()
         .probe(&Hint::new(), stream, FormatOptions::default(), MetadataOptions::default())
@@ -160,6 +167,25 @@ fn open(bytes: Bytes) -> Result<Opened, ModelError> {
         .make_audio_decoder(parameters, &AudioDecoderOptions::default())
         .map_err(refused)?;
     Ok(Opened { format, decoder, track })
+}
+
+/// Refuses a WAV file of more channels than any sound has: the decoder multiplies with their number.
+fn check_channels(bytes: &[u8]) -> Result<(), ModelError> {
+    let find = |bytes: &[u8], text: &[u8; 4]| bytes.windows(4).position(|four| four == text);
+    let head = &bytes[..bytes.len().min(WAV_HEAD)];
+    let Some(begin) = find(head, b"RIFF") else { return Ok(()) };
+    let head = &head[begin..];
+    let mut head = &head[..find(head, b"data").unwrap_or(head.len())];
+    while let Some(at) = find(head, b"fmt ") {
+        head = &head[at + 4..];
+        // The length of the chunk and the kind of its samples come first.
+        let channels = head.get(6..8).map_or(0, |two| u16::from_le_bytes([two[0], two[1]]));
+        if channels > CHANNELS_MAX {
+            let message = format!("claims {channels} channels; {CHANNELS_MAX} can be read");
+            return Err(ModelError::invalid_input(message).at("audio"));
+        }
+    }
+    Ok(())
 }
 
 fn refused(error: SymphoniaError) -> ModelError {

@@ -100,6 +100,9 @@ fn what_is_no_sound_or_broken_or_too_long_is_refused() {
         let message = refused(&usual, bytes.to_vec());
         assert!(message.starts_with("`audio`: is not a sound that can be read"), "{message}");
     }
+    let mut crowd = wav(16_000, 1, 16, 8);
+    crowd[22..24].copy_from_slice(&0xff83_u16.to_le_bytes());
+    assert_eq!(refused(&usual, crowd), "`audio`: claims 65411 channels; 64 can be read");
     let short = DecodeAudio { samples_max: 16_000, ..usual };
     assert_eq!(decode(&short, wav(48_000, 1, 16, 48_000)).unwrap().len(), 16_000);
     assert_eq!(

@@ -1,0 +1,64 @@
+//! Which models there are, how they come into memory and leave it.
+
+use std::path::Path;
+
+use serde_json::{Value, json};
+use tauri_plugin_unruffled::Builder;
+
+use crate::support::{TestApp, frame};
+
+fn example() -> &'static Path {
+    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/models"))
+}
+
+#[test]
+fn models_of_a_folder_come_into_memory_when_asked_for() {
+    let app = TestApp::new(Builder::new().models(example()).load_when_asked());
+    let messages = app.listen(9);
+    let status =
+        app.json("load", json!({ "page": "p", "call": 1, "model": "digits", "channel": "__CHANNEL__:9" }));
+    assert_eq!((&status["name"], &status["state"]), (&json!("digits"), &json!("ready")));
+    assert!(status["inputs"][0]["shape"].is_array() && status["labels"].is_object(), "{status}");
+    assert!(messages.try_iter().count() >= 1, "its load was told of");
+    let all = app.json("models", json!({}));
+    let of = |name: &str| all.as_array().unwrap().iter().find(|model| model["name"] == name).cloned();
+    assert_eq!(of("digits").unwrap()["state"], "ready");
+    app.json("unload", json!({ "model": "digits" }));
+    let all = app.json("models", json!({}));
+    assert_eq!(
+        all.as_array().unwrap().iter().find(|model| model["name"] == "digits").unwrap()["state"],
+        "waiting"
+    );
+    let error = app.ask("unload", json!({ "model": "none" })).unwrap_err();
+    assert_eq!(error["code"], "not_found");
+}
+
+#[test]
+fn a_load_that_fails_says_why_and_may_be_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = folder.path().join("broken");
+    std::fs::create_dir(&model).unwrap();
+    std::fs::write(model.join("model.onnx"), b"nothing of the kind").unwrap();
+    let app = TestApp::new(Builder::new().models(folder.path()));
+    for call in [1, 2] {
+        let arguments = json!({ "page": "p", "call": call, "model": "broken", "channel": "__CHANNEL__:1" });
+        let error = app.ask("load", arguments).unwrap_err();
+        assert!(error["message"].as_str().unwrap().contains("broken"), "{error}");
+    }
+    let all: Value = app.json("models", json!({}));
+    assert_eq!(all[0]["state"], "failed");
+    assert!(all[0]["error"].is_string());
+    let asked = app.send("infer", frame(&json!({ "page": "p", "call": 3, "model": "none" }), &[&[1.0, 2.0]]));
+    assert_eq!(asked.code(), "not_found");
+}
+
+#[test]
+fn figures_are_told() {
+    let app = TestApp::new(Builder::new().with_engine(|engine| {
+        engine.wrap_model(unruffled_testing::scripted::doubling()).name("m").register().map(drop)
+    }));
+    app.send("infer", crate::support::request(1, &json!({}))).framed();
+    let metrics = app.json("metrics", json!({}));
+    assert_eq!((&metrics["models"][0]["name"], &metrics["models"][0]["requests"]), (&json!("m"), &json!(1)));
+    assert!(metrics["runtime"]["max_ms"].is_number() && metrics["main_thread"].is_object(), "{metrics}");
+}
