@@ -12,6 +12,8 @@ mod tidy;
 
 mod models;
 
+mod node;
+
 mod test;
 
 use std::process::ExitCode;

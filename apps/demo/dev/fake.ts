@@ -246,7 +246,7 @@ async function app(command: string, payload: any): Promise<unknown> {
       if (payload.name === "speech.wav") return recording().buffer;
       return new TextEncoder().encode(`sample:${payload.name} `).buffer;
     }
-    case "read_ends": throw "failed to read /root/secret.bin: permission denied";
+    case "read_ends": throw "failed to read /home/someone/secret.bin: permission denied";
     case "ping": return null;
     case "block_usual": return spin(payload.ms);
     case "block_pool": return wait(payload.ms);

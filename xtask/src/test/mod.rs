@@ -5,6 +5,8 @@ mod summary;
 
 mod setup;
 
+mod pages;
+
 mod first_command;
 
 mod steps;
@@ -148,9 +150,9 @@ mod tests {
 
     #[test]
     fn steps_bring_what_they_need() {
-        check_choice(&["unit", "fmt"], false, &["setup", "models", "fmt", "unit"]);
+        check_choice(&["unit", "fmt"], false, &["setup", "models", "fmt", "pages", "unit"]);
         check_choice(&["loom"], false, &["loom"]);
-        check_choice(&[], true, &["setup", "models", "fmt", "tidy", "clippy", "unit"]);
+        check_choice(&[], true, &["setup", "models", "fmt", "tidy", "pages", "clippy", "unit"]);
         assert_eq!(choose(&[], false).unwrap().len(), STEPS.len());
     }
 

@@ -6,10 +6,13 @@ use std::process::Command;
 use anyhow::{Context, Result, bail};
 
 use crate::models::python::{self, Python};
+use crate::node::Node;
 use crate::{command, terminal, workspace};
 
 /// Programs, how to ask whether they run, and the package that brings each, as Debian names it.
 const PROGRAMS: &[(&str, &str, &str)] = &[
+    ("WebKitWebDriver", "--version", "webkit2gtk-driver"),
+    ("Xvfb", "-help", "xvfb"),
     ("cc", "--version", "gcc"),
     ("chromedriver", "--version", "chromium-driver"),
     ("chromium", "--version", "chromium"),
@@ -17,7 +20,11 @@ const PROGRAMS: &[(&str, &str, &str)] = &[
     ("espeak-ng", "--version", "espeak-ng"),
     ("git", "--version", "git"),
     ("openssl", "version", "openssl"),
+    ("pkg-config", "--version", "pkg-config"),
 ];
+
+/// What windows are built with, as `pkg-config` knows it, and the package that brings its headers.
+const WEBVIEW: (&str, &str) = ("webkit2gtk-4.1", "libwebkit2gtk-4.1-dev");
 
 /// Where the wheel of perf_analyzer is for.
 const HAS_PERF_ANALYZER: bool = cfg!(all(target_os = "linux", target_arch = "x86_64"));
@@ -38,6 +45,7 @@ pub(crate) fn run() -> Result<()> {
     // Asks nobody when all is there already.
     let python = Python::ready(&root)?;
     python.install(&root.join("assets/requirements.txt"))?;
+    Node::ready(&root, &python)?;
     let apart = |name: &str, with_dependencies| {
         let requirements = root.join(format!("assets/clients/{name}.txt"));
         python.install_apart(&requirements, &root.join(".venv/clients").join(name), with_dependencies)
@@ -51,6 +59,10 @@ fn missing_packages() -> Vec<&'static str> {
     let mut packages: Vec<&str> = absent.map(|(_, _, package)| *package).collect();
     if HAS_PERF_ANALYZER && !Path::new(LIBRARY.0).exists() {
         packages.push(LIBRARY.1);
+    }
+    let has_webview = || command::capture(Command::new("pkg-config").args(["--exists", WEBVIEW.0])).is_ok();
+    if cfg!(target_os = "linux") && !has_webview() {
+        packages.push(WEBVIEW.1);
     }
     packages.extend(python::missing().iter().flat_map(super::super::models::python::Missing::packages));
     packages

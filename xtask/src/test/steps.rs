@@ -50,9 +50,11 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "models", about: "gather the sample models, make test data", pace: Pace::Quick, needs: &["setup"], run: gather },
     Step { name: "fmt", about: "the code is formatted", pace: Pace::Quick, needs: &[], run: fmt },
     Step { name: "tidy", about: "the tree keeps its invariants", pace: Pace::Quick, needs: &[], run: check_tidy },
-    Step { name: "clippy", about: "no lint speaks", pace: Pace::Quick, needs: &[], run: clippy },
-    Step { name: "docs", about: "documentation builds, its examples run", pace: Pace::Slow, needs: &["models"], run: docs },
-    Step { name: "unit", about: "unit and integration tests", pace: Pace::Quick, needs: &["models"], run: unit },
+    Step { name: "pages", about: "the pages of desktop apps, and the package for them", pace: Pace::Quick, needs: &["setup"], run: pages },
+    // From here on all crates are built, of which one takes in pages and models.
+    Step { name: "clippy", about: "no lint speaks", pace: Pace::Quick, needs: &["models", "pages"], run: clippy },
+    Step { name: "docs", about: "documentation builds, its examples run", pace: Pace::Slow, needs: &["models", "pages"], run: docs },
+    Step { name: "unit", about: "unit and integration tests", pace: Pace::Quick, needs: &["models", "pages"], run: unit },
     Step { name: "simulation", about: "twenty thousand seeded histories of the engine", pace: Pace::Slow, needs: &[], run: simulation },
     Step { name: "loom", about: "every interleaving of our own primitives", pace: Pace::Slow, needs: &[], run: loom },
     Step { name: "fuzz", about: "what the fuzzer is to find, with the inputs that are kept", pace: Pace::Slow, needs: &[], run: fuzz },
@@ -77,6 +79,11 @@ fn fmt(_: &mut Context) -> Result<Outcome> {
 
 fn check_tidy(_: &mut Context) -> Result<Outcome> {
     tidy::run()?;
+    Ok(Outcome::Done)
+}
+
+fn pages(context: &mut Context) -> Result<Outcome> {
+    super::pages::run(|tests| Ok(context.test(tests)?.count()))?;
     Ok(Outcome::Done)
 }
 

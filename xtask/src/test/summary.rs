@@ -10,9 +10,15 @@ pub(crate) struct Summary {
 }
 
 impl Summary {
-    /// The closing line of `cargo test` or of nextest, if this is one.
+    /// The closing line of `cargo test` or of nextest, or one of the two of Node's runner, if this is one.
     pub(crate) fn read(line: &str) -> Option<Self> {
         let line = line.trim();
+        if let Some(count) = line.strip_prefix("# pass ") {
+            return Some(Summary { passed: count.parse().ok()?, failed: 0 });
+        }
+        if let Some(count) = line.strip_prefix("# fail ") {
+            return Some(Summary { passed: 0, failed: count.parse().ok()? });
+        }
         let counts = match line.strip_prefix("test result: ") {
             Some(rest) => rest.split_once(". ")?.1,
             // `Summary [   0.5s] 12 tests run: 10 passed (1 slow), 2 failed, 0 skipped`
@@ -79,6 +85,9 @@ mod tests {
             ),
             ("     Summary [   0.512s] 1 test run: 1 passed, 0 skipped", Some((1, 0))),
             ("     Summary [   0.512s] 3/9 tests run: 2 passed, 1 failed, 0 skipped", Some((2, 1))),
+            ("# pass 99", Some((99, 0))),
+            ("# fail 2", Some((0, 2))),
+            ("# passes all", None),
             ("running 3 tests", None),
             ("12 passed, 0 failed", None),
         ] {

@@ -1,11 +1,14 @@
 //! What pages may ask for. Commands only translate: whatever takes time is done elsewhere.
 
-pub(crate) mod batch;
-pub(crate) mod infer;
 pub(crate) mod jobs;
 pub(crate) mod metrics;
 pub(crate) mod models;
 pub(crate) mod session;
+
+pub(crate) mod infer;
+
+pub(crate) mod batch;
+
 pub(crate) mod stream;
 
 use serde::de::DeserializeOwned;

@@ -13,19 +13,19 @@ fn app(gate: &Gate) -> TestApp {
     )
 }
 
-fn submitted(app: &TestApp, call: u64, more: Value) -> Value {
-    app.ask("submit", request(call, &more)).unwrap().deserialize().unwrap()
+fn submitted(app: &TestApp, call: u64, more: &Value) -> Value {
+    app.ask("submit", request(call, more)).unwrap().deserialize().unwrap()
 }
 
 #[test]
 fn answered_before_it_runs_and_fetched_when_it_is_done() {
     let gate = Gate::closed();
     let app = app(&gate);
-    let status = submitted(&app, 1, json!({ "key": "once" }));
+    let status = submitted(&app, 1, &json!({ "key": "once" }));
     assert_eq!((&status["model"], &status["key"]), (&json!("m"), &json!("once")));
     gate.entered();
     let id = &status["id"];
-    assert_eq!(submitted(&app, 2, json!({ "key": "once" }))["id"], *id, "the same key is the same job");
+    assert_eq!(submitted(&app, 2, &json!({ "key": "once" }))["id"], *id, "the same key is the same job");
     assert_eq!(app.json("job", json!({ "id": id }))["state"], "running");
     let messages = app.listen(3);
     let watched = app.send("job", json!({ "id": id, "page": "p", "call": 3, "channel": "__CHANNEL__:3" }));
@@ -42,7 +42,7 @@ fn answered_before_it_runs_and_fetched_when_it_is_done() {
 fn cancelled_it_ends() {
     let gate = Gate::closed();
     let app = app(&gate);
-    let id = submitted(&app, 1, json!({}))["id"].clone();
+    let id = submitted(&app, 1, &json!({}))["id"].clone();
     gate.entered();
     assert_eq!(app.json("job_cancel", json!({ "id": id })), true);
     let result = app.send("job_result", json!({ "page": "p", "call": 2, "id": id }));
