@@ -14,6 +14,8 @@ mod models;
 
 mod node;
 
+mod prove_ui;
+
 mod test;
 
 use std::process::ExitCode;
@@ -33,6 +35,8 @@ enum Task {
     Tidy,
     /// Gather the real models that samples and tests use into `models/`.
     Models(models::Options),
+    /// Prove that the demo's window stays smooth while every core infers, and that the usual ways would be caught.
+    ProveUi,
     /// Set up what is missing, then run every check and test.
     Test(test::Options),
 }
@@ -41,6 +45,7 @@ fn main() -> ExitCode {
     let result = match Arguments::parse().task {
         Task::Tidy => tidy::run(),
         Task::Models(options) => models::run(&options),
+        Task::ProveUi => prove_ui::run(),
         Task::Test(options) => test::run(&options),
     };
     match result {

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{BufRead as _, BufReader};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::ops::Deref;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use unruffled_testing::webdriver::WebDriver;
 
 /// How long a test waits before it fails: longer than any test should take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 const REMEDY: &str = "remedy: cargo xtask test setup";
 
@@ -47,7 +47,7 @@ impl Drop for Display {
 pub(crate) struct Window {
     session: Option<WebDriver>,
     driver: Child,
-    _display: Display,
+    display: Display,
     _home: tempfile::TempDir,
 }
 
@@ -88,14 +88,14 @@ impl Window {
             .spawn();
         let driver =
             driver.unwrap_or_else(|error| panic!("WebKitWebDriver does not start: {error}; {REMEDY}"));
-        let mut window = Self { session: None, driver, _display: display, _home: home };
+        let mut window = Self { session: None, driver, display, _home: home };
         let begin = Instant::now();
         while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
             assert!(begin.elapsed() < PATIENCE, "WebKitWebDriver does not listen");
             std::thread::yield_now();
         }
         let wanted = json!({
-            "webkitgtk:browserOptions": { "binary": env!("CARGO_BIN_EXE_unruffled-demo"), "args": [] },
+            "webkitgtk:browserOptions": { "binary": program(), "args": [] },
             "timeouts": { "script": PATIENCE.as_millis() },
         });
         window.session = Some(WebDriver::begin(port, &wanted));
@@ -109,6 +109,12 @@ impl Window {
         self.wait_for(&format!("const api = window.__demo.api; {body}"))
     }
 
+    /// The name of the display on which it is.
+    #[allow(dead_code, reason = "for what moves the pointer there")]
+    pub(crate) fn display(&self) -> &str {
+        &self.display.name
+    }
+
     /// Keeps a picture among the artifacts.
     #[track_caller]
     pub(crate) fn show(&self, name: &str) {
@@ -116,9 +122,18 @@ impl Window {
     }
 }
 
+/// The program: as Cargo tells tests, or two folders up from a program that is none.
+fn program() -> PathBuf {
+    option_env!("CARGO_BIN_EXE_unruffled-demo").map_or_else(
+        || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("unruffled-demo"),
+        PathBuf::from,
+    )
+}
+
 /// A file that is kept, to be looked at.
 pub(crate) fn artifact(name: &str) -> PathBuf {
-    let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("demo");
+    let folder =
+        option_env!("CARGO_TARGET_TMPDIR").map_or_else(std::env::temp_dir, PathBuf::from).join("demo");
     std::fs::create_dir_all(&folder).unwrap();
     folder.join(name)
 }
