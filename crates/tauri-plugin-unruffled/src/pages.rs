@@ -17,6 +17,9 @@ const REMEMBERED: usize = 4096;
 /// So many pages of a window that have gone are remembered: their calls may still be on the way.
 const GONE: usize = 64;
 
+/// So many pages of a webview may be there at a time: it has one, and one for each frame in it.
+const PAGES: usize = 64;
+
 /// The calls of all windows. Cheap to clone.
 #[derive(Clone, Default)]
 pub(crate) struct Pages(Arc<Mutex<HashMap<String, Webview>>>);
@@ -153,6 +156,11 @@ impl Webview {
         if self.gone.iter().any(|gone| gone == name) {
             return Err(Error::cancelled());
         }
+        if self.pages.len() >= PAGES && !self.pages.contains_key(name) {
+            let message =
+                format!("more than {PAGES} pages of one window ask; name the page once, when it is loaded");
+            return Err(Error::invalid(message));
+        }
         let begin =
             || Page { seen: Seen::default(), running: HashMap::new(), life: CancellationToken::new() };
         Ok(self.pages.entry(name.to_owned()).or_insert_with(begin))
@@ -186,7 +194,7 @@ impl Drop for Call {
 
 #[cfg(test)]
 mod tests {
-    use super::{Origin, Pages, REMEMBERED, Seen};
+    use super::{Origin, PAGES, Pages, REMEMBERED, Seen};
 
     fn origin(page: &str, call: u64) -> Origin {
         Origin { webview: "main".into(), page: page.into(), call }
@@ -232,6 +240,16 @@ mod tests {
         assert_refused(&pages, "a", 1, "duplicate");
         assert_refused(&pages, "a", 9, "duplicate");
         assert!(pages.begin(origin("a", 3)).is_ok());
+    }
+
+    #[test]
+    fn pages_are_bounded() {
+        let pages = Pages::default();
+        assert!((0..PAGES).all(|page| pages.begin(origin(&page.to_string(), 1)).is_ok()));
+        assert_refused(&pages, "one more", 1, "invalid_input");
+        assert!(pages.begin(origin("0", 2)).is_ok());
+        pages.leave("main");
+        assert!(pages.begin(origin("one more", 1)).is_ok());
     }
 
     #[test]

@@ -155,7 +155,7 @@ impl Shelf {
         let _ = is_open.wait_for(|is_open| *is_open).await;
         // Before the first look: what changes behind it is not missed.
         let mut changes = self.0.changes.subscribe();
-        let mut is_begun = false;
+        let (mut is_begun, mut last) = (false, None);
         loop {
             let state = self.0.models.lock().get(name).map(|entry| entry.state.clone());
             match state {
@@ -170,9 +170,12 @@ impl Shelf {
                 }
                 Some(State::Loading(_)) => is_begun = true,
             }
-            if let Some(status) = self.status(name) {
-                on_progress(&status);
+            // Other models take steps as well.
+            let status = self.status(name);
+            if let Some(status) = status.as_ref().filter(|_| status != last) {
+                on_progress(status);
             }
+            last = status;
             let _ = changes.changed().await;
         }
     }
@@ -183,11 +186,12 @@ impl Shelf {
     ///
     /// `not_found` if there is none of this name in memory.
     pub(crate) async fn unload(&self, name: &str) -> Result<(), Error> {
-        let drained = self.0.engine.unload(name, UNLOAD_GRACE);
-        if self.0.models.lock().contains_key(name) {
+        let drained = self.0.engine.unload(name, UNLOAD_GRACE).await;
+        // Not before it has gone, so that nobody has it loaded under a name that is still taken.
+        if drained.is_ok() && self.0.models.lock().contains_key(name) {
             self.set(&name.into(), State::Waiting);
         }
-        drained.await?;
+        drained?;
         Ok(())
     }
 
@@ -207,7 +211,9 @@ impl Shelf {
         let models = self.0.models.lock();
         let brief = |entry: &Entry| {
             let mut status = entry.status();
-            status["labels"].take();
+            if let Some(status) = status.as_object_mut() {
+                status.remove("labels");
+            }
             status
         };
         let mut statuses: Vec<_> = models.iter().map(|(name, entry)| (name.clone(), brief(entry))).collect();

@@ -29,6 +29,10 @@ fn models_of_a_folder_come_into_memory_when_asked_for() {
         all.as_array().unwrap().iter().find(|model| model["name"] == "digits").unwrap()["state"],
         "waiting"
     );
+    assert!(all.as_array().unwrap().iter().all(|model| model.get("labels").is_none()), "they may be many");
+    let again =
+        app.json("load", json!({ "page": "p", "call": 2, "model": "digits", "channel": "__CHANNEL__:9" }));
+    assert_eq!(again["state"], "ready");
     let error = app.ask("unload", json!({ "model": "none" })).unwrap_err();
     assert_eq!(error["code"], "not_found");
 }
