@@ -54,5 +54,5 @@ export interface ModelStatus {
      * What the numbers of an output's last dimension stand for, by the name of the output; not told by
      * `models`.
      */
-    readonly labels?: Readonly<Record<string, readonly string[]>> | null;
+    readonly labels?: Readonly<Record<string, readonly string[]>>;
 }
