@@ -14,7 +14,10 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
         Error::input(format!("is not an .npy file that can be read: {error}; write it with numpy.save"))
             .caused_by(error)
     };
-    if nesting(header(bytes)) > NESTING_MAX {
+    let Some(header) = header(bytes) else {
+        return Err(Error::input("is cut off; copy it again"));
+    };
+    if nesting(header) > NESTING_MAX {
         return Err(Error::input("has a header that no array has; write it with numpy.save"));
     }
     let file = NpyFile::new(bytes).map_err(refused)?;
@@ -56,14 +59,15 @@ pub(super) fn read(bytes: &[u8]) -> Result<(Elements, Vec<usize>), Error> {
     Ok((Elements::Numbers(numbers.map_err(refused)?), shape))
 }
 
-/// The text behind the magic bytes, the version and its own length, which has two bytes in the first version and four since.
-fn header(bytes: &[u8]) -> &[u8] {
-    let (length, rest) = match bytes {
-        [_, _, _, _, _, _, 1, _, a, b, rest @ ..] => (u32::from_le_bytes([*a, *b, 0, 0]), rest),
-        [_, _, _, _, _, _, _, _, a, b, c, d, rest @ ..] => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
-        _ => return &[],
+/// The text behind the magic bytes, the version and its own length, which has two bytes in the first version and four since. None if
+/// the file ends before: whoever reads it makes room for what the length says. Empty if it is no such file.
+fn header(bytes: &[u8]) -> Option<&[u8]> {
+    let (length, rest) = match bytes.strip_prefix(b"\x93NUMPY") {
+        Some([1, _, a, b, rest @ ..]) => (u32::from_le_bytes([*a, *b, 0, 0]), rest),
+        Some([_, _, a, b, c, d, rest @ ..]) => (u32::from_le_bytes([*a, *b, *c, *d]), rest),
+        _ => return Some(&[]),
     };
-    rest.get(..length as usize).unwrap_or(rest)
+    rest.get(..length as usize)
 }
 
 /// How deep brackets nest at most; those within texts count too, which makes no difference for a header.
@@ -118,6 +122,8 @@ mod tests {
             format!("{:<117}\n", "{'descr': '<f4', 'fortran_order': False, 'shape': (9999999,), }").bytes(),
         );
         assert_eq!(read(&text).unwrap_err().to_string(), "is cut off; copy it again");
+        let long = b"\x93NUMPY\x03\x00\x76\x00\x0d\x7b'descr'";
+        assert_eq!(read(long).unwrap_err().to_string(), "is cut off; copy it again");
         let mut deep = b"\x93NUMPY\x02\x00\x40\x42\x0f\x00".to_vec();
         deep.extend(vec![b'('; 1_000_000]);
         let told = read(&deep).unwrap_err().to_string();
