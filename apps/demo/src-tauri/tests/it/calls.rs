@@ -125,3 +125,22 @@ fn a_window_may_use_the_models_of_its_scope_only() {
     );
     assert_eq!(told, json!(["forbidden", false, "forbidden"]));
 }
+
+/// A scope counts for the permission at which it stands.
+#[test]
+fn jobs_and_figures_have_the_same_scope() {
+    let window = Window::open();
+    let told = window.call(
+        "const frame = (said) => {
+           const json = new TextEncoder().encode(JSON.stringify(said).padEnd(Math.ceil((JSON.stringify(said).length + 4) / 8) * 8 - 4));
+           const bytes = new Uint8Array(4 + json.length);
+           new DataView(bytes.buffer).setUint32(0, json.length, true);
+           bytes.set(json, 4);
+           return bytes;
+         };
+         const asked = frame({ page: 'scope', call: 1, model: 'silero-vad', inputs: [] });
+         const code = await window.__demo.invoke('plugin:unruffled|submit', asked).then(() => 'answered', (error) => error.code);
+         return [code, (await api.metrics()).models.some(({ name }) => name === 'silero-vad')];",
+    );
+    assert_eq!(told, json!(["forbidden", false]));
+}
