@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,11 +9,11 @@ use tauri::path::BaseDirectory;
 use tauri::plugin::{Builder as PluginBuilder, TauriPlugin};
 use tauri::webview::PageLoadEvent;
 use tauri::{AppHandle, Emitter as _, Manager as _, RunEvent, Runtime, WindowEvent};
-use unruffled::engine::job::JobLimits;
-use unruffled::{Backends, DurableJobs, Engine, JobsOptions};
+use unruffled::{Backends, Engine};
 
 use crate::commands::{batch, infer, jobs, metrics, models, session, stream};
 use crate::lateness::Loops;
+use crate::opening;
 use crate::runtime::{Unruffled, UnruffledExt as _};
 use crate::shelf::Shelf;
 
@@ -34,8 +33,8 @@ type Register = Box<dyn FnOnce(&Engine) -> Result<(), unruffled::engine::Error> 
 ///     tauri_plugin_unruffled::Builder::new()
 ///         .resource_models("models")
 ///         .with_engine(|engine| {
-///             let double = |x: unruffled::Tensors| x;
-///             engine.wrap(double).name("echo").register().map(drop)
+///             let echo = |x: unruffled::Tensors| x;
+///             engine.wrap(echo).name("echo").register().map(drop)
 ///         })
 ///         .build(),
 /// )
@@ -48,7 +47,7 @@ pub struct Builder {
     engine: Option<Engine>,
     backends: Option<Backends>,
     loads_at_start: bool,
-    durable_jobs: bool,
+    jobs: Option<Folder>,
     exit_grace: Duration,
 }
 
@@ -56,6 +55,16 @@ enum Folder {
     Resource(PathBuf),
     AppData(PathBuf),
     Path(PathBuf),
+}
+
+impl Folder {
+    fn resolve<R: Runtime>(self, app: &AppHandle<R>) -> Result<PathBuf, tauri::Error> {
+        match self {
+            Self::Resource(folder) => app.path().resolve(folder, BaseDirectory::Resource),
+            Self::AppData(folder) => app.path().resolve(folder, BaseDirectory::AppData),
+            Self::Path(folder) => Ok(folder),
+        }
+    }
 }
 
 impl Default for Builder {
@@ -73,7 +82,7 @@ impl Builder {
             engine: None,
             backends: None,
             loads_at_start: true,
-            durable_jobs: false,
+            jobs: None,
             exit_grace: EXIT_GRACE,
         }
     }
@@ -124,9 +133,16 @@ impl Builder {
         self
     }
 
-    /// Keeps jobs in the app's data, so that they outlive it: what was not done goes on at the next start.
+    /// Keeps jobs in the app's data, so that they outlive it: what was not done goes on at the next start, and has its model
+    /// loaded. Where they cannot be kept, whoever submits or asks after a job hears why.
     pub fn durable_jobs(mut self) -> Self {
-        self.durable_jobs = true;
+        self.jobs = Some(Folder::AppData("jobs".into()));
+        self
+    }
+
+    /// As [`durable_jobs`](Self::durable_jobs), in this folder; two apps cannot share one.
+    pub fn durable_jobs_in(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.jobs = Some(Folder::Path(folder.into()));
         self
     }
 
@@ -160,12 +176,15 @@ impl Builder {
             .on_page_load(|webview, load| {
                 // What was there before has gone.
                 if load.event() == PageLoadEvent::Started {
-                    leave(webview.unruffled(), webview.label());
+                    let app = webview.unruffled();
+                    app.pages.leave(webview.label());
+                    app.sessions.leave(webview.label());
                 }
             })
             .on_event(move |app, event| match event {
                 RunEvent::WindowEvent { label, event: WindowEvent::Destroyed, .. } => {
-                    leave(app.unruffled(), label);
+                    app.unruffled().pages.close(label);
+                    app.unruffled().sessions.leave(label);
                 }
                 RunEvent::Exit => app.unruffled().end(exit_grace),
                 _ => {}
@@ -178,14 +197,8 @@ impl Builder {
         for register in self.registers {
             register(&engine)?;
         }
-        let mut folders = Vec::new();
-        for folder in self.folders {
-            folders.push(match folder {
-                Folder::Resource(folder) => app.path().resolve(folder, BaseDirectory::Resource)?,
-                Folder::AppData(folder) => app.path().resolve(folder, BaseDirectory::AppData)?,
-                Folder::Path(folder) => folder,
-            });
-        }
+        let folders: Result<Vec<_>, _> = self.folders.into_iter().map(|folder| folder.resolve(app)).collect();
+        let folders = folders?;
         let told = app.clone();
         let tell = move |status: &Value| {
             // Fails when the app is ending.
@@ -195,11 +208,11 @@ impl Builder {
         };
         let shelf = Shelf::new(&engine, &self.backends.unwrap_or_default(), Box::new(tell));
         let loops = Loops::watch(app, &engine);
-        app.manage(Unruffled::new(engine.clone(), shelf.clone(), loops));
-        if self.durable_jobs {
-            let folder = app.path().app_data_dir()?.join("jobs");
-            tauri::async_runtime::spawn(keep_jobs(engine, folder));
-        }
+        let jobs = match self.jobs {
+            None => opening::in_memory(&engine),
+            Some(folder) => opening::durable(&engine, &shelf, folder.resolve(app)?),
+        };
+        app.manage(Unruffled::new(engine, shelf.clone(), jobs, loops));
         let eager = self.loads_at_start;
         std::thread::Builder::new().name("find models".into()).spawn(move || shelf.open(&folders, eager))?;
         Ok(())
@@ -209,20 +222,5 @@ impl Builder {
 impl fmt::Debug for Builder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Builder").field("folders", &self.folders.len()).finish_non_exhaustive()
-    }
-}
-
-fn leave(app: &Unruffled, webview: &str) {
-    app.pages.leave(webview);
-    app.sessions.leave(webview);
-}
-
-async fn keep_jobs(engine: Engine, folder: PathBuf) {
-    let kept = match DurableJobs::open(&folder, JobLimits::default()).await {
-        Ok(queue) => engine.use_jobs(Arc::new(queue), JobsOptions::default()).map(drop),
-        Err(error) => Err(error.into()),
-    };
-    if let Err(error) = kept {
-        tracing::error!("jobs do not outlive the app: {error}");
     }
 }

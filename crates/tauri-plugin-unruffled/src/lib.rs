@@ -15,7 +15,8 @@
 //!
 //! Models lie in the app's resources or data, or are functions of the app ([`Builder`]); they are loaded in the background. A
 //! request is cancelled by its `AbortSignal`, by a newer one of the same `supersede` key, by closing or reloading its window,
-//! and at the end of the app. Tensors cross as bytes, never as arrays of numbers.
+//! and at the end of the app. Tensors cross as bytes; where Tauri falls back to arrays of numbers, because the content security
+//! policy forbids the other way, they are taken, and both sides warn.
 //!
 //! From Rust the same engine is asked by way of [`UnruffledExt::unruffled`].
 //!
@@ -45,6 +46,7 @@ mod terms;
 
 mod streams;
 
+mod opening;
 mod runtime;
 
 mod commands;

@@ -30,8 +30,11 @@ struct Webview {
     gone: VecDeque<String>,
 }
 
+#[derive(Default)]
 struct Page {
     seen: Seen,
+    /// Those that were given up before they came.
+    given_up: BTreeSet<u64>,
     running: HashMap<u64, CancellationToken>,
     /// Cancelled when the page goes.
     life: CancellationToken,
@@ -90,6 +93,9 @@ impl Pages {
     pub(crate) fn begin(&self, origin: Origin) -> Result<Call, Error> {
         let mut webviews = self.0.lock();
         let page = webviews.entry(origin.webview.clone()).or_default().page(&origin.page)?;
+        if page.given_up.remove(&origin.call) {
+            return Err(Error::cancelled());
+        }
         if !page.seen.is_new(origin.call) {
             return Err(Error::duplicate(origin.call));
         }
@@ -114,11 +120,16 @@ impl Pages {
             .filter_map(|call| match page.running.get(call) {
                 Some(token) => Some(token.clone()),
                 None => {
-                    page.seen.is_new(*call);
+                    if page.seen.is_new(*call) {
+                        page.given_up.insert(*call);
+                    }
                     None
                 }
             })
             .collect();
+        while page.given_up.len() > REMEMBERED {
+            page.given_up.pop_first();
+        }
         // Whoever is woken may come back here.
         drop(webviews);
         running.iter().for_each(CancellationToken::cancel);
@@ -137,6 +148,12 @@ impl Pages {
         }
         drop(webviews);
         pages.values().for_each(|page| page.life.cancel());
+    }
+
+    /// The webview has gone, and its label may be another's.
+    pub(crate) fn close(&self, webview: &str) {
+        self.leave(webview);
+        self.0.lock().remove(webview);
     }
 
     /// The app ends.
@@ -161,9 +178,7 @@ impl Webview {
                 format!("more than {PAGES} pages of one window ask; name the page once, when it is loaded");
             return Err(Error::invalid(message));
         }
-        let begin =
-            || Page { seen: Seen::default(), running: HashMap::new(), life: CancellationToken::new() };
-        Ok(self.pages.entry(name.to_owned()).or_insert_with(begin))
+        Ok(self.pages.entry(name.to_owned()).or_default())
     }
 }
 
@@ -228,6 +243,8 @@ mod tests {
         assert_refused(&pages, "a", 2, "cancelled");
         assert!(pages.begin(origin("b", 1)).is_ok());
         pages.leave_all();
+        pages.close("main");
+        assert!(pages.0.lock().keys().eq(["other"]), "nothing is remembered of a window that is closed");
         assert!(other.token.is_cancelled());
     }
 
@@ -237,8 +254,9 @@ mod tests {
         let call = pages.begin(origin("a", 2)).unwrap();
         pages.cancel("main", "a", &[1, 2, 9]);
         assert!(call.token.is_cancelled());
+        assert_refused(&pages, "a", 1, "cancelled");
         assert_refused(&pages, "a", 1, "duplicate");
-        assert_refused(&pages, "a", 9, "duplicate");
+        assert_refused(&pages, "a", 9, "cancelled");
         assert!(pages.begin(origin("a", 3)).is_ok());
     }
 

@@ -5,9 +5,11 @@ use std::time::Duration;
 
 use parking_lot::Mutex;
 use tauri::{Manager, Runtime};
-use unruffled::Engine;
+use unruffled::{Engine, Jobs};
 
+use crate::error::Error;
 use crate::lateness::Loops;
+use crate::opening::Opening;
 use crate::pages::Pages;
 use crate::sessions::Sessions;
 use crate::shelf::Shelf;
@@ -20,18 +22,20 @@ pub struct Unruffled {
     pub(crate) pages: Pages,
     pub(crate) streams: Streams,
     pub(crate) sessions: Sessions,
+    jobs: Opening,
     pub(crate) loops: Mutex<Option<Loops>>,
     has_warned: AtomicBool,
 }
 
 impl Unruffled {
-    pub(crate) fn new(engine: Engine, shelf: Shelf, loops: Loops) -> Self {
+    pub(crate) fn new(engine: Engine, shelf: Shelf, jobs: Opening, loops: Loops) -> Self {
         Self {
             engine,
             shelf,
             pages: Pages::default(),
             streams: Streams::default(),
             sessions: Sessions::default(),
+            jobs,
             loops: Mutex::new(Some(loops)),
             has_warned: AtomicBool::new(false),
         }
@@ -42,13 +46,27 @@ impl Unruffled {
         &self.engine
     }
 
+    /// The jobs of the app, once their queue is open. Those of [`Engine::jobs`] are the same after that, and not before where
+    /// they are [durable](crate::Builder::durable_jobs).
+    ///
+    /// # Errors
+    ///
+    /// What keeps durable jobs from being kept: their folder cannot be read or written, or another process has it.
+    ///
+    /// # Cancel safety
+    ///
+    /// Dropping the future loses nothing.
+    pub async fn jobs(&self) -> Result<Jobs, Error> {
+        self.jobs.clone().await
+    }
+
     /// How many calls of pages are under way.
     pub fn calls(&self) -> usize {
         self.pages.running()
     }
 
     /// A page sends bytes as numbers in JSON.
-    pub(crate) fn is_slow(&self) {
+    pub(crate) fn warn_slow(&self) {
         if !self.has_warned.swap(true, Ordering::Relaxed) {
             tracing::warn!(
                 "tensors come as numbers in JSON, which is slow and parsed on the main thread; the remedy is to allow \

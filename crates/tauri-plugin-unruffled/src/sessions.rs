@@ -47,6 +47,8 @@ impl Sessions {
             }
         };
         let session = sequences.begin()?;
+        // Those that were idle for too long have ended by themselves.
+        known.open.retain(|key, session| *key.model != **handle.name() || session.snapshot().is_ok());
         let key = Key {
             webview: webview.to_owned(),
             page: page.to_owned(),

@@ -150,9 +150,7 @@ impl Shelf {
         name: &str,
         mut on_progress: impl FnMut(&Value),
     ) -> Result<TensorHandle, Error> {
-        let mut is_open = self.0.is_open.subscribe();
-        // The sender lives as long as this does.
-        let _ = is_open.wait_for(|is_open| *is_open).await;
+        self.opened().await;
         // Before the first look: what changes behind it is not missed.
         let mut changes = self.0.changes.subscribe();
         let (mut is_begun, mut last) = (false, None);
@@ -178,6 +176,18 @@ impl Shelf {
             last = status;
             let _ = changes.changed().await;
         }
+    }
+
+    /// Starts the load of a model of the folders for those who ask it later.
+    pub(crate) async fn want(&self, name: &Name) {
+        self.opened().await;
+        self.begin(name);
+    }
+
+    /// When the folders have been looked through.
+    async fn opened(&self) {
+        // The sender lives as long as this does.
+        let _ = self.0.is_open.subscribe().wait_for(|is_open| *is_open).await;
     }
 
     /// Takes a model out of memory; the next request has it loaded again.

@@ -5,6 +5,7 @@ mod outbox;
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Instant;
 
 use parking_lot::Mutex;
 use serde_json::{Value, json};
@@ -19,7 +20,7 @@ use crate::pages::{Call, Origin};
 use crate::terms::Terms;
 
 /// How many items are asked for at a time, unless the page says.
-pub(crate) const IN_FLIGHT: usize = 64;
+const IN_FLIGHT: usize = 64;
 
 /// No page has more in flight, or more credit.
 const MOST: usize = 4096;
@@ -36,10 +37,11 @@ struct Open {
     credit: Credit,
 }
 
-/// How a stream is to be.
-pub(crate) struct Wanted {
-    pub(crate) terms: Terms,
+/// How much may be under way.
+pub(crate) struct Bounds {
+    /// Items that are asked for at a time.
     pub(crate) in_flight: Option<usize>,
+    /// Results that the page has not taken.
     pub(crate) credit: usize,
 }
 
@@ -49,19 +51,20 @@ impl Streams {
         &self,
         call: Call,
         handle: TensorHandle,
-        wanted: Wanted,
+        terms: Terms,
+        Bounds { in_flight, credit }: Bounds,
         channel: Channel<InvokeResponseBody>,
     ) {
-        let in_flight = wanted.in_flight.unwrap_or(IN_FLIGHT).clamp(1, MOST);
+        let in_flight = in_flight.unwrap_or(IN_FLIGHT).clamp(1, MOST);
         // One item may wait to be asked for: whoever pushes another waits.
         let (items, source) = mpsc::channel(1);
-        let credit = Credit::new(wanted.credit.clamp(1, MOST));
+        let credit = Credit::new(credit.clamp(1, MOST));
         let origin = call.origin().clone();
         self.0.lock().insert(origin.clone(), Open { items: Some(items), credit: credit.clone() });
         let streams = self.clone();
         tauri::async_runtime::spawn(async move {
             let mut outbox = Outbox::new(channel, handle.name().clone(), credit);
-            let mut course = Course { handle, wanted, webview: origin.webview.clone(), in_flight, count: 0 };
+            let mut course = Course { handle, terms, webview: origin.webview.clone(), in_flight, count: 0 };
             let end = call.run(course.run(source, &mut outbox)).await;
             streams.0.lock().remove(&origin);
             outbox.end(course.count, end.err().as_ref());
@@ -105,7 +108,7 @@ fn over() -> Error {
 /// What one stream does.
 struct Course {
     handle: TensorHandle,
-    wanted: Wanted,
+    terms: Terms,
     webview: String,
     in_flight: usize,
     /// Items that have come.
@@ -139,7 +142,7 @@ impl Course {
     }
 
     fn ask(&mut self, item: Tensors) -> Result<Asked, Error> {
-        let request = self.wanted.terms.on(self.handle.infer(item), &self.webview)?;
+        let request = self.terms.on(self.handle.infer(item), &self.webview, Instant::now())?;
         let asked = Asked::new(self.count, &self.handle, request);
         self.count += 1;
         Ok(asked)

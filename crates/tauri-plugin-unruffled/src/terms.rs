@@ -1,6 +1,6 @@
 //! What a request says besides its inputs.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 use unruffled::engine::{Request, SessionRequest};
@@ -10,9 +10,27 @@ use unruffled::{Priority, Tensors};
 use crate::error::Error;
 use crate::pages::Origin;
 
+/// Puts what all requests have in common on one of a model or of a session.
+macro_rules! refined {
+    ($terms:expr, $request:expr, $from:expr) => {{
+        let terms = $terms;
+        let mut request = $request.id(format!("{}/{}", terms.page, terms.call));
+        if let Some(deadline) = terms.deadline($from)? {
+            request = request.deadline(deadline);
+        }
+        if let Some(priority) = terms.priority() {
+            request = request.priority(priority);
+        }
+        request
+    }};
+}
+
 /// Who asks whom, by when and how urgently.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Terms {
+    /// When it came: deadlines count from here, the load of the model included.
+    #[serde(skip, default = "Instant::now")]
+    pub(crate) arrived: Instant,
     pub(crate) page: String,
     pub(crate) call: u64,
     pub(crate) model: String,
@@ -49,6 +67,15 @@ impl Terms {
         })
     }
 
+    /// By when the answer is wanted of what came at this moment; what no clock can count is never.
+    ///
+    /// # Errors
+    ///
+    /// As [`timeout`](Self::timeout).
+    pub(crate) fn deadline(&self, from: Instant) -> Result<Option<Instant>, Error> {
+        Ok(self.timeout()?.and_then(|timeout| from.checked_add(timeout)))
+    }
+
     pub(crate) fn priority(&self) -> Option<Priority> {
         self.priority.map(|priority| match priority {
             Urgency::Interactive => Priority::Interactive,
@@ -57,9 +84,14 @@ impl Terms {
         })
     }
 
-    /// Whether it is to supersede another.
-    pub(crate) fn has_key(&self) -> bool {
-        self.supersede.is_some()
+    /// Refuses what is for single requests: of many, none follows or supersedes another.
+    pub(crate) fn check_many(&self) -> Result<(), Error> {
+        if self.session.is_some() || self.supersede.is_some() {
+            let message =
+                "many requests at once stand beside each other: leave `session` and `supersede` out";
+            return Err(Error::invalid(message));
+        }
+        Ok(())
     }
 
     /// How one of several requests of this call is told.
@@ -72,40 +104,28 @@ impl Terms {
         self.supersede.as_ref().map(|key| format!("{webview}/{key}"))
     }
 
-    /// Puts these terms on a request.
+    /// Puts these terms on a request that came at this moment.
     pub(crate) fn on<'a>(
         &self,
-        mut request: Request<'a, Tensors, Tensors>,
+        request: Request<'a, Tensors, Tensors>,
         webview: &str,
+        from: Instant,
     ) -> Result<Request<'a, Tensors, Tensors>, Error> {
-        request = request.id(format!("{}/{}", self.page, self.call));
-        if let Some(timeout) = self.timeout()? {
-            request = request.timeout(timeout);
-        }
-        if let Some(priority) = self.priority() {
-            request = request.priority(priority);
-        }
-        if let Some(key) = self.supersede(webview) {
-            request = request.supersede(key);
-        }
-        Ok(request)
+        let request = refined!(self, request, from);
+        Ok(match self.supersede(webview) {
+            Some(key) => request.supersede(key),
+            None => request,
+        })
     }
 
     /// Puts them on a request of a session, whose requests go in order: none supersedes another.
     pub(crate) fn on_session<'a>(
         &self,
-        mut request: SessionRequest<'a, TensorCarrier>,
+        request: SessionRequest<'a, TensorCarrier>,
     ) -> Result<SessionRequest<'a, TensorCarrier>, Error> {
         if self.supersede.is_some() {
             return Err(Error::invalid("requests of a session go in order: leave `supersede` out"));
         }
-        request = request.id(format!("{}/{}", self.page, self.call));
-        if let Some(timeout) = self.timeout()? {
-            request = request.timeout(timeout);
-        }
-        if let Some(priority) = self.priority() {
-            request = request.priority(priority);
-        }
-        Ok(request)
+        Ok(refined!(self, request, self.arrived))
     }
 }

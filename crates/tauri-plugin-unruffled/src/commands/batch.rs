@@ -2,17 +2,16 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tauri::ipc::{CommandScope, GlobalScope, Request, Response};
+use tauri::ipc::{Request, Response};
 use tauri::{Runtime, Webview, command};
-use unruffled::Tensors;
 
 use super::infer::ready;
-use super::{offload, opened, request_bytes};
+use super::{Item, offload, opened, read};
 use crate::answer::answer;
 use crate::error::Error;
-use crate::frame::{Head, Writer};
+use crate::frame::Writer;
 use crate::runtime::UnruffledExt as _;
-use crate::scope::{Entry, Scope};
+use crate::scope::Scope;
 use crate::terms::Terms;
 
 #[derive(Deserialize)]
@@ -23,37 +22,27 @@ struct Asked {
     in_flight: Option<usize>,
 }
 
-#[derive(Deserialize)]
-pub(super) struct Item {
-    pub(super) inputs: Vec<Head>,
-}
-
 #[command]
 pub(crate) async fn infer_batch<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     request: Request<'_>,
 ) -> Result<Response, Error> {
-    let (Asked { terms, items, in_flight }, mut reader) = opened(&webview, &request)?;
-    Scope { command: &command, global: &global }.check(&terms.model)?;
-    if terms.session.is_some() || terms.has_key() {
-        return Err(Error::invalid(
-            "the items of a batch stand beside each other: leave `session` and `supersede` out",
-        ));
-    }
+    let (Asked { terms, items, in_flight }, reader) = opened(&webview, &request)?;
+    scope.check(&terms.model)?;
+    terms.check_many()?;
     let call = webview.unruffled().pages.begin(terms.origin(webview.label()))?;
     let report = call.run(async {
-        let read =
-            move || items.into_iter().map(|item| reader.tensors(item.inputs)).collect::<Result<Vec<_>, _>>();
-        let items: Vec<Tensors> = offload(request_bytes(&request), read).await?;
+        let items = read(&request, items, reader).await?;
         let app = webview.unruffled();
         let handle = ready(app, &terms).await?;
         let requests: Result<Vec<_>, _> = items
             .into_iter()
             .enumerate()
             .map(|(at, item)| {
-                Ok::<_, Error>(terms.on(handle.infer(item), webview.label())?.id(terms.id_of(at)))
+                Ok::<_, Error>(
+                    terms.on(handle.infer(item), webview.label(), terms.arrived)?.id(terms.id_of(at)),
+                )
             })
             .collect();
         let mut group = app.engine.group(requests?);

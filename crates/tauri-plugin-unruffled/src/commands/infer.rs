@@ -1,7 +1,7 @@
 //! `infer`: one request, one answer; `cancel`: the end of some.
 
 use serde::Deserialize;
-use tauri::ipc::{CommandScope, GlobalScope, Request, Response};
+use tauri::ipc::{Request, Response};
 use tauri::{Runtime, Webview, command};
 use unruffled::{Response as Answer, Tensors};
 
@@ -11,7 +11,7 @@ use crate::error::Error;
 use crate::frame::{Head, Writer};
 use crate::pages::Call;
 use crate::runtime::{Unruffled, UnruffledExt as _};
-use crate::scope::{Entry, Scope};
+use crate::scope::Scope;
 use crate::sessions::Key;
 use crate::terms::Terms;
 
@@ -25,12 +25,11 @@ struct Asked {
 #[command]
 pub(crate) async fn infer<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     request: Request<'_>,
 ) -> Result<Response, Error> {
     let (Asked { terms, inputs }, mut reader) = opened(&webview, &request)?;
-    Scope { command: &command, global: &global }.check(&terms.model)?;
+    scope.check(&terms.model)?;
     let call = webview.unruffled().pages.begin(terms.origin(webview.label()))?;
     let answered = call.run(async {
         let inputs = offload(request_bytes(&request), move || reader.tensors(inputs)).await?;
@@ -53,15 +52,15 @@ async fn ask(app: &Unruffled, call: &Call, terms: &Terms, inputs: Tensors) -> Re
         return Ok(terms.on_session(session.infer(inputs))?.await?);
     }
     let handle = ready(app, terms).await?;
-    Ok(terms.on(handle.infer(inputs), webview)?.await?)
+    Ok(terms.on(handle.infer(inputs), webview, terms.arrived)?.await?)
 }
 
 /// The model that is asked, once it is there; no longer than the page waits.
 pub(super) async fn ready(app: &Unruffled, terms: &Terms) -> Result<unruffled::TensorHandle, Error> {
     let ready = app.shelf.ready(&terms.model, |_| ());
-    match terms.timeout()? {
+    match terms.deadline(terms.arrived)? {
         None => ready.await,
-        Some(timeout) => tokio::time::timeout(timeout, ready).await.unwrap_or_else(|_| {
+        Some(deadline) => tokio::time::timeout_at(deadline.into(), ready).await.unwrap_or_else(|_| {
             let message = format!("model `{}` was not loaded in time", terms.model);
             Err(Error::of(unruffled::engine::ErrorKind::DeadlineExceeded, message))
         }),

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use futures_util::StreamExt as _;
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tauri::ipc::{Channel, CommandScope, GlobalScope, JavaScriptChannelId, Request, Response};
+use tauri::ipc::{Channel, JavaScriptChannelId, Request, Response};
 use tauri::{Runtime, Webview, command};
 use unruffled::engine::job::{CancelAnswer, JobId};
 use unruffled::{Job, JobStatus, Priority, Tensors};
@@ -16,7 +16,7 @@ use crate::error::Error;
 use crate::frame::{Head, Writer};
 use crate::pages::Origin;
 use crate::runtime::UnruffledExt as _;
-use crate::scope::{Entry, Scope};
+use crate::scope::Scope;
 use crate::terms::Terms;
 
 #[derive(Deserialize)]
@@ -32,19 +32,20 @@ struct Asked {
 #[command]
 pub(crate) async fn submit<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     request: Request<'_>,
 ) -> Result<Value, Error> {
     let (asked, mut reader): (Asked, _) = opened(&webview, &request)?;
     let Asked { terms, inputs, key, keep_ms, attempts } = asked;
-    Scope { command: &command, global: &global }.check(&terms.model)?;
+    scope.check(&terms.model)?;
     let app = webview.unruffled();
     let call = app.pages.begin(terms.origin(webview.label()))?;
     call.run(async {
         let inputs = offload(request_bytes(&request), move || reader.tensors(inputs)).await?;
         // Nobody waits for a job at the screen, unless the page says so.
-        let mut job = app.engine.jobs().submit(terms.model.clone(), inputs);
+        let model = terms.model.as_str().into();
+        app.shelf.want(&model).await;
+        let mut job = app.jobs().await?.submit(model, inputs);
         job = job.priority(terms.priority().unwrap_or(Priority::Bulk));
         if let Some(timeout) = terms.timeout()? {
             job = job.timeout(timeout);
@@ -66,14 +67,12 @@ pub(crate) async fn submit<R: Runtime>(
 #[command]
 pub(crate) async fn job<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     id: String,
     page: Option<String>,
     call: Option<u64>,
     channel: Option<JavaScriptChannelId>,
 ) -> Result<Value, Error> {
-    let scope = Scope { command: &command, global: &global };
     let job = find(&webview, &scope, &id).await?;
     let (Some(page), Some(call), Some(channel)) = (page, call, channel) else {
         return Ok(status(&job.status().await?));
@@ -98,13 +97,11 @@ pub(crate) async fn job<R: Runtime>(
 #[command]
 pub(crate) async fn job_result<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     page: String,
     call: u64,
     id: String,
 ) -> Result<Response, Error> {
-    let scope = Scope { command: &command, global: &global };
     let job = find(&webview, &scope, &id).await?;
     let call = webview.unruffled().pages.begin(Origin { webview: webview.label().to_owned(), page, call })?;
     let (output, model) = call.run(async { Ok((job.wait().await?, job.status().await?.model)) }).await?;
@@ -119,22 +116,20 @@ pub(crate) async fn job_result<R: Runtime>(
 #[command]
 pub(crate) async fn job_cancel<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     id: String,
 ) -> Result<bool, Error> {
-    let scope = Scope { command: &command, global: &global };
     let answer = find(&webview, &scope, &id).await?.cancel().await?;
     Ok(matches!(answer, CancelAnswer::Removed | CancelAnswer::Asked))
 }
 
 /// A job of a model that the window may use.
-async fn find<R: Runtime>(webview: &Webview<R>, scope: &Scope<'_>, id: &str) -> Result<Job<Tensors>, Error> {
+async fn find<R: Runtime>(webview: &Webview<R>, scope: &Scope, id: &str) -> Result<Job<Tensors>, Error> {
     let unknown = || {
         Error::not_found(format!("there is no job `{id}`; it was never submitted, or is not kept any more"))
     };
     let known: JobId = id.parse().map_err(|_| unknown())?;
-    let job = webview.unruffled().engine.jobs().attach(known).await?;
+    let job = webview.unruffled().jobs().await?.attach(known).await?;
     // Whose model is none of theirs hears what whoever guesses hears.
     if !scope.allows(&job.status().await?.model) {
         return Err(unknown());

@@ -1,22 +1,16 @@
 //! `metrics`: how the models and the loops of the app are doing.
 
 use serde_json::{Map, Value, json};
-use tauri::ipc::{CommandScope, GlobalScope};
 use tauri::{Runtime, Webview, command};
 use unruffled::engine::{Distribution, LoopReport, ModelMetrics};
 
 use crate::answer::milliseconds;
 use crate::error::Error;
 use crate::runtime::UnruffledExt as _;
-use crate::scope::{Entry, Scope};
+use crate::scope::Scope;
 
 #[command]
-pub(crate) async fn metrics<R: Runtime>(
-    webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
-) -> Result<Value, Error> {
-    let scope = Scope { command: &command, global: &global };
+pub(crate) async fn metrics<R: Runtime>(webview: Webview<R>, scope: Scope) -> Result<Value, Error> {
     let app = webview.unruffled();
     let pools = app.engine.models();
     let metrics = app.engine.metrics();

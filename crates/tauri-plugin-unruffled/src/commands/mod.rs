@@ -11,12 +11,14 @@ pub(crate) mod batch;
 
 pub(crate) mod stream;
 
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use tauri::ipc::{InvokeBody, Request};
 use tauri::{Runtime, Webview};
+use unruffled::Tensors;
 
 use crate::error::Error;
-use crate::frame::{self, Reader};
+use crate::frame::{self, Head, Reader};
 use crate::runtime::UnruffledExt as _;
 
 /// From so many bytes on, reading and writing is done where it holds up no other command.
@@ -29,7 +31,7 @@ fn opened<R: Runtime, T: DeserializeOwned>(
 ) -> Result<(T, Reader), Error> {
     let (body, is_slow) = frame::bytes(request.body())?;
     if is_slow {
-        webview.unruffled().is_slow();
+        webview.unruffled().warn_slow();
     }
     Reader::open(body)
 }
@@ -55,6 +57,18 @@ async fn offload<T: Send + 'static>(
         Ok(done) => done,
         Err(error) => Err(Error::of(unruffled::engine::ErrorKind::ModelCrashed, error.to_string())),
     }
+}
+
+/// One of many requests in a frame.
+#[derive(Deserialize)]
+struct Item {
+    inputs: Vec<Head>,
+}
+
+/// The inputs of many requests.
+async fn read(request: &Request<'_>, items: Vec<Item>, mut reader: Reader) -> Result<Vec<Tensors>, Error> {
+    let read = move || items.into_iter().map(|item| reader.tensors(item.inputs)).collect();
+    offload(request_bytes(request), read).await
 }
 
 /// How large the body of a command is.

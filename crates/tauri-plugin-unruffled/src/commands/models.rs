@@ -1,21 +1,16 @@
 //! `models`, `load` and `unload`: which models there are, and which are in memory.
 
 use serde_json::Value;
-use tauri::ipc::{Channel, CommandScope, GlobalScope};
+use tauri::ipc::Channel;
 use tauri::{Runtime, Webview, command};
 
 use crate::error::Error;
 use crate::pages::Origin;
 use crate::runtime::UnruffledExt as _;
-use crate::scope::{Entry, Scope};
+use crate::scope::Scope;
 
 #[command]
-pub(crate) async fn models<R: Runtime>(
-    webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
-) -> Result<Vec<Value>, Error> {
-    let scope = Scope { command: &command, global: &global };
+pub(crate) async fn models<R: Runtime>(webview: Webview<R>, scope: Scope) -> Result<Vec<Value>, Error> {
     let statuses = webview.unruffled().shelf.statuses().into_iter();
     Ok(statuses.filter(|(name, _)| scope.allows(name)).map(|(_, status)| status).collect())
 }
@@ -23,14 +18,13 @@ pub(crate) async fn models<R: Runtime>(
 #[command]
 pub(crate) async fn load<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     page: String,
     call: u64,
     model: String,
     channel: Channel<Value>,
 ) -> Result<Value, Error> {
-    Scope { command: &command, global: &global }.check(&model)?;
+    scope.check(&model)?;
     let shelf = &webview.unruffled().shelf;
     let call = webview.unruffled().pages.begin(Origin { webview: webview.label().to_owned(), page, call })?;
     let told = |status: &Value| {
@@ -46,11 +40,10 @@ pub(crate) async fn load<R: Runtime>(
 #[command]
 pub(crate) async fn unload<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     model: String,
 ) -> Result<(), Error> {
-    Scope { command: &command, global: &global }.check(&model)?;
+    scope.check(&model)?;
     webview.unruffled().sessions.forget(&model);
     webview.unruffled().shelf.unload(&model).await
 }

@@ -2,12 +2,12 @@
 
 use serde::Deserialize;
 use serde_json::{Value, json};
-use tauri::ipc::{CommandScope, GlobalScope, Request};
+use tauri::ipc::Request;
 use tauri::{Runtime, Webview, command};
 
 use crate::error::Error;
 use crate::runtime::UnruffledExt as _;
-use crate::scope::{Entry, Scope};
+use crate::scope::Scope;
 use crate::sessions::Key;
 
 #[derive(Deserialize)]
@@ -20,12 +20,10 @@ enum Told {
 #[command]
 pub(crate) async fn session<R: Runtime>(
     webview: Webview<R>,
-    command: CommandScope<Entry>,
-    global: GlobalScope<Entry>,
+    scope: Scope,
     request: Request<'_>,
 ) -> Result<Value, Error> {
     let app = webview.unruffled();
-    let scope = Scope { command: &command, global: &global };
     match super::json(&request)? {
         Told::Begin { page, model } => {
             scope.check(&model)?;

@@ -1,15 +1,13 @@
 //! Which models there are, how they come into memory and leave it.
 
-use std::path::Path;
+use std::sync::mpsc;
 
 use serde_json::{Value, json};
 use tauri_plugin_unruffled::Builder;
+use unruffled::Tensors;
+use unruffled::engine::PoolOptions;
 
-use crate::support::{TestApp, frame};
-
-fn example() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../assets/models"))
-}
+use crate::support::{TestApp, example, frame};
 
 #[test]
 fn models_of_a_folder_come_into_memory_when_asked_for() {
@@ -54,6 +52,34 @@ fn a_load_that_fails_says_why_and_may_be_tried_again() {
     assert!(all[0]["error"].is_string());
     let asked = app.send("infer", frame(&json!({ "page": "p", "call": 3, "model": "none" }), &[&[1.0, 2.0]]));
     assert_eq!(asked.code(), "not_found");
+}
+
+#[test]
+fn who_waits_for_a_load_may_give_it_up() {
+    let (go_on, gate) = mpsc::channel::<()>();
+    let ((begun, beginning), (loading, kept)) = (mpsc::channel(), mpsc::channel());
+    let app = TestApp::new(Builder::new().with_engine(move |engine| {
+        let loader = move |context: &unruffled::model::LoadContext<'_>| {
+            context.progress(0.5);
+            begun.send(()).expect("the test waits for it");
+            // The test has ended when this fails.
+            let _ = gate.recv();
+            Ok(std::sync::Arc::new(unruffled_testing::scripted::doubling()) as _)
+        };
+        let load = engine.load_with::<Tensors, Tensors>("m", PoolOptions::default(), loader)?;
+        loading.send(load).expect("the test waits for it");
+        Ok(())
+    }));
+    beginning.recv().unwrap();
+    let _loading = kept.recv().unwrap();
+    let load = app.send("load", json!({ "page": "p", "call": 1, "model": "m", "channel": "__CHANNEL__:1" }));
+    let asked = app.send("infer", crate::support::request(2, &json!({ "timeout_ms": 1 })));
+    assert_eq!(asked.code(), "deadline_exceeded", "the load counts");
+    assert!(load.is_open());
+    app.json("cancel", json!({ "page": "p", "calls": [1] }));
+    assert_eq!(load.code(), "cancelled");
+    go_on.send(()).unwrap();
+    assert_eq!(app.send("infer", crate::support::request(3, &json!({}))).framed().elements, [[2.0, 5.0]]);
 }
 
 #[test]

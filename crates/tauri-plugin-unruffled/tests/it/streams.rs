@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tauri_plugin_unruffled::{Builder, UnruffledExt as _};
-use unruffled::engine::PoolOptions;
+use unruffled::engine::{PoolOptions, QueueLimits};
 use unruffled::{Tensor, Tensors};
 use unruffled_testing::scripted::{Gate, doubling};
 
@@ -159,4 +159,46 @@ fn an_item_that_fails_leaves_the_others_alone() {
     let (results, elements, _) = all(&messages);
     assert_eq!(results[1]["error"]["code"], "invalid_input");
     assert_eq!(elements, [[2.0, 2.0], [4.0, 4.0]]);
+}
+
+#[test]
+fn a_model_that_dies_takes_only_its_item_along() {
+    let model = doubling();
+    model.script().panic_next(1);
+    let options = PoolOptions::default().with_max_batch(1);
+    let app =
+        TestApp::new(Builder::new().with_engine(move |engine| {
+            engine.wrap_model(model).name("m").options(options).register().map(drop)
+        }));
+    let messages = app.listen(7);
+    app.json("stream", open(1, 7, 64, 1));
+    app.ask("stream", push(1, &[&[0.0, 0.0], &[1.0, 1.0]])).unwrap();
+    app.json("stream", json!({ "do": "end", "page": "p", "call": 1 }));
+    let (results, elements, end) = all(&messages);
+    assert_eq!(results[0]["error"]["code"], "model_crashed", "{results:?}");
+    assert_eq!((elements, end), (vec![vec![2.0, 2.0]], json!({ "items": 2, "results": 2 })));
+}
+
+#[test]
+fn what_finds_no_room_is_told_and_the_rest_goes_on() {
+    let gate = Gate::closed();
+    let model = doubling().gated(&gate);
+    let options =
+        PoolOptions::default().with_max_batch(1).with_queue(QueueLimits { items: 1, bytes: 1 << 20 });
+    let app =
+        TestApp::new(Builder::new().with_engine(move |engine| {
+            engine.wrap_model(model).name("m").options(options).register().map(drop)
+        }));
+    let messages = app.listen(7);
+    app.json("stream", open(1, 7, 64, 8));
+    app.ask("stream", push(1, &[&[0.0, 0.0]])).unwrap();
+    gate.entered();
+    app.ask("stream", push(1, &[&[1.0, 1.0], &[2.0, 2.0], &[3.0, 3.0]])).unwrap();
+    app.json("stream", json!({ "do": "end", "page": "p", "call": 1 }));
+    gate.open();
+    let (results, elements, end) = all(&messages);
+    assert_eq!(end["items"], 4);
+    let refused = results.iter().filter(|result| result["error"]["code"] == "overloaded").count();
+    assert_eq!(elements.len() + refused, 4);
+    assert_eq!(elements[0], [0.0, 0.0]);
 }
