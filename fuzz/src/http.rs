@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 use unruffled_engine::{Engine, PoolOptions};
 use unruffled_server::{Server, ServerOptions};
@@ -87,6 +88,8 @@ impl Site {
         let model = engine.wrap_model(doubling()).name("m").options(PoolOptions::default());
         model.register().expect("the name is free");
         let runtime = Builder::new_current_thread().enable_all().build().expect("a runtime can be had");
+        // A program of libFuzzer ends at a write to who has gone, unless somebody takes the signal.
+        drop(runtime.block_on(async { signal(SignalKind::pipe()) }).expect("signals can be taken"));
         let options = ServerOptions::default().with_hosts(["test"]).with_body_bytes(1 << 20);
         let any = ([127, 0, 0, 1], 0).into();
         let server = runtime.block_on(Server::bind(any, engine.clone(), options)).expect("a port is free");

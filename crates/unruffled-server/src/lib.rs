@@ -34,16 +34,17 @@
 //! - The parameter `timeout` (microseconds) and the header `X-Request-Timeout` (seconds, such as `0.25`) bound the whole
 //!   request from the arrival of its headers; the shorter one counts, 0 is none.
 //! - The parameter `priority` is 1 for interactive, 2 or 0 for normal, 3 and above for bulk work.
-//! - The header `X-Unruffled-Supersede`, or the parameter `unruffled_supersede`, names a canvas or a search box: a newer request to the same model under the same
-//!   name cancels the older one, queued or running, which is answered with 499. Steps of a sequence are never cancelled so.
+//! - The header `X-Unruffled-Supersede`, or the parameter `unruffled_supersede`, names a canvas or a search box: a newer
+//!   request to the same model under the same name cancels the older one, queued or running, which is answered with 499.
+//!   Steps of a sequence are never cancelled so.
 //! - A client that disconnects cancels its request, queued or running. So does one that only closes its sending side.
 //!   Bytes of a further request, sent before the answer, hide the disconnect until the answer is written.
 //! - The header `Server-Timing` of the answer says how long the request waited and ran, and in which company.
 //!
 //! # Errors
 //!
-//! Every answer that is no success is `{"error": text}`, an object for clients of OpenAI, and the connection stays open, unless a part of the request was
-//! left unread. Only a head that is not HTTP is answered without a body.
+//! Every answer that is no success is `{"error": text}`, an object for clients of OpenAI, and the connection stays open,
+//! unless a part of the request was left unread. Only a head that is not HTTP is answered without a body.
 //!
 //! | what | status |
 //! | --- | --- |

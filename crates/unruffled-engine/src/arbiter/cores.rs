@@ -18,13 +18,31 @@ struct Running {
     id: u64,
     cores: usize,
     overdue: Instant,
-    victim: Option<Victim>,
+    makes_way: MakesWay,
 }
 
-/// A run that may be stopped for something more urgent.
+/// What a run does when something interactive waits for a core.
+enum MakesWay {
+    /// It goes on: it is none of those that give way, or not known yet.
+    No,
+    /// It cannot be stopped: somebody else runs beside it, and the system shares the core between the two.
+    Lends,
+    /// It is stopped.
+    Stops(Victim),
+}
+
 struct Victim {
     run: Arc<Run>,
     expected_end: Option<Instant>,
+}
+
+impl Running {
+    fn victim(&self) -> Option<&Victim> {
+        match &self.makes_way {
+            MakesWay::Stops(victim) if self.cores > 0 => Some(victim),
+            _ => None,
+        }
+    }
 }
 
 /// An instance that has work and no core.
@@ -38,6 +56,8 @@ struct Waiting {
 /// The cores of an engine, and who holds them and who waits for them.
 pub(crate) struct Cores {
     free: usize,
+    /// Granted beside those that hold them; the next ones that are given back are these.
+    lent: usize,
     ageing: Duration,
     /// When somebody last went first for having waited too long.
     last_aged: Option<Instant>,
@@ -55,7 +75,15 @@ pub(crate) struct Grant {
 
 impl Cores {
     pub(crate) fn new(cores: usize, ageing: Duration) -> Self {
-        Self { free: cores, ageing, last_aged: None, next_id: 0, running: Vec::new(), waiting: Vec::new() }
+        Self {
+            free: cores,
+            lent: 0,
+            ageing,
+            last_aged: None,
+            next_id: 0,
+            running: Vec::new(),
+            waiting: Vec::new(),
+        }
     }
 
     /// Asks for up to so many cores. They are granted at once if there are any and nobody waits; otherwise the request
@@ -72,15 +100,36 @@ impl Cores {
 
     fn grant(&mut self, now: Instant, id: u64, wants: usize) -> Grant {
         let cores = wants.min(self.free).max(1);
-        self.free -= cores;
-        self.running.push(Running { id, cores, overdue: now + OVERDUE, victim: None });
+        let lent = cores.saturating_sub(self.free);
+        self.lent += lent;
+        self.free -= cores - lent;
+        self.running.push(Running { id, cores, overdue: now + OVERDUE, makes_way: MakesWay::No });
         Grant { id, cores }
     }
 
-    /// Grants what is free to the most urgent who waits. To be called until it grants nothing.
+    fn give_back(&mut self, cores: usize) {
+        let paid_back = cores.min(self.lent);
+        self.lent -= paid_back;
+        self.free += cores - paid_back;
+    }
+
+    /// Whether bulk runs that cannot be stopped hold more cores than were lent.
+    fn can_lend(&self) -> bool {
+        let lenders = self.running.iter().filter(|running| matches!(running.makes_way, MakesWay::Lends));
+        lenders.map(|running| running.cores).sum::<usize>() > self.lent
+    }
+
+    /// Grants what is free to the most urgent who waits, and what can be lent to what is interactive. To be called until it
+    /// grants nothing.
     pub(crate) fn grant_next(&mut self, now: Instant) -> Option<Grant> {
         if self.free == 0 {
-            return None;
+            let urgent = |(_, waiting): &(usize, &Waiting)| waiting.urgency.is_interactive();
+            let urgent = self.waiting.iter().enumerate().filter(urgent);
+            let (at, _) = urgent
+                .filter(|_| self.can_lend())
+                .min_by_key(|(_, waiting)| (waiting.urgency.get(), waiting.id))?;
+            let Waiting { id, .. } = self.waiting.remove(at);
+            return Some(self.grant(now, id, 1));
         }
         // What was passed over for too long goes first, but not all of it at once: one grant each time.
         let is_due = self.last_aged.is_none_or(|last| now.saturating_duration_since(last) >= self.ageing);
@@ -108,18 +157,24 @@ impl Cores {
         id: u64,
         now: Instant,
         expected: Option<Duration>,
+        makes_way: bool,
         victim: Option<&Arc<Run>>,
     ) {
         let Some(running) = self.running.iter_mut().find(|running| running.id == id) else { return };
         let expected_end = expected.map(|expected| now + expected);
-        running.victim = victim.map(|run| Victim { run: Arc::clone(run), expected_end });
+        running.makes_way = match victim {
+            Some(run) => MakesWay::Stops(Victim { run: Arc::clone(run), expected_end }),
+            None if makes_way => MakesWay::Lends,
+            None => MakesWay::No,
+        };
         running.overdue = now + expected.map_or(OVERDUE, |expected| OVERDUE.max(expected * OVERDUE_FACTOR));
     }
 
     /// Gives cores back.
     pub(crate) fn release(&mut self, id: u64) {
         if let Some(at) = self.running.iter().position(|running| running.id == id) {
-            self.free += self.running.swap_remove(at).cores;
+            let cores = self.running.swap_remove(at).cores;
+            self.give_back(cores);
         }
     }
 
@@ -137,8 +192,7 @@ impl Cores {
             let same = |other: &Waiting| Arc::ptr_eq(&other.urgency, &waiting.urgency);
             waiting.urgency.is_interactive() && !self.waiting[..*at].iter().any(same)
         });
-        let victims = self.running.iter().filter(|running| running.cores > 0);
-        let victims = victims.filter_map(|running| Some((running.cores, running.victim.as_ref()?)));
+        let victims = self.running.iter().filter_map(|running| Some((running.cores, running.victim()?)));
         let soon_free: usize =
             victims.clone().filter(|(_, victim)| victim.run.is_yielding()).map(|(cores, _)| cores).sum();
         if urgent.count() <= soon_free + self.free {
@@ -152,9 +206,9 @@ impl Cores {
 
     /// Takes back the cores of runs that seem to be stuck, and says when the next will.
     pub(crate) fn write_off(&mut self, now: Instant) -> Option<Instant> {
-        for running in self.running.iter_mut().filter(|running| running.overdue <= now) {
-            self.free += std::mem::take(&mut running.cores);
-        }
+        let overdue = self.running.iter_mut().filter(|running| running.overdue <= now);
+        let cores = overdue.map(|running| std::mem::take(&mut running.cores)).sum();
+        self.give_back(cores);
         self.running.iter().filter(|running| running.cores > 0).map(|running| running.overdue).min()
     }
 

@@ -185,11 +185,18 @@ impl Permit {
         self.grant.cores
     }
 
-    /// Says what they are used for: how long it should take, and what to stop if something more urgent needs them.
-    pub(crate) fn began(&self, now: Instant, expected: Option<Duration>, victim: Option<&Arc<Run>>) {
+    /// Says what they are used for: how long it should take, whether it makes way for what is interactive, and what to stop
+    /// then, if it can be stopped.
+    pub(crate) fn began(
+        &self,
+        now: Instant,
+        expected: Option<Duration>,
+        makes_way: bool,
+        victim: Option<&Arc<Run>>,
+    ) {
         let mut state = self.arbiter.state.lock();
-        state.cores.began(self.grant.id, now, expected, victim);
-        if victim.is_some() && state.cores.is_contended() {
+        state.cores.began(self.grant.id, now, expected, makes_way, victim);
+        if makes_way && state.cores.is_contended() {
             self.arbiter.settle(state, now);
         }
     }

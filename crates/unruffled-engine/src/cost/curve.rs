@@ -85,6 +85,14 @@ impl Curve {
         known.chain(self.at(rows_max)).map(|point| point.p50 / point.rows).min_by(f64::total_cmp)
     }
 
+    /// What each further row adds to the smallest run that is known, up to a run of so many: as a part of what each of its own
+    /// costs. `None` if no smaller one is known.
+    pub(super) fn added_by_row(&self, rows: f64) -> Option<f64> {
+        let first = self.points.first().filter(|first| first.rows < rows)?;
+        let added = (self.at(rows)?.p50 - first.p50) / (rows - first.rows);
+        Some(added * first.rows / first.p50)
+    }
+
     /// The least that a run of so many rows takes, by fresh observations only.
     pub(super) fn at_least(&self, rows: f64, now: Instant) -> Option<f64> {
         let fresh = self.classes.iter().flatten().filter(|class| class.is_fresh(now));

@@ -92,6 +92,12 @@ impl CostModel {
         self.curve(bucket).per_row(max_rows.max(1) as f64).map(duration)
     }
 
+    /// What each further row adds to a run, up to so many, as a part of what one costs in small runs: 1 if a batch saves nothing.
+    /// `None` if smaller runs are not known.
+    pub(crate) fn added_by_row(&self, bucket: u64, rows: usize) -> Option<f64> {
+        self.curve(bucket).added_by_row(rows as f64)
+    }
+
     /// Whether each of the last runs of one row, 64 at least, took less than `budget`: fit for the caller's thread.
     pub(crate) fn is_always_below(&self, budget: Duration) -> bool {
         self.single.is_always_below(budget)

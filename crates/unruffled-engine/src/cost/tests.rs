@@ -162,6 +162,19 @@ fn sizes_not_run_since_a_shift_give_way_to_those_that_were() {
 }
 
 #[test]
+fn what_a_batch_saves_is_told_by_runs_of_both_sizes() {
+    let mut world = World::new();
+    assert_eq!(world.model.added_by_row(SHAPE, 8), None);
+    world.runs(3, 8, 0.080);
+    assert_eq!(world.model.added_by_row(SHAPE, 8), None, "what fewer cost is not known");
+    world.runs(3, 1, 0.010);
+    assert_near("nothing is saved", world.model.added_by_row(SHAPE, 8).unwrap(), 1.0, 0.01);
+    assert_near("nor is it beyond", world.model.added_by_row(SHAPE, 64).unwrap(), 1.0, 0.03);
+    world.runs(40, 8, 0.017);
+    assert_near("a tenth each", world.model.added_by_row(SHAPE, 4).unwrap(), 0.1, 0.05);
+}
+
+#[test]
 fn estimates_never_fall_with_rows_whatever_was_observed() {
     for seed in 0..100 {
         let mut rng = fastrand::Rng::with_seed(seed);

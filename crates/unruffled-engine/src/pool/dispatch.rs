@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use parking_lot::MutexGuard;
 use tracing::Span;
-use unruffled_model::{Batch, ModelError, OutputSink, RequestContext, Row, RunContext};
+use unruffled_model::{Batch, ModelError, OutputSink, Priority, RequestContext, Row, RunContext};
 
 use super::{Company, Phase, Pool, Running, State, Waiting, Wish};
 use crate::arbiter::Permit;
@@ -17,6 +17,9 @@ use crate::urgency::Urgency;
 /// With one core, looking for work keeps away whoever would bring it.
 static SINGLE_CORE: LazyLock<bool> =
     LazyLock::new(|| std::thread::available_parallelism().is_ok_and(|cores| cores.get() == 1));
+
+/// Who waits for a core waits for so short a run rather than beside it.
+const SHORT: Duration = Duration::from_millis(1);
 
 /// How often a request gives way before it is left alone.
 const PREEMPTIONS_MAX: u32 = 3;
@@ -223,7 +226,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // Dropped when nothing can be lost any more: an input's end is its owner's code.
         let mut unwanted = Vec::new();
         let (mut rows, mut deadline, mut cohort) = (0, Some(now), 0);
-        let mut may_yield = true;
+        let (mut is_bulk, mut may_yield) = (true, true);
         for Entry { item: Waiting { ticket, wish }, cohort: own_cohort, .. } in taken {
             // A lease was granted just now.
             let Wish::Run { input, sink } = wish else { continue };
@@ -234,6 +237,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             cohort = own_cohort;
             rows += ticket.footprint().rows;
             deadline = deadline.zip(ticket.deadline()).map(|(known, own)| known.max(own));
+            is_bulk &= ticket.context().priority() == Priority::Bulk;
             may_yield &= self.may_be_preempted(ticket.context().priority())
                 && sink.is_none()
                 && ticket.preempted() < PREEMPTIONS_MAX;
@@ -264,8 +268,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.give_up(tickets.iter(), error);
         }
         run.leave();
-        if let Some(permit) = permit.as_ref().filter(|_| may_yield || predicted.is_some_and(is_long)) {
-            permit.began(now, predicted, may_yield.then_some(&run));
+        let makes_way = may_yield || is_bulk && predicted.is_none_or(|predicted| predicted > SHORT);
+        if let Some(permit) = permit.as_ref().filter(|_| makes_way || predicted.is_some_and(is_long)) {
+            permit.began(now, predicted, makes_way, may_yield.then_some(&run));
         }
         self.give_up_hopeless(now, hopeless);
         discard(unwanted);

@@ -44,6 +44,8 @@ pub(crate) struct Forecast<'a> {
     pub(crate) costs: &'a CostModel,
     pub(crate) batching: Batching,
     pub(crate) max_batch: usize,
+    /// Whether a bulk run can be stopped for something more urgent.
+    pub(crate) gives_way: bool,
     pub(crate) now: Instant,
 }
 
@@ -55,6 +57,12 @@ const VICTIMS_MAX: usize = 128;
 
 /// By so much at most a run that somebody waits for may take longer for taking others along.
 const RIDERS: f64 = 1.25;
+
+/// Bulk work that nobody can stop keeps an instance so long at most: a click may come meanwhile.
+const BULK: Duration = Duration::from_millis(100);
+
+/// Unless each further row costs less than this part of one alone: then throughput is worth more.
+const BULK_PAYS: f64 = 0.5;
 
 /// One request in a line, as far as time goes.
 #[derive(Clone, Copy, Debug)]
@@ -221,8 +229,56 @@ impl Rule for Forecast<'_> {
                 return false;
             }
         }
+        if draft.class == Priority::Bulk && !self.gives_way && cost.is_some_and(|cost| cost.p50 > BULK) {
+            let added = self.costs.added_by_row(draft.bucket, draft.rows);
+            if added.is_none_or(|added| added > BULK_PAYS) {
+                return false;
+            }
+        }
         let Some(deadline) = draft.deadline else { return true };
         draft.rows <= self.costs.rows_trusted(draft.bucket)
             && cost.is_none_or(|cost| self.now + cost.p95 <= deadline)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::{Duration, Instant};
+
+    use unruffled_model::{Batching, Priority};
+
+    use super::{BULK, Forecast};
+    use crate::cost::CostModel;
+    use crate::queue::{Draft, Rule};
+
+    const SHAPE: u64 = 7;
+
+    /// How many requests of one row share a run at most, if runs cost so much.
+    fn share(class: Priority, gives_way: bool, runs: &[(usize, Duration)]) -> usize {
+        let (mut costs, now) = (CostModel::new(), Instant::now());
+        for (rows, took) in runs {
+            costs.observe(SHAPE, *rows, *took, now);
+            costs.observe(SHAPE, *rows, *took, now);
+        }
+        let forecast = Forecast { costs: &costs, batching: Batching::Joint, max_batch: 32, gives_way, now };
+        let draft =
+            |rows| Draft { bucket: SHAPE, requests: rows, rows, own_rows: rows, class, deadline: None };
+        (2..).find(|rows| !forecast.allows(draft(*rows))).expect("32 are the most") - 1
+    }
+
+    #[test]
+    fn bulk_runs_that_cannot_be_stopped_are_short_unless_long_ones_pay() {
+        use Priority::{Bulk, Normal};
+
+        let ms = Duration::from_millis;
+        let dear = [(1, ms(30)), (32, ms(960))];
+        assert_eq!(share(Bulk, false, &dear), 3, "{BULK:?}");
+        assert_eq!(share(Bulk, true, &dear), 32, "it is stopped if need be");
+        assert_eq!(share(Normal, false, &dear), 32);
+        assert_eq!(share(Bulk, false, &[(1, ms(300)), (32, ms(500))]), 32, "they pay");
+        assert_eq!(share(Bulk, false, &[(1, ms(1)), (32, ms(30))]), 32, "they are short");
+        // Whether they pay is tried.
+        assert_eq!(share(Bulk, false, &[(32, ms(960))]), 1);
+        assert_eq!(share(Bulk, false, &[]), 32, "nothing is known");
     }
 }

@@ -250,7 +250,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(state);
         run.leave();
         if let Some(permit) = permit.as_ref().filter(|_| predicted.is_some_and(is_long)) {
-            permit.began(now, predicted, None);
+            permit.began(now, predicted, false, None);
         }
         self.give_up_late(now, &hopeless);
         discard(unwanted);

@@ -400,7 +400,8 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
 
     fn forecast<'a>(&self, costs: &'a CostModel, now: Instant) -> Forecast<'a> {
         let batching = self.model.info().batching;
-        Forecast { costs, batching, max_batch: self.options.max_batch, now }
+        let gives_way = self.may_be_preempted(Priority::Bulk);
+        Forecast { costs, batching, max_batch: self.options.max_batch, gives_way, now }
     }
 
     /// The queue has changed: tells the arbiter what goes next.

@@ -98,3 +98,47 @@ async fn models_that_have_waited_too_long_go_first_one_at_a_time() {
         patiently(answer).await.unwrap();
     }
 }
+
+#[tokio::test]
+async fn a_bulk_run_that_cannot_be_stopped_lends_its_core_to_interactive_work() {
+    let engine = engine_of(1);
+    let gate = Gate::closed();
+    let bulk = engine.wrap_model(adding().gated(&gate).uninterruptible()).build().unwrap();
+    let holding = bulk.infer(0).priority(Priority::Bulk).submit();
+    gate.entered();
+    let other = engine.wrap_model(adding()).build().unwrap();
+    let waits = other.infer(1).submit();
+    let click = engine.wrap_model(adding()).build().unwrap();
+    for x in 0..3 {
+        let answer = patiently(click.infer(x).priority(Priority::Interactive).submit()).await;
+        assert_eq!(answer.unwrap().output, x + 1);
+    }
+    assert_eq!((gate.waiting(), other.metrics().answered), (1, 0), "it is lent to nobody else");
+    gate.open();
+    assert_eq!(patiently(holding).await.unwrap().output, 1);
+    assert_eq!(patiently(waits).await.unwrap().output, 2);
+}
+
+#[tokio::test]
+async fn no_more_is_lent_than_bulk_runs_hold() {
+    let engine = engine_of(1);
+    let (gate, clicks_gate) = (Gate::closed(), Gate::closed());
+    let bulk = engine.wrap_model(adding().gated(&gate).uninterruptible()).build().unwrap();
+    let holding = bulk.infer(0).priority(Priority::Bulk).submit();
+    gate.entered();
+    let clicks: Vec<Handle<u32, u32>> =
+        (0..2).map(|_| engine.wrap_model(adding().gated(&clicks_gate)).build().unwrap()).collect();
+    let asked: Vec<_> =
+        clicks.iter().map(|model| model.infer(1).priority(Priority::Interactive).submit()).collect();
+    clicks_gate.entered();
+    // The bulk run ends: the core that is free now is the one that was lent.
+    gate.open();
+    assert_eq!(patiently(holding).await.unwrap().output, 1);
+    assert!(clicks_gate.try_entered().is_none(), "one core, one run");
+    clicks_gate.release(1);
+    clicks_gate.entered();
+    clicks_gate.open();
+    for answer in asked {
+        assert_eq!(patiently(answer).await.unwrap().output, 2);
+    }
+}

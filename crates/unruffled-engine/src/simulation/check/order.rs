@@ -1,12 +1,15 @@
 //! Who goes when, and with whom.
 
-use unruffled_model::Batching;
+use unruffled_model::{Batching, Priority};
 
 use super::ledger::{Expected, Ledger, Waiting};
 use crate::simulation::trace::{Event, Id, Micros, ModelFacts, Trace};
 
 /// Rows that run one after the other share a hand-over up to this many.
 const SEQUENTIAL_MAX: usize = 16;
+
+/// So long a bulk run may be that nobody can stop.
+const BULK: Micros = 100_000;
 
 pub(super) fn order(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, at, event| {
@@ -117,6 +120,11 @@ fn fullness(facts: &ModelFacts, expected: &Expected, batch: &[(Id, &Waiting)]) -
     let rows: usize = batch.iter().map(|(_, waiting)| waiting.facts.footprint.rows).sum();
     let simple = |waiting: &Waiting| waiting.facts.deadline.is_none() && !waiting.suspect;
     if facts.batching != Batching::Joint || batch.len() >= facts.max_batch {
+        return Ok(());
+    }
+    // A larger one might have been expected to keep an instance for too long.
+    let largest = expected.longest * facts.max_batch as Micros;
+    if batch[0].1.facts.class == Priority::Bulk && !facts.yields && largest > BULK {
         return Ok(());
     }
     // Any that waits and is out of the ordinary may have ended the batch.

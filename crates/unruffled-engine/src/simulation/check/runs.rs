@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use unruffled_model::{Batching, Priority};
 
-use super::ledger::Ledger;
+use super::ledger::{Ledger, Running};
 use crate::simulation::callers::is_models_fault;
 use crate::simulation::trace::{At, Event, Id, Micros, Trace};
 
@@ -65,7 +65,8 @@ pub(super) fn stops(trace: &Trace) -> Result<(), String> {
     })
 }
 
-/// A slot has one run at a time, and no more cores are held than there are.
+/// A slot has one run at a time, and no more cores are held than there are, but for those that bulk runs lend which cannot be
+/// stopped.
 pub(super) fn slots(trace: &Trace) -> Result<(), String> {
     Ledger::read(trace, |ledger, at, event| {
         let Event::Taken { model, slot, ids } = event else { return Ok(()) };
@@ -74,15 +75,18 @@ pub(super) fn slots(trace: &Trace) -> Result<(), String> {
         }
         let young = |began: Micros| at - began < OVERDUE;
         // At least one core each; how many more it was granted depends on how many were free.
-        let held: usize = trace
-            .models
-            .iter()
-            .zip(&ledger.models)
-            .filter(|(facts, _)| facts.threads > 0)
-            .map(|(_, expected)| expected.running.values().filter(|running| young(running.began)).count())
-            .sum();
-        if trace.models[*model].threads > 0 && held >= trace.cores {
-            return Err(format!("model {model} began {ids:?} beside {held} runs on {} cores", trace.cores));
+        let models = trace.models.iter().zip(&ledger.models).filter(|(facts, _)| facts.threads > 0);
+        let held: Vec<&Running> = models
+            .flat_map(|(_, expected)| expected.running.values().filter(|running| young(running.began)))
+            .collect();
+        let is_bulk =
+            |running: &&&Running| running.ids.iter().all(|id| ledger.facts[id].class == Priority::Bulk);
+        let (held, lent) = (held.len(), held.iter().filter(is_bulk).count());
+        if trace.models[*model].threads > 0 && held >= trace.cores + lent {
+            return Err(format!(
+                "model {model} began {ids:?} beside {held} runs, {lent} of them bulk, on {} cores",
+                trace.cores
+            ));
         }
         Ok(())
     })
