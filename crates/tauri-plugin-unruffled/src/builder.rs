@@ -9,6 +9,7 @@ use tauri::path::BaseDirectory;
 use tauri::plugin::{Builder as PluginBuilder, TauriPlugin};
 use tauri::webview::PageLoadEvent;
 use tauri::{AppHandle, Emitter as _, Manager as _, RunEvent, Runtime, WindowEvent};
+use unruffled::engine::{EngineOptions, ThreadPriority};
 use unruffled::{Backends, Engine};
 
 use crate::commands::{batch, infer, jobs, metrics, models, session, stream};
@@ -115,7 +116,7 @@ impl Builder {
         self
     }
 
-    /// An engine that the app has already. It is shut down with the app.
+    /// An engine that the app has already, instead of one with [`ThreadPriority::BulkIdle`]. It is shut down with the app.
     pub fn engine(mut self, engine: Engine) -> Self {
         self.engine = Some(engine);
         self
@@ -193,7 +194,7 @@ impl Builder {
     }
 
     fn set_up<R: Runtime>(self, app: &AppHandle<R>) -> Result<(), Box<dyn std::error::Error>> {
-        let engine = self.engine.unwrap_or_else(Engine::new);
+        let engine = self.engine.unwrap_or_else(engine);
         for register in self.registers {
             register(&engine)?;
         }
@@ -217,6 +218,11 @@ impl Builder {
         std::thread::Builder::new().name("find models".into()).spawn(move || shelf.open(&folders, eager))?;
         Ok(())
     }
+}
+
+/// One whose models give way to the window, and in bulk to whoever else wants the core.
+fn engine() -> Engine {
+    Engine::with_options(EngineOptions::default().with_thread_priority(ThreadPriority::BulkIdle))
 }
 
 impl fmt::Debug for Builder {

@@ -42,7 +42,7 @@ fn intent<I: Send + 'static, O: Send + 'static>(pool: &Pool<I, O>) -> Intent {
     match pool.thread_priority() {
         ThreadPriority::Low => Intent::Model,
         ThreadPriority::Idle => Intent::IdleModel,
-        ThreadPriority::Normal | ThreadPriority::Adaptive => Intent::CheapModel,
+        ThreadPriority::Normal | ThreadPriority::Adaptive | ThreadPriority::BulkIdle => Intent::CheapModel,
     }
 }
 
@@ -146,10 +146,16 @@ fn serve<I: Send + 'static, O: Send + 'static>(
     model: &mut dyn Model<Input = I, Output = O>,
     setbacks: &mut u32,
 ) -> End {
-    let given = pool.thread_priority() != ThreadPriority::Adaptive;
+    let priority = pool.thread_priority();
+    let given = !matches!(priority, ThreadPriority::Adaptive | ThreadPriority::BulkIdle);
     let mut courtesy = Courtesy { given, ..Courtesy::default() };
+    let mut yields_to_all = false;
     let mut up = Some(Up::new(pool, slot));
     while let Some(mut work) = pool.next(slot) {
+        if priority == ThreadPriority::BulkIdle && !yields_to_all && work.is_bulk() {
+            thread::enter(&thread_name(pool, slot), Intent::IdleModel);
+            (yields_to_all, courtesy.given) = (true, true);
+        }
         let begin = courtesy.wants_cpu_time().then(thread::cpu_time).flatten();
         let failure = run(model, &mut work);
         let on_core = begin.and_then(|begin| Some((thread::cpu_time()?.saturating_sub(begin), work.rows())));

@@ -10,6 +10,9 @@ pub enum ThreadPriority {
     Normal,
     /// They give way once their runs have shown that they are not cheap.
     Adaptive,
+    /// As adaptive, until they run bulk work, whose threads are [idle](Self::Idle) from then on: for programs with a window. Whoever
+    /// looks at it waits for the others.
+    BulkIdle,
     /// They give way from the start.
     Low,
     /// They run only when nobody else on the machine wants the core, and leave it at once: a window or a heartbeat beside them is as

@@ -69,6 +69,11 @@ impl<I, O> Work<I, O> {
         self.run.is_yielding()
     }
 
+    /// Whether nobody waits for it at a screen.
+    pub(crate) fn is_bulk(&self) -> bool {
+        self.requests.iter().all(|request| request.priority() == Priority::Bulk)
+    }
+
     /// How many rows the batch has.
     pub(crate) fn rows(&self) -> u32 {
         u32::try_from(self.rows).unwrap_or(u32::MAX)

@@ -335,7 +335,9 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
     pub(crate) fn thread_priority(&self) -> ThreadPriority {
         match self.options.thread_priority.unwrap_or(self.environment.options.thread_priority) {
             // What takes long there is to wait for others: its own work is short, and these wait for it in turn.
-            ThreadPriority::Adaptive if self.model.info().threads == 0 => ThreadPriority::Normal,
+            ThreadPriority::Adaptive | ThreadPriority::BulkIdle if self.model.info().threads == 0 => {
+                ThreadPriority::Normal
+            }
             set => set,
         }
     }

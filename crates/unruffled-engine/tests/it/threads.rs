@@ -46,3 +46,22 @@ async fn a_costly_model_gives_way_and_every_instance_has_a_name() {
     let (_, after) = model.infer(Duration::ZERO).await.unwrap().output;
     assert_eq!(after, own.max(5));
 }
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_thread_that_has_run_bulk_work_is_idle_where_that_is_wanted() {
+    use unruffled_engine::{EngineOptions, Priority, ThreadPriority};
+
+    /// Field 41 of what the kernel tells: 5 is `SCHED_IDLE`.
+    fn policy() -> u32 {
+        let stat = std::fs::read_to_string("/proc/thread-self/stat").unwrap();
+        stat.rsplit_once(')').unwrap().1.split_whitespace().nth(38).unwrap().parse().unwrap()
+    }
+
+    let options = EngineOptions::default().with_thread_priority(ThreadPriority::BulkIdle);
+    let model = Engine::with_options(options).wrap(|(): ()| policy()).build().unwrap();
+    let run = async |priority| model.infer(()).priority(priority).await.unwrap().output;
+    assert_eq!(run(Priority::Interactive).await, policy());
+    assert_eq!(run(Priority::Bulk).await, 5);
+    assert_eq!(run(Priority::Interactive).await, 5, "only a privileged user could take it back");
+}
