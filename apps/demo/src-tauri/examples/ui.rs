@@ -23,9 +23,10 @@ use x11rb::protocol::xtest::ConnectionExt as _;
 
 use support::Window;
 
-/// How long the window is watched under load, and in each other state.
-const UNDER_LOAD: u32 = 30;
-const OTHERWISE: u32 = 10;
+/// How long the window is watched under load, and in what that is compared with: the worst of twice the time is worse.
+const SECONDS: u32 = 30;
+/// How long beside each of the usual ways.
+const USUAL: u32 = 10;
 
 /// Frames under load may be so much later than beside a spinner of low priority.
 const FRAMES: f64 = 1.25;
@@ -45,6 +46,8 @@ struct Seen {
     input: Stats,
     ping: Stats,
     answers: Option<Stats>,
+    /// When the worst frame was, in seconds.
+    worst_at: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -149,13 +152,21 @@ fn watch(window: &Window, seconds: u32, work: &str, asks: bool) -> Seen {
          }})();
          const watching = async () => {{
            demo.reset();
+           let [last, worst, worstAt] = [performance.now(), 0, 0];
+           const begin = last;
+           requestAnimationFrame(function frame() {{
+             const now = performance.now();
+             if (now - last > worst) [worst, worstAt] = [now - last, (last - begin) / 1e3];
+             last = now;
+             if (goes) requestAnimationFrame(frame);
+           }});
            const ping = await demo.ping({seconds});
            const [frames, pointer] = [demo.frames(), demo.pointer()];
            goes = false;
            await Promise.all([working, asking]);
            times.sort((a, b) => a - b);
            const at = (part) => times[Math.min(times.length - 1, Math.floor(part * times.length))];
-           return {{ frames, pointer, ping, answers: times.length ? {{ p50: at(0.5), p99: at(0.99), max: at(1) }} : null }};
+           return {{ frames, worstAt, pointer, ping, answers: times.length ? {{ p50: at(0.5), p99: at(0.99), max: at(1) }} : null }};
          }};
          delete window.watched;
          watching().then((seen) => {{ window.watched = seen; }});"
@@ -173,17 +184,19 @@ fn watch(window: &Window, seconds: u32, work: &str, asks: bool) -> Seen {
         input: Stats::of(&told["pointer"]),
         ping: Stats::of(&told["ping"]),
         answers: (!told["answers"].is_null()).then(|| Stats::of(&told["answers"])),
+        worst_at: told["worstAt"].as_f64().unwrap(),
     }
 }
 
 fn print(state: &str, seen: &Seen) {
     let three = |stats: &Stats| format!("{:>5.0} {:>5.0} {:>5.0}", stats.p50, stats.p99, stats.max);
-    let answers = seen.answers.as_ref().map(three).unwrap_or_default();
+    let answers = seen.answers.as_ref().map_or(" ".repeat(17), three);
     println!(
-        "{state:28} {}   {}   {}   {answers}",
+        "{state:28} {}   {}   {}   {answers}   worst frame at {:.1} s",
         three(&seen.frames),
         three(&seen.input),
-        three(&seen.ping)
+        three(&seen.ping),
+        seen.worst_at,
     );
 }
 
@@ -235,25 +248,25 @@ fn main() {
         "p99",
         "max"
     );
-    let idle = watch(&window, OTHERWISE, "", true);
+    let idle = watch(&window, SECONDS, "", true);
     print("idle", &idle);
     let spinners = Spinners::start();
-    let spun = watch(&window, OTHERWISE, "", false);
+    let spun = watch(&window, SECONDS, "", false);
     drop(spinners);
     print("beside spinners at nice 19", &spun);
     window.click("#saturate");
-    let loaded = watch(&window, UNDER_LOAD, "", true);
+    let loaded = watch(&window, SECONDS, "", true);
     window.show("saturated");
     window.click("#saturate");
     print("every core infers", &loaded);
-    let usual = watch(&window, OTHERWISE, "await demo.invoke('block_usual', { ms: 500 })", false);
+    let usual = watch(&window, USUAL, "await demo.invoke('block_usual', { ms: 500 })", false);
     print("a blocking command", &usual);
     let inline = "await Promise.all([demo.invoke('block_inline', { ms: 500 }), demo.invoke('block_inline', { ms: 500 })])";
-    let inline = watch(&window, OTHERWISE, inline, false);
+    let inline = watch(&window, USUAL, inline, false);
     print("computed in async commands", &inline);
     let pool =
         "await Promise.all([demo.invoke('block_pool', { ms: 500 }), demo.invoke('block_pool', { ms: 500 })])";
-    print("spawn_blocking", &watch(&window, OTHERWISE, pool, false));
+    print("spawn_blocking", &watch(&window, USUAL, pool, false));
     drop(robot);
     let (bytes, cancel) = (bytes(&window), cancel(&window));
     println!();
