@@ -5,6 +5,7 @@ mod summary;
 
 mod setup;
 
+mod package;
 mod pages;
 
 mod first_command;

@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Context as _, Result, bail, ensure};
 
 use super::summary::Summary;
-use super::{first_command, setup};
+use super::{first_command, package, setup};
 use crate::cargo::cargo;
 use crate::{command, models, terminal, tidy};
 
@@ -55,6 +55,7 @@ pub(crate) const STEPS: &[Step] = &[
     Step { name: "clippy", about: "no lint speaks", pace: Pace::Quick, needs: &["models", "pages"], run: clippy },
     Step { name: "docs", about: "documentation builds, its examples run", pace: Pace::Slow, needs: &["models", "pages"], run: docs },
     Step { name: "unit", about: "unit and integration tests", pace: Pace::Quick, needs: &["models", "pages"], run: unit },
+    Step { name: "package", about: "the demo as a Debian package, installed and started", pace: Pace::Slow, needs: &["unit"], run: install },
     Step { name: "simulation", about: "twenty thousand seeded histories of the engine", pace: Pace::Slow, needs: &[], run: simulation },
     Step { name: "loom", about: "every interleaving of our own primitives", pace: Pace::Slow, needs: &[], run: loom },
     Step { name: "fuzz", about: "what the fuzzer is to find, with the inputs that are kept", pace: Pace::Slow, needs: &[], run: fuzz },
@@ -109,6 +110,18 @@ fn unit(context: &mut Context) -> Result<Outcome> {
     };
     let summary = context.test(&mut tests)?;
     ensure!(summary.count() > 0, "no test ran");
+    Ok(Outcome::Done)
+}
+
+fn install(context: &mut Context) -> Result<Outcome> {
+    if !command::exists("dpkg", "--version") {
+        return Ok(Outcome::Skipped("no dpkg here; it is for Debian and its like".into()));
+    }
+    let program = package::install(&context.target)?;
+    // Built a moment ago, with everybody's features.
+    let mut tests = cargo(&["test", "--workspace", "--locked", "--test", "it", "--no-fail-fast"]);
+    tests.args(["--", "panels::"]).env("UNRUFFLED_DEMO", program);
+    ensure!(context.test(&mut tests)?.count() > 0, "no test of the demo has `panels` in its path");
     Ok(Outcome::Done)
 }
 

@@ -122,8 +122,11 @@ impl Window {
     }
 }
 
-/// The program: as Cargo tells tests, or two folders up from a program that is none.
+/// The program: one that is installed, if it is said where; else as Cargo tells tests, or two folders up from a program that is none.
 fn program() -> PathBuf {
+    if let Some(installed) = std::env::var_os("UNRUFFLED_DEMO") {
+        return installed.into();
+    }
     option_env!("CARGO_BIN_EXE_unruffled-demo").map_or_else(
         || std::env::current_exe().unwrap().ancestors().nth(2).unwrap().join("unruffled-demo"),
         PathBuf::from,
