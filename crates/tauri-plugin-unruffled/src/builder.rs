@@ -1,7 +1,7 @@
 //! [`Builder`]: which models an app brings along, and how they are run.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde_json::Value;
@@ -10,7 +10,7 @@ use tauri::plugin::{Builder as PluginBuilder, TauriPlugin};
 use tauri::webview::PageLoadEvent;
 use tauri::{AppHandle, Emitter as _, Manager as _, RunEvent, Runtime, WindowEvent};
 use unruffled::engine::{EngineOptions, ThreadPriority};
-use unruffled::{Backends, Engine};
+use unruffled::{Backends, Engine, OrtSearch, Runtimes};
 
 use crate::commands::{batch, infer, jobs, metrics, models, session, stream};
 use crate::lateness::Loops;
@@ -122,7 +122,7 @@ impl Builder {
         self
     }
 
-    /// What runs model files; [`Backends::default`] unless set.
+    /// What runs model files. Unless set: what is pure Rust, and ONNX Runtime if its library is among the app's resources, in `lib`.
     pub fn backends(mut self, backends: Backends) -> Self {
         self.backends = Some(backends);
         self
@@ -207,7 +207,11 @@ impl Builder {
                 tracing::debug!(%error, "nobody hears of a model's step");
             }
         };
-        let shelf = Shelf::new(&engine, &self.backends.unwrap_or_default(), Box::new(tell));
+        let backends = match self.backends {
+            Some(given) => given,
+            None => backends(&app.path().resolve("lib", BaseDirectory::Resource)?),
+        };
+        let shelf = Shelf::new(&engine, &backends, Box::new(tell));
         let loops = Loops::watch(app, &engine);
         let jobs = match self.jobs {
             None => opening::in_memory(&engine),
@@ -223,6 +227,12 @@ impl Builder {
 /// One whose models give way to the window, and in bulk to whoever else wants the core.
 fn engine() -> Engine {
     Engine::with_options(EngineOptions::default().with_thread_priority(ThreadPriority::BulkIdle))
+}
+
+/// What needs nothing from the machine: the library of ONNX Runtime is the app's own, or it is done without.
+fn backends(libraries: &Path) -> Backends {
+    let search = OrtSearch::default().with_beside(libraries).only_given();
+    Backends::new(&Runtimes::default().with_onnxruntime(search))
 }
 
 impl fmt::Debug for Builder {

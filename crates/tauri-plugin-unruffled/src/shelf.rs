@@ -256,6 +256,9 @@ impl Entry {
             _ => None,
         };
         let mut status = told(&self.folder.name, state, info.as_ref().map(|info| &info.signature));
+        if let Some(info) = info {
+            status["backend"] = (&*info.backend).into();
+        }
         match &self.state {
             State::Loading(LoadProgress::Reading(part)) => status["progress"] = (*part).into(),
             State::Loading(LoadProgress::Starting) => status["progress"] = 1.into(),

@@ -160,6 +160,6 @@ mod tests {
     #[test]
     fn an_unknown_step_is_answered_with_the_known() {
         let Err(error) = choose(&["units".to_owned()], false) else { panic!("there is no such step") };
-        assert!(error.to_string().contains("unit, simulation"), "{error}");
+        assert!(error.to_string().contains("unit, package"), "{error}");
     }
 }

@@ -16,6 +16,9 @@ pub(super) fn install(target: &Path) -> Result<PathBuf> {
     clear(&bundles)?;
     let arguments = ["exec", "--", "tauri", "bundle", "--debug", "--bundles", "deb", "--ci"];
     let mut bundle = Node::known(&repository).npm(&repository.join("apps/demo"), &arguments)?;
+    let library = onnxruntime(&repository.join(".venv"))?;
+    let resources = serde_json::json!({ "bundle": { "resources": { library: "lib/libonnxruntime.so" } } });
+    bundle.arg("--config").arg(resources.to_string());
     command::run(bundle.env("CARGO_TARGET_DIR", target))?;
     let mut packages = fs::read_dir(&bundles).with_context(|| format!("{}", bundles.display()))?;
     let package = packages.find_map(|entry| {
@@ -38,6 +41,21 @@ pub(super) fn install(target: &Path) -> Result<PathBuf> {
     command::run(&mut dpkg)?;
     fs::remove_file(package)?;
     Ok(root.join("usr/bin/unruffled-demo"))
+}
+
+/// The library of ONNX Runtime, from its Python package.
+fn onnxruntime(environment: &Path) -> Result<String> {
+    let remedy =
+        || format!("no library of ONNX Runtime in {}; remedy: cargo xtask test setup", environment.display());
+    let python =
+        fs::read_dir(environment.join("lib")).with_context(remedy)?.next().with_context(remedy)??;
+    let folder = python.path().join("site-packages/onnxruntime/capi");
+    let is_library = |path: &PathBuf| {
+        path.file_name().is_some_and(|name| name.to_string_lossy().starts_with("libonnxruntime.so"))
+    };
+    let files = fs::read_dir(folder).with_context(remedy)?;
+    let library = files.filter_map(|entry| Some(entry.ok()?.path())).find(is_library).with_context(remedy)?;
+    library.into_os_string().into_string().ok().with_context(remedy)
 }
 
 fn clear(folder: &Path) -> Result<()> {

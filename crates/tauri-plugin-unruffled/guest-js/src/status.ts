@@ -44,6 +44,8 @@ export interface ModelStatus {
     readonly error?: string;
     /** What it does, in its author's words. */
     readonly description?: string;
+    /** What runs it, once it is there: `rten`, `ort` (ONNX Runtime), `trees`, `python`, ... */
+    readonly backend?: string;
     /** What it takes. */
     readonly inputs: readonly TensorSpec[];
     /** What it gives. */

@@ -16,6 +16,7 @@ fn models_of_a_folder_come_into_memory_when_asked_for() {
     let status =
         app.json("load", json!({ "page": "p", "call": 1, "model": "digits", "channel": "__CHANNEL__:9" }));
     assert_eq!((&status["name"], &status["state"]), (&json!("digits"), &json!("ready")));
+    assert_eq!(status["backend"], "rten", "there is no library among the app's resources");
     assert!(status["inputs"][0]["shape"].is_array() && status["labels"].is_object(), "{status}");
     assert!(messages.try_iter().count() >= 1, "its load was told of");
     let all = app.json("models", json!({}));

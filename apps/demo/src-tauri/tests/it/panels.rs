@@ -81,6 +81,10 @@ fn all_at_once() {
     for id in ["files", "search", "ocr", "speech"] {
         window.until(&format!("document.getElementById('{id}').dataset.state === 'ready'"));
     }
+    let backend = window.call("return (await api.models()).find(({ name }) => name === 'magika').backend;");
+    // The package brings ONNX Runtime along.
+    let is_installed = std::env::var_os("UNRUFFLED_DEMO").is_some();
+    assert_eq!(backend, if is_installed { "ort" } else { "rten" });
     window.click("#try-all");
     for id in ["files", "search", "ocr", "speech"] {
         done(&window, id);
