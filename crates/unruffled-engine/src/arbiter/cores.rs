@@ -17,29 +17,25 @@ const OVERDUE_FACTOR: u32 = 4;
 struct Running {
     id: u64,
     cores: usize,
+    expected_end: Option<Instant>,
     overdue: Instant,
     makes_way: MakesWay,
 }
 
 /// What a run does when something interactive waits for a core.
-enum MakesWay {
+pub(crate) enum MakesWay {
     /// It goes on: it is none of those that give way, or not known yet.
     No,
     /// It cannot be stopped: somebody else runs beside it, and the system shares the core between the two.
     Lends,
     /// It is stopped.
-    Stops(Victim),
-}
-
-struct Victim {
-    run: Arc<Run>,
-    expected_end: Option<Instant>,
+    Stops(Arc<Run>),
 }
 
 impl Running {
-    fn victim(&self) -> Option<&Victim> {
+    fn victim(&self) -> Option<&Arc<Run>> {
         match &self.makes_way {
-            MakesWay::Stops(victim) if self.cores > 0 => Some(victim),
+            MakesWay::Stops(run) if self.cores > 0 => Some(run),
             _ => None,
         }
     }
@@ -103,7 +99,8 @@ impl Cores {
         let lent = cores.saturating_sub(self.free);
         self.lent += lent;
         self.free -= cores - lent;
-        self.running.push(Running { id, cores, overdue: now + OVERDUE, makes_way: MakesWay::No });
+        let (expected_end, overdue) = (None, now + OVERDUE);
+        self.running.push(Running { id, cores, expected_end, overdue, makes_way: MakesWay::No });
         Grant { id, cores }
     }
 
@@ -152,21 +149,10 @@ impl Cores {
     }
 
     /// What the cores are used for, told once that is known.
-    pub(crate) fn began(
-        &mut self,
-        id: u64,
-        now: Instant,
-        expected: Option<Duration>,
-        makes_way: bool,
-        victim: Option<&Arc<Run>>,
-    ) {
+    pub(crate) fn began(&mut self, id: u64, now: Instant, expected: Option<Duration>, makes_way: MakesWay) {
         let Some(running) = self.running.iter_mut().find(|running| running.id == id) else { return };
-        let expected_end = expected.map(|expected| now + expected);
-        running.makes_way = match victim {
-            Some(run) => MakesWay::Stops(Victim { run: Arc::clone(run), expected_end }),
-            None if makes_way => MakesWay::Lends,
-            None => MakesWay::No,
-        };
+        running.expected_end = expected.map(|expected| now + expected);
+        running.makes_way = makes_way;
         running.overdue = now + expected.map_or(OVERDUE, |expected| OVERDUE.max(expected * OVERDUE_FACTOR));
     }
 
@@ -192,16 +178,15 @@ impl Cores {
             let same = |other: &Waiting| Arc::ptr_eq(&other.urgency, &waiting.urgency);
             waiting.urgency.is_interactive() && !self.waiting[..*at].iter().any(same)
         });
-        let victims = self.running.iter().filter_map(|running| Some((running.cores, running.victim()?)));
+        let victims = self.running.iter().filter_map(|running| Some((running, running.victim()?)));
         let soon_free: usize =
-            victims.clone().filter(|(_, victim)| victim.run.is_yielding()).map(|(cores, _)| cores).sum();
+            victims.clone().filter(|(_, run)| run.is_yielding()).map(|(running, _)| running.cores).sum();
         if urgent.count() <= soon_free + self.free {
             return None;
         }
-        let stoppable =
-            victims.map(|(_, victim)| victim).filter(|victim| !victim.run.cancel_token().is_cancelled());
+        let stoppable = victims.filter(|(_, run)| !run.cancel_token().is_cancelled());
         // The one that has the most left to do.
-        stoppable.max_by_key(|victim| victim.expected_end).map(|victim| Arc::clone(&victim.run))
+        stoppable.max_by_key(|(running, _)| running.expected_end).map(|(_, run)| Arc::clone(run))
     }
 
     /// Takes back the cores of runs that seem to be stuck, and says when the next will.

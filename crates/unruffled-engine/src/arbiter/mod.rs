@@ -7,9 +7,9 @@ use std::time::{Duration, Instant};
 
 use parking_lot::{Condvar, Mutex, MutexGuard};
 
+pub(crate) use cores::MakesWay;
 use cores::{Cores, Grant};
 
-use crate::reply::Run;
 use crate::sync::Arc;
 use crate::timer::Timer;
 use crate::urgency::Urgency;
@@ -185,18 +185,12 @@ impl Permit {
         self.grant.cores
     }
 
-    /// Says what they are used for: how long it should take, whether it makes way for what is interactive, and what to stop
-    /// then, if it can be stopped.
-    pub(crate) fn began(
-        &self,
-        now: Instant,
-        expected: Option<Duration>,
-        makes_way: bool,
-        victim: Option<&Arc<Run>>,
-    ) {
+    /// Says what they are used for: how long it should take, and how it makes way for what is interactive.
+    pub(crate) fn began(&self, now: Instant, expected: Option<Duration>, makes_way: MakesWay) {
+        let may_help = !matches!(makes_way, MakesWay::No);
         let mut state = self.arbiter.state.lock();
-        state.cores.began(self.grant.id, now, expected, makes_way, victim);
-        if makes_way && state.cores.is_contended() {
+        state.cores.began(self.grant.id, now, expected, makes_way);
+        if may_help && state.cores.is_contended() {
             self.arbiter.settle(state, now);
         }
     }

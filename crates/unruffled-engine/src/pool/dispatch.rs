@@ -8,7 +8,7 @@ use tracing::Span;
 use unruffled_model::{Batch, ModelError, OutputSink, Priority, RequestContext, Row, RunContext};
 
 use super::{Company, Phase, Pool, Running, State, Waiting, Wish};
-use crate::arbiter::Permit;
+use crate::arbiter::{MakesWay, Permit};
 use crate::queue::{Entry, Taken};
 use crate::reply::{Run, Ticket};
 use crate::sync::{Wakers, discard};
@@ -71,7 +71,7 @@ impl<I, O> Work<I, O> {
 
     /// Whether nobody waits for it at a screen.
     pub(crate) fn is_bulk(&self) -> bool {
-        self.requests.iter().all(|request| request.priority() == Priority::Bulk)
+        is_bulk(&self.requests)
     }
 
     /// How many rows the batch has.
@@ -231,7 +231,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         // Dropped when nothing can be lost any more: an input's end is its owner's code.
         let mut unwanted = Vec::new();
         let (mut rows, mut deadline, mut cohort) = (0, Some(now), 0);
-        let (mut is_bulk, mut may_yield) = (true, true);
+        let mut may_yield = true;
         for Entry { item: Waiting { ticket, wish }, cohort: own_cohort, .. } in taken {
             // A lease was granted just now.
             let Wish::Run { input, sink } = wish else { continue };
@@ -242,7 +242,6 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             cohort = own_cohort;
             rows += ticket.footprint().rows;
             deadline = deadline.zip(ticket.deadline()).map(|(known, own)| known.max(own));
-            is_bulk &= ticket.context().priority() == Priority::Bulk;
             may_yield &= self.may_be_preempted(ticket.context().priority())
                 && sink.is_none()
                 && ticket.preempted() < PREEMPTIONS_MAX;
@@ -273,9 +272,17 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
             self.give_up(tickets.iter(), error);
         }
         run.leave();
-        let makes_way = may_yield || is_bulk && predicted.is_none_or(|predicted| predicted > SHORT);
-        if let Some(permit) = permit.as_ref().filter(|_| makes_way || predicted.is_some_and(is_long)) {
-            permit.began(now, predicted, makes_way, may_yield.then_some(&run));
+        if let Some(permit) = &permit {
+            let makes_way = match predicted {
+                _ if may_yield => Some(MakesWay::Stops(Arc::clone(&run))),
+                Some(predicted) if predicted <= SHORT => None,
+                _ if is_bulk(&requests) => Some(MakesWay::Lends),
+                Some(predicted) if is_long(predicted) => Some(MakesWay::No),
+                _ => None,
+            };
+            if let Some(makes_way) = makes_way {
+                permit.began(now, predicted, makes_way);
+            }
         }
         self.give_up_hopeless(now, hopeless);
         discard(unwanted);
@@ -380,6 +387,11 @@ pub(super) fn row<I, O>(input: I, sink: Option<Box<dyn OutputSink<O>>>) -> Row<I
         Some(sink) => Row::with_sink(input, sink),
         None => Row::new(input),
     }
+}
+
+/// Whether nobody waits for any of these at a screen.
+fn is_bulk(requests: &[RequestContext]) -> bool {
+    requests.iter().all(|request| request.priority() == Priority::Bulk)
 }
 
 /// Whether a run should be written off later than others.

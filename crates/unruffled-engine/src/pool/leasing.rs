@@ -14,7 +14,7 @@ use super::forecast::Prospect;
 use super::holds::Over;
 use super::withdrawal::{Aftermath, ending};
 use super::{Company, Hold, Pool, Running, State, Waiting, Wish};
-use crate::arbiter::Permit;
+use crate::arbiter::{MakesWay, Permit};
 use crate::error::{Error, ErrorKind};
 use crate::queue::{Draft, Entry, Full, Key, Rule, WHOLE};
 use crate::recorder::{Arrival, Ending, Place};
@@ -250,7 +250,7 @@ impl<I: Send + 'static, O: Send + 'static> Pool<I, O> {
         drop(state);
         run.leave();
         if let Some(permit) = permit.as_ref().filter(|_| predicted.is_some_and(is_long)) {
-            permit.began(now, predicted, false, None);
+            permit.began(now, predicted, MakesWay::No);
         }
         self.give_up_late(now, &hopeless);
         discard(unwanted);
