@@ -132,7 +132,8 @@ impl Pages {
         }
         // Whoever is woken may come back here.
         drop(webviews);
-        running.iter().for_each(CancellationToken::cancel);
+        // The newest first: none of them takes the place of one that was before it.
+        running.iter().rev().for_each(CancellationToken::cancel);
     }
 
     /// The pages of this webview have gone: it shows another one, or none any more.

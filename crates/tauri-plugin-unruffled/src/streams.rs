@@ -67,6 +67,8 @@ impl Streams {
             let mut course = Course { handle, terms, webview: origin.webview.clone(), in_flight, count: 0 };
             let end = call.run(course.run(source, &mut outbox)).await;
             streams.0.lock().remove(&origin);
+            // Over by the time that somebody hears of it.
+            drop(call);
             outbox.end(course.count, end.err().as_ref());
         });
     }

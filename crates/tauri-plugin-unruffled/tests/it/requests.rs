@@ -94,7 +94,8 @@ fn giving_up_reaches_the_running_model() {
     gate.open();
     assert_eq!(next.framed().elements, [[2.0, 5.0]]);
     let ends: Vec<_> = script.batches().iter().map(|batch| batch.cancelled).collect();
-    assert_eq!(ends, [true, false]);
+    // The second may have begun when it was given up.
+    assert!(matches!(ends[..], [true, false] | [true, true, false]), "{ends:?}");
     assert_eq!(app.window().unruffled().calls(), 0);
 }
 
