@@ -31,8 +31,11 @@ const SCRIPT: &str = "api-iife.js";
 
 fn main() {
     let mut plugin = tauri_plugin::Builder::new(COMMANDS).global_scope_schema(schemars::schema_for!(Entry));
-    println!("cargo:rerun-if-changed={SCRIPT}");
-    if Path::new(SCRIPT).exists() {
+    // By its full path: apps read the permissions where this ran, and a clone whose build outputs are shared may have gone.
+    let script =
+        Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("Cargo says where this is")).join(SCRIPT);
+    println!("cargo:rerun-if-changed={}", script.display());
+    if script.exists() {
         plugin = plugin.global_api_script_path(format!("./{SCRIPT}"));
     }
     plugin.build();

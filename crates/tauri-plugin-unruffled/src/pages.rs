@@ -132,8 +132,7 @@ impl Pages {
         }
         // Whoever is woken may come back here.
         drop(webviews);
-        // The newest first: none of them takes the place of one that was before it.
-        running.iter().rev().for_each(CancellationToken::cancel);
+        running.iter().for_each(CancellationToken::cancel);
     }
 
     /// The pages of this webview have gone: it shows another one, or none any more.

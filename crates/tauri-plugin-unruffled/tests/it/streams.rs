@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use tauri_plugin_unruffled::{Builder, UnruffledExt as _};
 use unruffled::engine::{PoolOptions, QueueLimits};
 use unruffled::{Tensor, Tensors};
-use unruffled_testing::scripted::{Gate, doubling};
+use unruffled_testing::scripted::{Gate, ScriptedModel, doubling};
 
-use crate::support::{Framed, TestApp, frame, next};
+use crate::support::{Framed, TestApp, frame, next, wait_until};
 
 fn open(call: u64, channel: u32, credit: usize, in_flight: usize) -> Value {
     json!({
@@ -39,6 +39,14 @@ fn app(gate: &Gate) -> TestApp {
         engine.wrap_streaming(words).name("each").register().map(drop)
     });
     TestApp::new(plugin)
+}
+
+fn app_of(model: ScriptedModel<Tensors, Tensors>, options: PoolOptions) -> TestApp {
+    TestApp::new(
+        Builder::new().with_engine(move |engine| {
+            engine.wrap_model(model).name("m").options(options).register().map(drop)
+        }),
+    )
 }
 
 /// The results of messages up to the end, and what the end says.
@@ -166,10 +174,7 @@ fn a_model_that_dies_takes_only_its_item_along() {
     let model = doubling();
     model.script().panic_next(1);
     let options = PoolOptions::default().with_max_batch(1);
-    let app =
-        TestApp::new(Builder::new().with_engine(move |engine| {
-            engine.wrap_model(model).name("m").options(options).register().map(drop)
-        }));
+    let app = app_of(model, options);
     let messages = app.listen(7);
     app.json("stream", open(1, 7, 64, 1));
     app.ask("stream", push(1, &[&[0.0, 0.0], &[1.0, 1.0]])).unwrap();
@@ -185,20 +190,20 @@ fn what_finds_no_room_is_told_and_the_rest_goes_on() {
     let model = doubling().gated(&gate);
     let options =
         PoolOptions::default().with_max_batch(1).with_queue(QueueLimits { items: 1, bytes: 1 << 20 });
-    let app =
-        TestApp::new(Builder::new().with_engine(move |engine| {
-            engine.wrap_model(model).name("m").options(options).register().map(drop)
-        }));
+    let app = app_of(model, options);
     let messages = app.listen(7);
     app.json("stream", open(1, 7, 64, 8));
     app.ask("stream", push(1, &[&[0.0, 0.0]])).unwrap();
     gate.entered();
     app.ask("stream", push(1, &[&[1.0, 1.0], &[2.0, 2.0], &[3.0, 3.0]])).unwrap();
     app.json("stream", json!({ "do": "end", "page": "p", "call": 1 }));
+    // One runs and one waits: another is refused before there is room again.
+    wait_until(|| app.json("metrics", json!({}))["models"][0]["errors"]["overloaded"].as_u64() > Some(0));
     gate.open();
     let (results, elements, end) = all(&messages);
     assert_eq!(end["items"], 4);
     let refused = results.iter().filter(|result| result["error"]["code"] == "overloaded").count();
     assert_eq!(elements.len() + refused, 4);
+    assert!(refused > 0);
     assert_eq!(elements[0], [0.0, 0.0]);
 }

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 use tauri::ipc::{CallbackFn, InvokeBody, InvokeError, InvokeResponse, InvokeResponseBody};
@@ -142,6 +142,16 @@ impl Pending {
     /// Whether no answer is there yet.
     pub(crate) fn is_open(&self) -> bool {
         matches!(self.0.try_recv(), Err(std::sync::mpsc::TryRecvError::Empty))
+    }
+}
+
+/// Lets others work until something has come about.
+#[track_caller]
+pub(crate) fn wait_until(mut has_come: impl FnMut() -> bool) {
+    let begin = Instant::now();
+    while !has_come() {
+        assert!(begin.elapsed() < PATIENCE, "it has not come about within {PATIENCE:?}");
+        std::thread::yield_now();
     }
 }
 
