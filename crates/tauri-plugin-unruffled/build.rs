@@ -1,7 +1,5 @@
 //! Writes the permissions of the commands, and the schema of their scope, beside the sources.
 
-use std::path::Path;
-
 /// Which models are meant.
 #[derive(schemars::JsonSchema)]
 #[allow(dead_code, reason = "only its schema is wanted; the plugin reads entries as its own type")]
@@ -32,8 +30,7 @@ const SCRIPT: &str = "api-iife.js";
 fn main() {
     let mut plugin = tauri_plugin::Builder::new(COMMANDS).global_scope_schema(schemars::schema_for!(Entry));
     // By its full path: apps read the permissions where this ran, and a clone whose build outputs are shared may have gone.
-    let script =
-        Path::new(&std::env::var("CARGO_MANIFEST_DIR").expect("Cargo says where this is")).join(SCRIPT);
+    let script = std::path::absolute(SCRIPT).expect("this runs in a folder");
     println!("cargo:rerun-if-changed={}", script.display());
     if script.exists() {
         plugin = plugin.global_api_script_path(format!("./{SCRIPT}"));
